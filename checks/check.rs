@@ -1,0 +1,113 @@
+//! What a check is, and what it may look at.
+
+use crate::Docs;
+use crate::evidence::Evidence;
+use crate::observation::{Observation, Question, Severity};
+
+/// A rule: the evidence of one page in, observations or questions out.
+///
+/// A check does no I/O and keeps no state between pages. Given the same subject it returns the same outcome.
+pub trait Check: Send + Sync {
+    /// What the check is called and how it is described.
+    fn meta(&self) -> &'static Meta;
+
+    /// What the check wants to ask the page itself, in every frame, while the page is open.
+    fn probe(&self) -> Option<Probe> {
+        None
+    }
+
+    /// Looks at one page.
+    fn run(&self, subject: &Subject<'_>) -> Outcome;
+}
+
+/// What is the same for every page: identity and documentation of a check.
+#[derive(Debug)]
+pub struct Meta {
+    /// The stable id, in kebab case: `mixed-content`. Part of every fingerprint, so it never changes.
+    pub id: &'static str,
+    /// Counted up whenever the check decides differently than before on some evidence.
+    pub version: u32,
+    /// What is wrong, as a short sentence without a full stop.
+    pub title: &'static str,
+    /// The severity of the usual case; an observation may differ by the rule that its docs state.
+    pub severity: Severity,
+    /// The number of the weakness in the Common Weakness Enumeration.
+    pub cwe: u32,
+    /// The source of the check's `mod.rs`, whose `//!` header is its documentation: `include_str!("mod.rs")`.
+    pub source: &'static str,
+}
+
+impl Meta {
+    /// The documentation, read from the header of the check's own source.
+    pub fn docs(&self) -> Docs {
+        Docs::parse(self.source)
+    }
+}
+
+/// A script that a check runs in each frame of a page while it is open.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    /// Counted up when the script's answer changes its meaning. Evidence keeps it beside the answer.
+    pub version: u32,
+    /// A JavaScript function expression without arguments, which only reads and returns a JSON value.
+    /// The page is hostile: the answer is untrusted and is capped before it becomes evidence.
+    pub source: &'static str,
+}
+
+/// What a check may look at.
+pub struct Subject<'a> {
+    /// What the browser saw.
+    pub evidence: &'a Evidence,
+    /// The texts of the scripts that the evidence names by hash.
+    pub bodies: &'a dyn Bodies,
+    /// What the site's file says about the site.
+    pub site: &'a SiteFacts,
+}
+
+/// Script texts by the hash that [`crate::evidence::Script::hash`] names.
+pub trait Bodies: Sync {
+    /// The text, cut at the capture's cap; `None` if it was not kept.
+    fn text(&self, hash: &str) -> Option<&str>;
+}
+
+impl Bodies for std::collections::HashMap<String, String> {
+    fn text(&self, hash: &str) -> Option<&str> {
+        self.get(hash).map(String::as_str)
+    }
+}
+
+/// What the site's file tells the checks.
+#[derive(Debug, Clone, Default)]
+pub struct SiteFacts {
+    /// Host patterns of the site's scope, in lower case; `*` stands for any run of characters. A frame of any other
+    /// registrable domain is a third party's.
+    pub hosts: Vec<String>,
+    /// Names of fields that carry an authenticity token, beside those every check knows.
+    pub csrf_token_fields: Vec<String>,
+    /// What the server is known to verify instead of tokens.
+    pub csrf_defence: CsrfDefence,
+    /// Libraries that carry backported fixes, as `name@version`.
+    pub patched: Vec<String>,
+}
+
+/// What a server verifies instead of authenticity tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CsrfDefence {
+    /// Nothing is known.
+    #[default]
+    None,
+    /// The server rejects by the `Sec-Fetch-*` request headers.
+    FetchMetadata,
+    /// The server compares `Origin` or `Referer` with its own.
+    Origin,
+}
+
+/// What a check makes of one page.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What is wrong.
+    pub observations: Vec<Observation>,
+    /// What the check needs to know to decide further. The check is run again once the answers are in the evidence;
+    /// a question that was answered with "unknown" is not asked again.
+    pub questions: Vec<Question>,
+}

@@ -1,0 +1,45 @@
+use serde::{Deserialize, Serialize};
+
+use crate::observation::Question;
+
+/// What was found out about a check's question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// To [`Question::HttpsAnswers`].
+    Https {
+        /// The URL of the question.
+        url: String,
+        /// What came of it.
+        outcome: HttpsOutcome,
+    },
+    /// The question could not be asked: out of scope, over budget, or not understood. It is not asked again.
+    NotAsked {
+        /// The question.
+        question: Question,
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// An answer of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether the https form of a URL answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum HttpsOutcome {
+    /// With this HTTP status.
+    Status {
+        /// The status of the answer, redirects not followed.
+        status: u16,
+    },
+    /// It could not be reached.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// An outcome of a newer version.
+    #[serde(other)]
+    Unknown,
+}

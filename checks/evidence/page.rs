@@ -1,0 +1,64 @@
+use serde::{Deserialize, Serialize};
+
+/// The page as the browser reached it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The URL that was asked for.
+    pub requested_url: String,
+    /// The URL of the document after redirects; what the address bar shows when the page has settled.
+    pub url: String,
+    /// The HTTP status of the document; `None` if it did not come over HTTP.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The document's MIME type, in lower case, without parameters.
+    #[serde(default)]
+    pub mime: Option<String>,
+    /// The document's response headers, names in lower case, in the order received; `set-cookie` values are shapes.
+    #[serde(default)]
+    pub headers: Vec<Header>,
+    /// The redirects before the document, in order.
+    #[serde(default)]
+    pub redirects: Vec<Hop>,
+    /// The title, at most 300 characters.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The number of elements in the main frame.
+    #[serde(default)]
+    pub elements: u32,
+    /// The page did not become quiet before its deadline; what is here was seen until then.
+    #[serde(default)]
+    pub cut_short: bool,
+    /// Milliseconds from the navigation to the end of the capture.
+    #[serde(default)]
+    pub took_ms: u64,
+}
+
+impl Page {
+    /// The value of the first header with this name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|header| header.name == name)
+            .map(|header| header.value.as_str())
+    }
+}
+
+/// One response header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The name in lower case.
+    pub name: String,
+    /// The value, at most 4,096 characters; redacted where it carries a secret.
+    pub value: String,
+}
+
+/// One redirect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The URL that redirected.
+    pub url: String,
+    /// The HTTP status; 307 with no network request behind it is the browser's own HSTS upgrade.
+    pub status: u16,
+    /// Where to, as the browser resolved it.
+    pub to: String,
+}

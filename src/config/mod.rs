@@ -1,0 +1,203 @@
+//! The settings of one installation: `phantom.toml`, read raw and made valid in one place.
+//!
+//! The types here cannot be wrong: URLs are parsed, durations are durations, names are known. Whoever holds a
+//! [`Config`] needs to check nothing again.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use phantom_checks::{Confidence, Severity};
+use url::Url;
+
+/// All settings of one installation.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Where scans are kept; `None` means SQLite in the platform's data folder.
+    pub store: Option<String>,
+    /// The local browsers.
+    pub browser: BrowserConfig,
+    /// What browsers and our own fetches may reach.
+    pub network: NetworkConfig,
+    /// What is kept of a page.
+    pub evidence: EvidenceConfig,
+    /// The ticket queue; `None` if the file has no `[jira]`.
+    pub jira: Option<JiraConfig>,
+}
+
+/// The local browsers.
+#[derive(Debug, Clone)]
+pub struct BrowserConfig {
+    /// Which build is used.
+    pub kind: BrowserKind,
+    /// The binary; `None` means it is searched for.
+    pub path: Option<PathBuf>,
+    /// Browser processes, at least 1.
+    pub processes: usize,
+    /// Tabs over all processes, at least 1; `None` means by cores and memory.
+    pub tabs: Option<usize>,
+    /// Chromium's own sandbox is wanted. Where it cannot run (root in a container) it is off, with a warning.
+    pub sandbox: bool,
+    /// `host:port` patterns (`*.test:443`) to the `address:port` that is dialled instead. The first match wins.
+    pub resolve: Vec<(String, String)>,
+    /// Base64 of the SHA-256 of public keys whose certificates are accepted.
+    pub trust_spki: Vec<String>,
+    /// The longest time one page may take, all in all.
+    pub page_deadline: Duration,
+}
+
+impl Default for BrowserConfig {
+    fn default() -> Self {
+        Self {
+            kind: BrowserKind::HeadlessShell,
+            path: None,
+            processes: 2,
+            tabs: None,
+            sandbox: true,
+            resolve: Vec::new(),
+            trust_spki: Vec::new(),
+            page_deadline: Duration::from_secs(45),
+        }
+    }
+}
+
+/// The builds of Chromium that are driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrowserKind {
+    /// `chromium-headless-shell`: faster and smaller.
+    HeadlessShell,
+    /// Full Chromium in its headless mode.
+    Chromium,
+}
+
+/// What browsers and our own fetches may reach.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// Private, loopback and link-local networks that may be reached if a site's scope also names such a host.
+    pub allow_private: Vec<Cidr>,
+    /// The company's own proxy, which our egress proxy speaks through.
+    pub proxy: Option<Url>,
+    /// The User-Agent; `{{ browser }}` stands for the browser's own.
+    pub user_agent: String,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            allow_private: Vec::new(),
+            proxy: None,
+            user_agent: concat!("{{ browser }} phantom-gang/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// A network: an address and the length of its prefix in bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cidr {
+    /// The network's address.
+    pub address: IpAddr,
+    /// The prefix length, 0 to 32 or 128.
+    pub prefix: u8,
+}
+
+/// What is kept of a page.
+#[derive(Debug, Clone)]
+pub struct EvidenceConfig {
+    /// Evidence is kept for this many last scans of each site.
+    pub keep_scans: u32,
+    /// Evidence older than this is deleted.
+    pub keep: Duration,
+}
+
+impl Default for EvidenceConfig {
+    fn default() -> Self {
+        Self {
+            keep_scans: 3,
+            keep: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// The ticket queue.
+#[derive(Debug, Clone)]
+pub struct JiraConfig {
+    /// Which dialect of the API is spoken.
+    pub deployment: Deployment,
+    /// Where the API is: `https://shop.atlassian.net`.
+    pub base_url: Url,
+    /// Where people open tickets; the same unless a gateway is between.
+    pub browse_url: Url,
+    /// Who we are there.
+    pub auth: JiraAuth,
+    /// What is done when a scan does not say.
+    pub mode: TicketMode,
+    /// The pace of our requests.
+    pub requests_per_s: f64,
+    /// The longest time one request may take.
+    pub timeout: Duration,
+    /// How tickets are made.
+    pub defaults: TicketDefaults,
+}
+
+/// The deployments of Jira.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployment {
+    /// REST v3 and the Atlassian Document Format.
+    Cloud,
+    /// REST v2 and wiki markup.
+    DataCenter,
+}
+
+/// Who we are in Jira. Secrets come from the environment or from files, never from the configuration itself.
+#[derive(Debug, Clone)]
+pub enum JiraAuth {
+    /// An e-mail address and an API token.
+    Basic {
+        /// The account's e-mail address.
+        email: String,
+        /// Where the token is.
+        token: SecretSource,
+    },
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In this environment variable.
+    Env(String),
+    /// In this file, surrounding white space removed.
+    File(PathBuf),
+}
+
+/// Whether tickets are filed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TicketMode {
+    /// Tickets are filed and updated.
+    Live,
+    /// The requests are printed, nothing is sent.
+    DryRun,
+    /// Nothing is filed.
+    Off,
+}
+
+/// How tickets are made.
+#[derive(Debug, Clone)]
+pub struct TicketDefaults {
+    /// The key of the project they are filed in.
+    pub project: String,
+    /// The projects in which ours are searched for; never empty.
+    pub search_projects: Vec<String>,
+    /// The name of the issue type.
+    pub issue_type: String,
+    /// Findings below it are not filed.
+    pub min_severity: Severity,
+    /// Findings below it are not filed.
+    pub min_confidence: Confidence,
+    /// Labels of every ticket.
+    pub labels: Vec<String>,
+    /// Severity to the name of a priority; a severity without one leaves the project's default.
+    pub priority: BTreeMap<Severity, String>,
+    /// Further fields by their id, as JSON that the API takes; strings are templates (`{{ site.owner }}`).
+    pub fields: BTreeMap<String, serde_json::Value>,
+}

@@ -1,0 +1,143 @@
+//! What the frontier holds. The store keeps it; these are the words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use phantom_checks::Observation;
+use phantom_checks::evidence::Evidence;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::scan::ScanId;
+
+/// The normalised URL of a page: two URLs with one key are one page.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PageKey(pub String);
+
+impl fmt::Display for PageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A page that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPage {
+    /// What it is known by.
+    pub key: PageKey,
+    /// What is navigated to.
+    pub url: Url,
+    /// Links between it and a start page.
+    pub depth: u32,
+    /// Where it was found; `None` for start pages and sitemaps.
+    pub found_on: Option<PageKey>,
+    /// Why it is not to be rendered; it is then recorded as skipped.
+    pub skip: Option<String>,
+}
+
+/// Where a page of a scan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PageState {
+    /// Waiting.
+    Waiting,
+    /// Being rendered.
+    Leased,
+    /// Looked at.
+    Done,
+    /// Could not be looked at.
+    Failed,
+    /// Not looked at, on purpose.
+    Skipped,
+}
+
+/// A page of a scan, for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRow {
+    /// What it is known by.
+    pub key: PageKey,
+    /// Its URL.
+    pub url: String,
+    /// Where it stands.
+    pub state: PageState,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+    /// The page it redirected to.
+    pub redirected_to: Option<String>,
+}
+
+/// What a worker asks the frontier for.
+#[derive(Debug, Clone)]
+pub struct LeaseRequest<'a> {
+    /// The scan.
+    pub scan: &'a ScanId,
+    /// Who will hold the leases, `host:pid:start`.
+    pub owner: &'a str,
+    /// Leases wanted at most.
+    pub max: u32,
+    /// How long they hold.
+    pub ttl: Duration,
+    /// The worker's clock.
+    pub now: Timestamp,
+    /// Time between two leases on one host, over all workers.
+    pub pace: Duration,
+    /// Leases held at once on one host, over all workers.
+    pub concurrency: u32,
+}
+
+/// A page that one worker may render until a deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Proof of the lease, unique in the store.
+    pub token: String,
+    /// The scan.
+    pub scan: ScanId,
+    /// The page.
+    pub key: PageKey,
+    /// What is navigated to.
+    pub url: Url,
+    /// Links between it and a start page.
+    pub depth: u32,
+    /// It was in flight when a browser died, so it is rendered with no other page beside it.
+    pub alone: bool,
+    /// How often a browser died with it.
+    pub crashes: u32,
+}
+
+/// What came of a leased page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageOutcome {
+    /// Looked at.
+    Done,
+    /// It led to another page of the site, which was looked at in its place; see [`Completion::recorded_as`].
+    Redirected,
+    /// Could not be looked at, and why.
+    Failed(String),
+    /// Not a page (a download, a 204 …), and why.
+    Skipped(String),
+}
+
+/// All that is recorded of a page, in one transaction.
+#[derive(Debug)]
+pub struct Completion<'a> {
+    /// The lease. If it has run out and another worker holds the page, nothing is recorded.
+    pub lease: &'a Lease,
+    /// The worker's clock.
+    pub now: Timestamp,
+    /// What came of it.
+    pub outcome: PageOutcome,
+    /// The page that was in fact looked at, if a redirect led there. If that page is done or leased already, the
+    /// evidence and observations are dropped: they are, or will be, its own.
+    pub recorded_as: Option<NewPage>,
+    /// What the browser saw.
+    pub evidence: Option<&'a Evidence>,
+    /// Script texts by hash that the store may not have yet.
+    pub bodies: &'a BTreeMap<String, String>,
+    /// What the checks said.
+    pub observations: &'a [Observation],
+    /// Pages found on it, each in scope.
+    pub found: &'a [NewPage],
+}

@@ -1,0 +1,101 @@
+//! What is scanned as one: `sitemaps/*.toml` → [`Site`].
+
+use std::fmt;
+use std::time::Duration;
+
+use phantom_checks::SiteFacts;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The identity of a site. It outlives the name of its file and is part of every fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteId(pub String);
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What is scanned as one.
+///
+/// A scan keeps a copy of its site, so that it can be resumed as it began whatever has become of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Site {
+    /// The identity.
+    pub id: SiteId,
+    /// What people call it.
+    pub title: String,
+    /// Who repairs it.
+    pub owner: Option<String>,
+    /// Who allowed the scan.
+    pub approved_by: Option<String>,
+    /// Where the crawl starts; never empty.
+    pub start: Vec<Url>,
+    /// Where lists of pages come from.
+    pub sitemaps: Sitemaps,
+    /// What belongs to it.
+    pub scope: Scope,
+    /// Where a scan of it ends.
+    pub limits: Limits,
+    /// Request headers for hosts in scope.
+    pub headers: Vec<(String, String)>,
+    /// Ids of checks that do not run.
+    pub disabled_checks: Vec<String>,
+    /// What the checks are told about it.
+    #[serde(skip)]
+    pub facts: SiteFacts,
+}
+
+/// Where lists of pages come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sitemaps {
+    /// Those that robots.txt names, and `/sitemap.xml`.
+    Auto,
+    /// These.
+    List(Vec<Url>),
+}
+
+/// What belongs to a site. Patterns are URLs in which `*` stands for any run of characters but `/`, and `**` for any
+/// run; a pattern that begins with `/` holds for every host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Scope {
+    /// A page is in scope if one of these matches; never empty.
+    pub include: Vec<String>,
+    /// … and none of these.
+    pub exclude: Vec<String>,
+    /// Query parameters that make no difference, with `*`.
+    pub ignore_query: Vec<String>,
+    /// robots.txt is obeyed; what it disallows is listed as not checked.
+    pub obey_robots: bool,
+    /// Private addresses may be reached, if the configuration allows them too.
+    pub allow_private: bool,
+}
+
+/// Where a scan ends, and how gently it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limits {
+    /// Pages rendered at most.
+    pub pages: u64,
+    /// Links followed from a start page at most; a start page has depth 0.
+    pub depth: u32,
+    /// Time at most.
+    pub duration: Duration,
+    /// Navigations and own fetches a second, for each host, over all workers.
+    pub pages_per_s: f64,
+    /// Pages open at once, for each host, over all workers.
+    pub concurrency: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pages: 5_000,
+            depth: 12,
+            duration: Duration::from_secs(3 * 3600),
+            pages_per_s: 2.0,
+            concurrency: 4,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Where scans are kept. Nothing outside this module writes SQL.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
+
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::site::SiteId;
+use crate::tickets::{ActionRecord, Intent, TicketLink};
+use crate::triage::{Finding, FindingPage, Fingerprint};
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store could not be opened.
+    #[error("cannot open the store {url}: {why}; {hint}")]
+    Open {
+        /// The store's URL, without password.
+        url: String,
+        /// What the operating system or the database said.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The disk is full.
+    #[error("the disk that holds the store is full; free some space and run the same command with --resume")]
+    Full,
+    /// The store cannot be written.
+    #[error("the store cannot be written: {0}; check that its folder and file are writable")]
+    ReadOnly(String),
+    /// What was read is not what was written.
+    #[error("the store holds something this version cannot read: {0}")]
+    Corrupt(String),
+    /// Anything else the database said.
+    #[error("the store failed: {0}")]
+    Database(String),
+}
+
+/// A shorthand for what every operation returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What is kept, and the transactions on it. Every method is atomic: after a crash at any instant it has happened
+/// wholly or not at all.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The salt of this installation, 32 random bytes made when the store was.
+    async fn salt(&self) -> Result<[u8; 32]>;
+
+    // Scans
+
+    /// Records a new scan with its start pages.
+    async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()>;
+    /// One scan.
+    async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>>;
+    /// The newest scan that is not complete, of one site or of any.
+    async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
+    /// Sets state, end and remarks of a scan.
+    async fn set_scan_state(
+        &self,
+        id: &ScanId,
+        state: ScanState,
+        ended: Option<Timestamp>,
+        remarks: &[String],
+    ) -> Result<()>;
+    /// How many of its pages are in which state.
+    async fn counts(&self, id: &ScanId) -> Result<ScanCounts>;
+    /// Its pages in one state, by key, `limit` at most.
+    async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>>;
+
+    // Frontier
+
+    /// Adds pages; those whose key the scan knows already are left as they are. Returns how many were new.
+    async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64>;
+    /// Leases waiting pages, and leased ones whose lease has run out, shallow ones first. A host gives out a lease
+    /// only when its pace allows and fewer than `concurrency` unexpired leases are held on it, by anyone.
+    async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<Lease>>;
+    /// When the next page may become available, so that a worker need not poll: the earliest of the paced hosts and
+    /// the running leases; `None` if no page is waiting or leased.
+    async fn next_lease_at(&self, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>>;
+    /// Extends a lease to `until`. False if it is no longer ours.
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<bool>;
+    /// Gives a page back unrendered. `crashed` counts a browser's death against it and marks it to be rendered alone.
+    async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
+    /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
+    async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
+    /// The owners of running leases of a scan.
+    async fn lease_owners(&self, scan: &ScanId) -> Result<Vec<String>>;
+    /// Records a page: its state, evidence, script texts, observations with their findings and intents, and the pages
+    /// found on it. False if the lease had gone to another worker: then nothing was recorded.
+    async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
+    /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
+    async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
+
+    // Evidence
+
+    /// The evidence of one page.
+    async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>>;
+    /// The texts kept under these hashes.
+    async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>>;
+    /// Deletes the evidence of all but the newest `keep_scans` scans of each site, all evidence older than `before`,
+    /// and the script texts that no evidence names any more.
+    async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
+
+    // Findings
+
+    /// The findings that this scan saw, worst first, then by check, then by title.
+    async fn findings(&self, scan: &ScanId) -> Result<Vec<Finding>>;
+    /// The open findings of a site that this scan did not see.
+    async fn unseen_findings(&self, scan: &ScanId) -> Result<Vec<Finding>>;
+    /// One finding.
+    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>>;
+    /// The pages on which a scan saw a finding, by URL, `limit` at most, and how many there are in all.
+    async fn finding_pages(
+        &self,
+        scan: &ScanId,
+        fingerprint: &Fingerprint,
+        limit: u32,
+    ) -> Result<(Vec<FindingPage>, u64)>;
+
+    // Tickets
+
+    /// Intents that are due, oldest first, at most `limit`.
+    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>>;
+    /// All intents that wait, due or not.
+    async fn intent_count(&self) -> Result<u64>;
+    /// Removes an intent, unless a newer wish has arrived since it was read.
+    async fn finish_intent(&self, intent: &Intent) -> Result<()>;
+    /// Puts an intent off and counts the attempt.
+    async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()>;
+    /// The newest ticket of a finding.
+    async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>>;
+    /// Records the ticket of a finding.
+    async fn link_ticket(&self, link: &TicketLink) -> Result<()>;
+    /// One recorded action.
+    async fn action(&self, key: &str) -> Result<Option<ActionRecord>>;
+    /// Records an action or what became of it.
+    async fn record_action(&self, action: &ActionRecord) -> Result<()>;
+    /// The actions in one state, oldest first.
+    async fn dead_actions(&self) -> Result<Vec<ActionRecord>>;
+    /// Takes or renews the lease that lets one process work the outbox. False if another holds it.
+    async fn lease_outbox(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool>;
+    /// Gives that lease back.
+    async fn release_outbox(&self, owner: &str) -> Result<()>;
+}
