@@ -1,1 +1,53 @@
-//! TBD.
+//! The gang: local browsers driven over the DevTools protocol. Nothing outside this module speaks it.
+//!
+//! A [`Pool`] keeps a few browser processes, each with a context for the scan and some tabs that are used again and
+//! again. A worker holds a [`Slot`] and asks it to render pages; crashed or hung tabs and browsers are replaced behind
+//! it. What a page did comes back as evidence, already redacted.
+
+mod capture;
+mod connection;
+mod events;
+mod find;
+mod pool;
+mod process;
+mod recorder;
+mod redact;
+mod tab;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use capture::{Captured, ScriptCache};
+pub use connection::CdpError;
+pub use find::{Found, find};
+pub use pool::{Pool, PoolOptions, PoolStats, RenderError, SharedCookies, Slot};
+pub use redact::{REDACTED, Redactor, secret_name};
+pub use tab::{CaptureScript, PageRequest, Visit};
+
+/// How long a call that only asks the browser itself may take.
+const CALL: Duration = Duration::from_secs(10);
+
+/// Why there is no browser.
+#[derive(Debug, thiserror::Error)]
+pub enum BrowserError {
+    /// The binary was not found.
+    #[error(
+        "no browser: {what}; install one (Debian: apt-get install chromium-headless-shell) or set browser.path in \
+         phantom.toml"
+    )]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// The binary did not run.
+    #[error("the browser {path} did not start: {why}")]
+    Launch {
+        /// The binary.
+        path: PathBuf,
+        /// What it or the operating system said.
+        why: String,
+    },
+    /// The browser started, but could not be prepared for the scan.
+    #[error("the browser could not be prepared: {0}")]
+    Prepare(#[from] CdpError),
+}

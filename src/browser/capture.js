@@ -1,0 +1,191 @@
+// Runs once in each frame's main world when the page has settled, and only reads. The page is hostile: its own
+// properties and form controls may shadow the DOM's, so everything goes through the prototypes' own getters, and
+// whatever throws is left out. Everything has a cap.
+(function (only, probes) {
+  'use strict';
+  const getter = (proto, name) => {
+    const found = Object.getOwnPropertyDescriptor(proto, name);
+    return found && found.get ? (object) => found.get.call(object) : () => undefined;
+  };
+  const attempt = (action, fallback) => { try { return action(); } catch (_) { return fallback; } };
+  const text = (value, most) => (typeof value === 'string' ? value : value == null ? '' : attempt(() => String(value), '')).slice(0, most);
+  const tidy = (value, most) => text(value, most * 4).replace(/\s+/g, ' ').trim().slice(0, most);
+  const attribute = (element, name) => attempt(() => Element.prototype.getAttribute.call(element, name), null);
+  const has = (element, name) => attribute(element, name) !== null;
+  const tagOf = getter(Element.prototype, 'localName');
+  const rootOf = getter(Element.prototype, 'shadowRoot');
+  const actionOf = getter(HTMLFormElement.prototype, 'action');
+  const methodOf = getter(HTMLFormElement.prototype, 'method');
+  const elementsOf = getter(HTMLFormElement.prototype, 'elements');
+  const parentOf = getter(Node.prototype, 'parentNode');
+  const base = attempt(() => document.baseURI, location.href);
+  const absolute = (url) => attempt(() => new URL(url, base).href, '');
+  const all = (root, selector) => attempt(() => Array.from(
+    (root.nodeType === 9 ? Document : root.nodeType === 11 ? DocumentFragment : Element).prototype.querySelectorAll.call(root, selector)), []);
+
+  // The document and every shadow root in it. Closed roots were noted when scripts made them.
+  const roots = [];
+  let elements = 0;
+  const visit = (root) => {
+    if (roots.length >= 500) return;
+    roots.push(root);
+    const found = all(root, '*');
+    elements += found.length;
+    for (const element of found) {
+      const shadow = rootOf(element) || (window.__phantomClosed && window.__phantomClosed.get(element));
+      if (shadow) visit(shadow);
+    }
+  };
+  attempt(() => visit(only || document), null);
+
+  const snippet = (element) => attempt(() => {
+    const clone = Node.prototype.cloneNode.call(element, false);
+    for (const name of ['value', 'nonce', 'data-token', 'content']) {
+      if (has(clone, name)) Element.prototype.setAttribute.call(clone, name, '…');
+    }
+    if (tagOf(clone) === 'script' || tagOf(clone) === 'form') clone.textContent = '';
+    const outer = clone.outerHTML;
+    const end = outer.lastIndexOf('</');
+    return (end > 0 ? outer.slice(0, end) : outer).slice(0, 500);
+  }, '');
+
+  const selector = (element) => attempt(() => {
+    const parts = [];
+    for (let at = element; at && at.nodeType === 1 && parts.length < 12; at = parentOf(at)) {
+      const id = attribute(at, 'id');
+      if (id && /^[A-Za-z][\w-]{0,60}$/.test(id)) { parts.unshift('#' + id); break; }
+      const tag = tagOf(at);
+      let index = 1;
+      for (let other = at.previousElementSibling; other; other = other.previousElementSibling) {
+        if (tagOf(other) === tag) index += 1;
+      }
+      parts.unshift(tag + ':nth-of-type(' + index + ')');
+    }
+    return parts.join(' > ');
+  }, '');
+
+  const visible = (element) => attempt(
+    () => Element.prototype.checkVisibility.call(element, { visibilityProperty: true, opacityProperty: true }) &&
+      Element.prototype.getClientRects.call(element).length > 0, false);
+
+  const labelOf = (element) => attempt(() => {
+    const labels = element.labels;
+    return tidy((labels && labels[0] && labels[0].textContent) || attribute(element, 'aria-label') || attribute(element, 'placeholder'), 100);
+  }, '');
+
+  const fieldOf = (element) => {
+    const tag = tagOf(element);
+    const kind = tag === 'input' ? text(getter(HTMLInputElement.prototype, 'type')(element), 30) : tag;
+    const field = {
+      name: text(attribute(element, 'name'), 200),
+      kind,
+      id: text(attribute(element, 'id'), 200),
+      autocomplete: text(attribute(element, 'autocomplete'), 100).toLowerCase(),
+      label: labelOf(element),
+      visible: kind !== 'hidden' && visible(element),
+      disabled: attempt(() => element.matches(':disabled'), false),
+    };
+    if (kind === 'hidden') field.value = text(getter(HTMLInputElement.prototype, 'value')(element), 4000);
+    return field;
+  };
+
+  const submitterKind = (element) => {
+    const tag = tagOf(element);
+    if (tag === 'button') return attempt(() => getter(HTMLButtonElement.prototype, 'type')(element), '') === 'submit';
+    const type = tag === 'input' ? getter(HTMLInputElement.prototype, 'type')(element) : '';
+    return type === 'submit' || type === 'image';
+  };
+
+  const submitterOf = (element) => {
+    const proto = tagOf(element) === 'button' ? HTMLButtonElement.prototype : HTMLInputElement.prototype;
+    const submitter = {
+      text: tidy(tagOf(element) === 'button' ? element.textContent : attribute(element, 'value') || attribute(element, 'alt'), 100),
+      name: text(attribute(element, 'name'), 200),
+    };
+    if (has(element, 'formaction')) submitter.action = text(getter(proto, 'formAction')(element), 4000);
+    if (has(element, 'formmethod')) submitter.method = text(getter(proto, 'formMethod')(element), 10);
+    return submitter;
+  };
+
+  const formOf = (form, root) => {
+    // Image buttons are not among a form's elements.
+    const images = all(root, 'input[type=image i]').filter((image) => attempt(() => image.form === form, false));
+    const controls = attempt(() => Array.from(elementsOf(form)), []).concat(images).slice(0, 300);
+    return {
+      selector: selector(form),
+      snippet: snippet(form),
+      has_action: !!text(attribute(form, 'action'), 1).trim(),
+      action: text(actionOf(form), 4000),
+      method: text(methodOf(form), 10),
+      enctype: text(attribute(form, 'enctype'), 60).toLowerCase(),
+      visible: visible(form) || controls.some(visible),
+      in_shadow_root: root.nodeType === 11,
+      fields: controls.filter((control) => !submitterKind(control) && !['button', 'fieldset', 'output', 'object'].includes(tagOf(control))).map(fieldOf),
+      submitters: controls.filter(submitterKind).map(submitterOf),
+    };
+  };
+
+  const forms = [], links = [], scripts = [], metas = [];
+  let inlineBytes = 0;
+  const seen = new Set();
+  const link = (url, source, rel) => {
+    const target = absolute(url).split('#')[0];
+    if (!/^https?:/.test(target) || target.length > 4000 || links.length >= 5000 || seen.has(source + target)) return;
+    seen.add(source + target);
+    links.push({ url: target, source, rel: text(rel, 100).toLowerCase() });
+  };
+  for (const root of roots) {
+    for (const form of all(root, 'form').slice(0, 200)) attempt(() => forms.push(formOf(form, root)), null);
+    for (const anchor of all(root, 'a')) {
+      const href = attribute(anchor, 'href') !== null ? attribute(anchor, 'href') : attribute(anchor, 'xlink:href');
+      if (href) link(href, 'anchor', attribute(anchor, 'rel'));
+    }
+    for (const area of all(root, 'area[href]')) link(attribute(area, 'href'), 'area', attribute(area, 'rel'));
+    for (const element of all(root, 'link[href]')) {
+      const rel = text(attribute(element, 'rel'), 100).toLowerCase();
+      if (/\b(next|prev|alternate|canonical|help|search|author|license)\b/.test(rel)) link(attribute(element, 'href'), 'link-element', rel);
+    }
+    for (const script of all(root, 'script').slice(0, 500)) {
+      const kind = text(attribute(script, 'type'), 100).toLowerCase();
+      const src = attribute(script, 'src');
+      const entry = { kind, snippet: snippet(script), integrity: attribute(script, 'integrity') };
+      if (src !== null) entry.url = absolute(src);
+      else {
+        const body = attempt(() => getter(Node.prototype, 'textContent')(script), '') || '';
+        entry.length = body.length;
+        if (inlineBytes < 1000000) entry.text = body.slice(0, 300000);
+        inlineBytes += body.length;
+      }
+      scripts.push(entry);
+    }
+    for (const meta of all(root, 'meta').slice(0, 300)) {
+      const name = text(attribute(meta, 'name') || attribute(meta, 'http-equiv') || attribute(meta, 'property'), 200).toLowerCase();
+      if (!name) continue;
+      const content = text(attribute(meta, 'content'), 4000);
+      metas.push({ name, content });
+      const refresh = name === 'refresh' && /^[\d.\s]*[;,]?\s*(?:url\s*=\s*)?['"]?([^'"]+)/i.exec(content);
+      if (refresh && refresh[1] && !/^[\d.]+$/.test(refresh[1].trim())) link(refresh[1].trim(), 'refresh', '');
+    }
+  }
+
+  const storage = [];
+  for (const area of ['localStorage', 'sessionStorage']) {
+    attempt(() => {
+      const store = window[area];
+      for (let index = 0; index < Math.min(store.length, 200); index += 1) {
+        const key = Storage.prototype.key.call(store, index);
+        storage.push({ area, key: text(key, 200), value: text(Storage.prototype.getItem.call(store, key), 4000) });
+      }
+    }, null);
+  }
+
+  const answers = {};
+  for (const id of Object.keys(probes)) {
+    answers[id] = attempt(() => { const json = JSON.stringify(probes[id]()); return json === undefined || json.length > 200000 ? null : json; }, null);
+  }
+
+  return JSON.stringify({
+    url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
+    elements, forms, links, scripts, metas, storage, probes: answers,
+  });
+})

@@ -1,0 +1,444 @@
+//! One browser's DevTools connection: messages in and out over its pipe, each led to whom it is for.
+//!
+//! A reader task parses only the envelope of a message. Answers go to the waiting call; events go to the inbox of the
+//! tab that the session belongs to. Child sessions join their parent's inbox in the reader itself, so that not even
+//! their first event can be lost.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chromiumoxide::types::Method;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// The longest message that is accepted. A page that makes the browser send more has broken it.
+const MAX_MESSAGE: usize = 128 << 20;
+/// Events that may wait for one tab. A page that floods us loses events, and its evidence says so.
+const INBOX: usize = 50_000;
+
+/// Why a call to the browser came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CdpError {
+    /// No answer in time.
+    #[error("the browser did not answer {method} within {after:?}")]
+    Timeout {
+        /// The method called.
+        method: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The renderer crashed or the tab was closed.
+    #[error("the tab is gone")]
+    TabGone,
+    /// The browser is gone.
+    #[error("the browser is gone")]
+    BrowserGone,
+    /// The browser refused.
+    #[error("the browser refused {method}: {message}")]
+    Refused {
+        /// The method called.
+        method: String,
+        /// The browser's words.
+        message: String,
+    },
+    /// The answer was not understood.
+    #[error("the browser's answer to {method} was not understood: {why}")]
+    Answer {
+        /// The method called.
+        method: String,
+        /// What was wrong with it.
+        why: String,
+    },
+}
+
+/// An event as it came: only its session and name are known yet.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub session: Arc<str>,
+    pub method: String,
+    pub params: Box<RawValue>,
+}
+
+impl Event {
+    /// The parameters, or `None` if they are not of the expected shape at all.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.params.get()).ok()
+    }
+}
+
+/// Where the events of one tab and of all its child sessions arrive.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    main: Arc<str>,
+    events: mpsc::Sender<Event>,
+    gone: CancellationToken,
+    overflow: Arc<AtomicBool>,
+}
+
+/// The reading end of an [`Inbox`].
+pub(super) struct Events {
+    receiver: mpsc::Receiver<Event>,
+    overflow: Arc<AtomicBool>,
+}
+
+impl Events {
+    pub async fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+
+    /// Takes what is there without waiting.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Events were lost since this was asked last.
+    pub fn overflowed(&self) -> bool {
+        self.overflow.swap(false, Ordering::Relaxed)
+    }
+}
+
+type Answer = Result<Box<RawValue>, String>;
+
+#[derive(Default)]
+struct Routes {
+    calls: HashMap<u64, oneshot::Sender<Answer>>,
+    sessions: HashMap<Arc<str>, Inbox>,
+}
+
+struct Shared {
+    next_id: AtomicU64,
+    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    routes: Mutex<Routes>,
+    closed: CancellationToken,
+}
+
+impl Shared {
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A DevTools connection to one browser.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Shared>);
+
+impl Connection {
+    /// Speaks over the two ends of the browser's debugging pipe.
+    pub fn over_pipe(to_browser: OwnedFd, from_browser: OwnedFd) -> io::Result<Self> {
+        let writer = pipe::Sender::from_owned_fd(to_browser)?;
+        let reader = pipe::Receiver::from_owned_fd(from_browser)?;
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            next_id: AtomicU64::new(1),
+            outgoing,
+            routes: Mutex::default(),
+            closed: CancellationToken::new(),
+        });
+        tokio::spawn(write_all(writer, queue, shared.closed.clone()));
+        tokio::spawn(read_all(reader, Arc::clone(&shared)));
+        Ok(Self(shared))
+    }
+
+    /// Ends when the browser does.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.0.closed
+    }
+
+    /// A session of the browser itself, which no event is led to.
+    pub fn browser(&self) -> Session {
+        Session {
+            connection: self.clone(),
+            id: Arc::from(""),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// A tab's session; its events, and those of all its children, arrive at the other end.
+    pub fn open(&self, session_id: &str) -> (Session, Events) {
+        let id: Arc<str> = Arc::from(session_id);
+        let (sender, receiver) = mpsc::channel(INBOX);
+        let inbox = Inbox {
+            main: Arc::clone(&id),
+            events: sender,
+            gone: CancellationToken::new(),
+            overflow: Arc::default(),
+        };
+        let session = Session {
+            connection: self.clone(),
+            id: Arc::clone(&id),
+            gone: inbox.gone.clone(),
+        };
+        let events = Events {
+            receiver,
+            overflow: Arc::clone(&inbox.overflow),
+        };
+        self.0.routes().sessions.insert(id, inbox);
+        (session, events)
+    }
+
+    /// Forgets a tab and all its children.
+    pub fn forget(&self, session_id: &str) {
+        self.0.routes().sessions.retain(|_, inbox| &*inbox.main != session_id);
+    }
+
+    fn send<C: Method + Serialize>(&self, session: &str, command: &C, id: u64) -> Result<(), CdpError> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Call<'a, C> {
+            id: u64,
+            method: &'a str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            session_id: &'a str,
+            params: &'a C,
+        }
+        let method = command.identifier();
+        let call = Call {
+            id,
+            method: &method,
+            session_id: session,
+            params: command,
+        };
+        let mut bytes = serde_json::to_vec(&call).map_err(|error| CdpError::Answer {
+            method: method.to_string(),
+            why: error.to_string(),
+        })?;
+        bytes.push(0);
+        self.0.outgoing.send(bytes).map_err(|_| CdpError::BrowserGone)
+    }
+}
+
+/// One session: a tab, a frame of another site, a worker, or the browser itself.
+#[derive(Clone)]
+pub(super) struct Session {
+    connection: Connection,
+    id: Arc<str>,
+    gone: CancellationToken,
+}
+
+impl Session {
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Ends when the tab crashes or is closed.
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
+    /// A child session of the same tab: it is gone when the tab is.
+    pub fn child(&self, id: &str) -> Session {
+        Session {
+            connection: self.connection.clone(),
+            id: Arc::from(id),
+            gone: self.gone.clone(),
+        }
+    }
+
+    /// Calls a method and waits for the answer, but no longer than `deadline`, nor than tab and browser live.
+    pub async fn call<R: DeserializeOwned>(
+        &self,
+        command: impl Method + Serialize,
+        deadline: Duration,
+    ) -> Result<R, CdpError> {
+        let method = command.identifier();
+        let id = self.connection.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.connection.0.routes().calls.insert(id, sender);
+        let _forget = ForgetCall {
+            shared: &self.connection.0,
+            id,
+        };
+        self.connection.send(&self.id, &command, id)?;
+        let answer = tokio::select! {
+            biased;
+            answer = receiver => answer.map_err(|_| CdpError::BrowserGone)?,
+            () = self.gone.cancelled() => return Err(CdpError::TabGone),
+            () = self.connection.0.closed.cancelled() => return Err(CdpError::BrowserGone),
+            () = tokio::time::sleep(deadline) => {
+                return Err(CdpError::Timeout { method: method.into_owned(), after: deadline })
+            }
+        };
+        match answer {
+            Ok(result) => serde_json::from_str(result.get()).map_err(|error| CdpError::Answer {
+                method: method.into_owned(),
+                why: error.to_string(),
+            }),
+            Err(message) => Err(CdpError::Refused {
+                method: method.into_owned(),
+                message,
+            }),
+        }
+    }
+
+    /// Calls a method whose answer does not matter.
+    pub fn tell(&self, command: &(impl Method + Serialize)) {
+        let id = self.connection.0.next_id.fetch_add(1, Ordering::Relaxed);
+        // A browser that is gone needs telling nothing.
+        let _ = self.connection.send(&self.id, command, id);
+    }
+}
+
+struct ForgetCall<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl Drop for ForgetCall<'_> {
+    fn drop(&mut self) {
+        self.shared.routes().calls.remove(&self.id);
+    }
+}
+
+async fn write_all(mut pipe: pipe::Sender, mut queue: mpsc::UnboundedReceiver<Vec<u8>>, closed: CancellationToken) {
+    loop {
+        let bytes = tokio::select! {
+            bytes = queue.recv() => bytes,
+            () = closed.cancelled() => None,
+        };
+        let Some(bytes) = bytes else { return };
+        if pipe.write_all(&bytes).await.is_err() {
+            closed.cancel();
+            return;
+        }
+    }
+}
+
+async fn read_all(mut pipe: pipe::Receiver, shared: Arc<Shared>) {
+    let mut buffer: Vec<u8> = Vec::with_capacity(1 << 20);
+    let mut searched = 0;
+    loop {
+        match pipe.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let mut start = 0;
+        while let Some(end) = buffer[searched..]
+            .iter()
+            .position(|&byte| byte == 0)
+            .map(|at| searched + at)
+        {
+            dispatch(&shared, &buffer[start..end]);
+            start = end + 1;
+            searched = start;
+        }
+        buffer.drain(..start);
+        searched = buffer.len();
+        if buffer.len() > MAX_MESSAGE {
+            tracing::warn!(
+                bytes = buffer.len(),
+                "the browser sent a message beyond all bounds; giving it up"
+            );
+            break;
+        }
+    }
+    shared.closed.cancel();
+    let mut routes = shared.routes();
+    routes.calls.clear();
+    for inbox in routes.sessions.values() {
+        inbox.gone.cancel();
+    }
+    routes.sessions.clear();
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    id: Option<u64>,
+    #[serde(borrow)]
+    method: Option<&'a str>,
+    #[serde(borrow)]
+    session_id: Option<&'a str>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<ErrorBody>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(default)]
+    message: String,
+}
+
+fn dispatch(shared: &Shared, message: &[u8]) {
+    let envelope: Envelope<'_> = match serde_json::from_slice(message) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            tracing::debug!(%error, "a message of the browser was not understood");
+            return;
+        }
+    };
+    if let Some(id) = envelope.id {
+        let answer = match (envelope.result, envelope.error) {
+            (_, Some(error)) => Err(error.message),
+            (Some(result), None) => Ok(result.to_owned()),
+            (None, None) => Err("an answer without a result".to_owned()),
+        };
+        if let Some(waiting) = shared.routes().calls.remove(&id) {
+            // Whoever waited may have given up meanwhile.
+            let _ = waiting.send(answer);
+        }
+        return;
+    }
+    let (Some(method), Some(params)) = (envelope.method, envelope.params) else {
+        return;
+    };
+    route_event(shared, envelope.session_id.unwrap_or_default(), method, params);
+}
+
+fn route_event(shared: &Shared, session: &str, method: &str, params: &RawValue) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Related<'a> {
+        #[serde(borrow)]
+        session_id: &'a str,
+    }
+    let mut routes = shared.routes();
+    match method {
+        "Target.attachedToTarget" => {
+            if let (Some(inbox), Ok(child)) = (
+                routes.sessions.get(session).cloned(),
+                serde_json::from_str::<Related<'_>>(params.get()),
+            ) {
+                routes.sessions.insert(Arc::from(child.session_id), inbox);
+            }
+        }
+        "Target.detachedFromTarget" => {
+            if let Ok(child) = serde_json::from_str::<Related<'_>>(params.get())
+                && let Some(inbox) = routes.sessions.remove(child.session_id)
+                && &*inbox.main == child.session_id
+            {
+                inbox.gone.cancel();
+            }
+        }
+        "Inspector.targetCrashed" => {
+            if let Some(inbox) = routes.sessions.get(session)
+                && &*inbox.main == session
+            {
+                inbox.gone.cancel();
+            }
+        }
+        _ => {}
+    }
+    let Some((session, inbox)) = routes.sessions.get_key_value(session) else {
+        return;
+    };
+    let event = Event {
+        session: Arc::clone(session),
+        method: method.to_owned(),
+        params: params.to_owned(),
+    };
+    if inbox.events.try_send(event).is_err() {
+        inbox.overflow.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,30 @@
+// Runs before any script of a document. It notes closed shadow roots, which nothing can find later, and how long the
+// page's own first timers will take, so that a page is captured when it is quiet and not after a fixed time.
+(() => {
+  'use strict';
+  const closed = new WeakMap();
+  const attach = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = function attachShadow(options) {
+    const root = attach.call(this, options);
+    if (root && root.mode === 'closed') closed.set(this, root);
+    return root;
+  };
+  let depth = 0;
+  let due = 0;
+  const later = window.setTimeout;
+  // Timers set by timers are a page's heartbeat: they never end, so only the first two generations count.
+  window.setTimeout = function setTimeout(action, delay, ...rest) {
+    if (typeof action !== 'function') return later.call(this, action, delay, ...rest);
+    const level = depth + 1;
+    const at = performance.now() + (Number(delay) || 0);
+    if (level <= 2 && at > due && at < 5000) due = at;
+    return later.call(this, function (...args) {
+      const before = depth;
+      depth = level;
+      try { return action.apply(this, args); } finally { depth = before; }
+    }, delay, ...rest);
+  };
+  const hidden = (name, value) => Object.defineProperty(window, name, { value, enumerable: false });
+  hidden('__phantomClosed', closed);
+  hidden('__phantomDue', () => Math.max(0, due - performance.now()));
+})();

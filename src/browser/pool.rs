@@ -1,0 +1,388 @@
+//! The pool: browser processes that are replaced when they die, and slots through which workers render pages.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
+use std::time::Duration;
+
+use chromiumoxide::cdp::browser_protocol::browser;
+use chromiumoxide::cdp::browser_protocol::network;
+use chromiumoxide::cdp::browser_protocol::storage;
+use chromiumoxide::cdp::browser_protocol::target;
+use tokio::sync::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{CdpError, Connection};
+use super::events::{ContextAnswer, CookieData, CookiesAnswer, Nothing};
+use super::find::{Found, find};
+use super::process::{Launch, Process, sweep_profiles};
+use super::tab::{PageRequest, Tab, Visit};
+use super::{BrowserError, CALL};
+use crate::config::BrowserConfig;
+
+/// Pages after which a tab is replaced by a fresh one.
+const RECYCLE: u32 = 50;
+/// How often a browser is started in a row before the pool gives up.
+const STARTS: u32 = 3;
+
+/// What a pool is made of.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// The local browsers.
+    pub config: BrowserConfig,
+    /// The User-Agent template of the configuration; `{{ browser }}` stands for the browser's own.
+    pub user_agent: String,
+    /// The egress proxy of the scan.
+    pub egress: SocketAddr,
+    /// Tabs in all.
+    pub tabs: usize,
+}
+
+/// Counters of a pool, for progress and remarks.
+#[derive(Debug, Default)]
+pub struct PoolStats {
+    /// Browsers that died or were killed because they hung, and were replaced.
+    pub restarts: AtomicU64,
+    /// Tabs that crashed or hung.
+    pub lost_tabs: AtomicU64,
+}
+
+/// Cookies that one browser of a scan has and the others are given: a login, a session begun on the start page.
+#[derive(Debug, Default)]
+pub struct SharedCookies {
+    cookies: PlainMutex<Vec<network::CookieParam>>,
+}
+
+/// Why a page was not rendered. It is not the page's fault alone: it may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The renderer crashed, or the browser died or had to be killed while it had the page.
+    #[error("the browser died with it: {0}")]
+    Died(String),
+    /// The page did not come to an end in time.
+    #[error("it did not finish within {0:?}")]
+    Deadline(Duration),
+    /// The browser refused or answered nonsense.
+    #[error("{0}")]
+    Browser(CdpError),
+    /// There is no browser any more.
+    #[error(transparent)]
+    NoBrowser(#[from] BrowserError),
+}
+
+/// A few browsers with some tabs each, for one scan.
+pub struct Pool {
+    launch: Launch,
+    egress: SocketAddr,
+    cells: Vec<Arc<Cell>>,
+    /// What became of them.
+    pub stats: Arc<PoolStats>,
+    cookies: Arc<SharedCookies>,
+}
+
+/// The place of one browser, whichever process fills it at the moment.
+struct Cell {
+    current: Mutex<Option<Arc<Running>>>,
+    /// Pages hold it for reading; a page that is to be alone holds it for writing.
+    gate: RwLock<()>,
+}
+
+struct Running {
+    process: PlainMutex<Option<Process>>,
+    pid: Option<u32>,
+    connection: Connection,
+    context: String,
+    condemned: CancellationToken,
+}
+
+impl Running {
+    fn alive(&self) -> bool {
+        !self.connection.closed().is_cancelled() && !self.condemned.is_cancelled()
+    }
+
+    async fn end(&self) {
+        self.condemned.cancel();
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(process) = process {
+            process.end().await;
+        }
+    }
+}
+
+impl Pool {
+    /// Finds the browser and starts the first process, so that what is wrong with it shows at once.
+    pub async fn start(options: PoolOptions) -> Result<Self, BrowserError> {
+        sweep_profiles();
+        let found = find(&options.config).await?;
+        let user_agent = options.user_agent.replace("{{ browser }}", &found.user_agent());
+        let processes = options.config.processes.clamp(1, options.tabs.max(1));
+        let launch = Launch {
+            found,
+            config: options.config,
+            user_agent,
+        };
+        let pool = Self {
+            launch,
+            egress: options.egress,
+            cells: (0..processes)
+                .map(|_| {
+                    Arc::new(Cell {
+                        current: Mutex::new(None),
+                        gate: RwLock::new(()),
+                    })
+                })
+                .collect(),
+            stats: Arc::default(),
+            cookies: Arc::default(),
+        };
+        if let Some(first) = pool.cells.first() {
+            pool.running(first).await?;
+        }
+        Ok(pool)
+    }
+
+    /// The browser that is driven.
+    pub fn browser(&self) -> &Found {
+        &self.launch.found
+    }
+
+    /// The User-Agent of all requests.
+    pub fn user_agent(&self) -> &str {
+        &self.launch.user_agent
+    }
+
+    /// Chromium's own sandbox is on. It cannot run as root.
+    pub fn sandboxed(&self) -> bool {
+        self.launch.sandboxed()
+    }
+
+    /// The process ids of the browsers that run now.
+    pub async fn pids(&self) -> Vec<u32> {
+        let mut pids = Vec::new();
+        for cell in &self.cells {
+            pids.extend(cell.current.lock().await.as_ref().and_then(|running| running.pid));
+        }
+        pids
+    }
+
+    /// A slot for one worker; workers are spread over the browsers.
+    pub fn slot(self: &Arc<Self>, worker: usize) -> Slot {
+        let cell = Arc::clone(&self.cells[worker % self.cells.len()]);
+        Slot {
+            pool: Arc::clone(self),
+            cell,
+            open: None,
+            pages: 0,
+        }
+    }
+
+    /// Takes the cookies of the browser that `slot` uses; every browser that is started from now on is given them.
+    /// Called after the start page, so that all browsers of a scan share the session that it began.
+    pub async fn share_cookies(&self, slot: &Slot) {
+        let Some((running, _)) = &slot.open else { return };
+        let mut ask = storage::GetCookiesParams::default();
+        ask.browser_context_id = Some(running.context.clone().into());
+        let Ok(answer) = running.connection.browser().call::<CookiesAnswer>(ask, CALL).await else {
+            return;
+        };
+        let cookies = answer.cookies.into_iter().map(cookie_param).collect();
+        *self.cookies.cookies.lock().unwrap_or_else(PoisonError::into_inner) = cookies;
+    }
+
+    /// Ends all browsers.
+    pub async fn end(&self) {
+        for cell in &self.cells {
+            if let Some(running) = cell.current.lock().await.take() {
+                running.end().await;
+            }
+        }
+    }
+
+    async fn running(&self, cell: &Cell) -> Result<Arc<Running>, BrowserError> {
+        let mut current = cell.current.lock().await;
+        if let Some(running) = current.as_ref() {
+            if running.alive() {
+                return Ok(Arc::clone(running));
+            }
+            self.stats.restarts.fetch_add(1, Ordering::Relaxed);
+            running.end().await;
+            *current = None;
+        }
+        let mut last = None;
+        for _ in 0..STARTS {
+            match self.start_one().await {
+                Ok(running) => {
+                    let running = Arc::new(running);
+                    *current = Some(Arc::clone(&running));
+                    return Ok(running);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a browser did not start");
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or(BrowserError::Prepare(CdpError::BrowserGone)))
+    }
+
+    async fn start_one(&self) -> Result<Running, BrowserError> {
+        let process = Process::start(&self.launch)?;
+        let connection = process.connection.clone();
+        match self.prepare(&connection).await {
+            Ok(context) => Ok(Running {
+                pid: process.id(),
+                process: PlainMutex::new(Some(process)),
+                connection,
+                context,
+                condemned: CancellationToken::new(),
+            }),
+            Err(error) => {
+                let words = process.last_words();
+                let path = self.launch.found.path.clone();
+                process.end().await;
+                if words.is_empty() {
+                    return Err(error.into());
+                }
+                Err(BrowserError::Launch {
+                    path,
+                    why: explain(&words),
+                })
+            }
+        }
+    }
+
+    async fn prepare(&self, connection: &Connection) -> Result<String, CdpError> {
+        let browser = connection.browser();
+        let mut create = target::CreateBrowserContextParams::default();
+        create.dispose_on_detach = Some(true);
+        create.proxy_server = Some(format!("http://{}", self.egress));
+        create.proxy_bypass_list = Some("<-loopback>".to_owned());
+        let ContextAnswer { browser_context_id } = browser.call(create, Duration::from_secs(30)).await?;
+        let mut downloads = browser::SetDownloadBehaviorParams::new(browser::SetDownloadBehaviorBehavior::Deny);
+        downloads.browser_context_id = Some(browser_context_id.clone().into());
+        browser.call::<Nothing>(downloads, CALL).await?;
+        let cookies = self
+            .cookies
+            .cookies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if !cookies.is_empty() {
+            let mut give = storage::SetCookiesParams::new(cookies);
+            give.browser_context_id = Some(browser_context_id.clone().into());
+            browser.call::<Nothing>(give, CALL).await?;
+        }
+        Ok(browser_context_id)
+    }
+}
+
+fn explain(words: &str) -> String {
+    if words.contains("No usable sandbox") {
+        return "its sandbox cannot run here; allow unprivileged user namespaces, or set browser.sandbox = false in \
+                phantom.toml"
+            .to_owned();
+    }
+    words
+        .lines()
+        .rev()
+        .take(3)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn cookie_param(cookie: CookieData) -> network::CookieParam {
+    let mut param = network::CookieParam::new(cookie.name, cookie.value);
+    param.domain = Some(cookie.domain);
+    param.path = Some(cookie.path);
+    param.secure = Some(cookie.secure);
+    param.http_only = Some(cookie.http_only);
+    param.same_site = cookie.same_site.and_then(|word| word.parse().ok());
+    if !cookie.session && cookie.expires > 0.0 {
+        param.expires = Some(network::TimeSinceEpoch::new(cookie.expires));
+    }
+    param
+}
+
+/// Through which one worker renders its pages. It keeps its tab from page to page.
+pub struct Slot {
+    pool: Arc<Pool>,
+    cell: Arc<Cell>,
+    open: Option<(Arc<Running>, Tab)>,
+    pages: u32,
+}
+
+impl Slot {
+    /// Renders a page. With `alone`, no other page is open in this browser meanwhile.
+    pub async fn render(&mut self, request: &PageRequest, alone: bool) -> Result<Visit, RenderError> {
+        let cell = Arc::clone(&self.cell);
+        let (_shared, _alone);
+        if alone {
+            _alone = cell.gate.write().await;
+        } else {
+            _shared = cell.gate.read().await;
+        }
+        let (running, tab) = self.ready().await?;
+        let visit = tokio::time::timeout(request.deadline, tab.visit(request)).await;
+        match visit {
+            Ok(Ok(visit)) => {
+                self.pages += 1;
+                self.open = Some((running, tab));
+                if self.pages >= RECYCLE {
+                    self.close().await;
+                }
+                Ok(visit)
+            }
+            failed => {
+                self.pool.stats.lost_tabs.fetch_add(1, Ordering::Relaxed);
+                let died = tab.gone() || !running.alive();
+                if !tab.close().await {
+                    running.end().await;
+                }
+                Err(match failed {
+                    _ if died => RenderError::Died("its renderer or browser ended".to_owned()),
+                    Ok(Err(CdpError::Timeout { .. })) | Err(_) => RenderError::Deadline(request.deadline),
+                    Ok(Err(error)) => RenderError::Browser(error),
+                    Ok(Ok(_)) => RenderError::Deadline(request.deadline),
+                })
+            }
+        }
+    }
+
+    /// Closes the tab, if one is open.
+    pub async fn close(&mut self) {
+        self.pages = 0;
+        if let Some((running, tab)) = self.open.take()
+            && !tab.close().await
+        {
+            running.end().await;
+        }
+    }
+
+    async fn ready(&mut self) -> Result<(Arc<Running>, Tab), RenderError> {
+        if let Some((running, tab)) = self.open.take()
+            && running.alive()
+            && !tab.gone()
+        {
+            return Ok((running, tab));
+        }
+        self.pages = 0;
+        let mut last = None;
+        for _ in 0..STARTS {
+            let running = self.pool.running(&self.cell).await?;
+            match Tab::open(&running.connection, &running.context).await {
+                Ok(tab) => return Ok((running, tab)),
+                // A browser that cannot open a tab is of no use to anyone.
+                Err(error) => {
+                    running.end().await;
+                    last = Some(error);
+                }
+            }
+        }
+        Err(RenderError::NoBrowser(BrowserError::Prepare(
+            last.unwrap_or(CdpError::BrowserGone),
+        )))
+    }
+}

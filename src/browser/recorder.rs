@@ -1,0 +1,584 @@
+//! What one page did, recorded from the browser's events. Pure: events in, a record and reactions out.
+//!
+//! A tab is used for many pages, so the recorder must know which events belong to the page at hand: it starts to listen
+//! when the main document's request is sent, and forgets issues of the page before when the document is committed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use phantom_checks::evidence::{
+    Failure, Header, Hop, Initiator, Issue, LinkSource, MixedContentIssue, MixedContentResolution, MixedContentType,
+    Request, ResourceKind,
+};
+
+use super::connection::Event;
+use super::events::{
+    AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
+    FrameDetached, FrameNavigated, InitiatorData, IssueAdded, LoadingFailed, LoadingFinished, MixedContentDetails,
+    NavigatedWithinDocument, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+};
+
+/// Requests kept of one page; the rest is counted as a gap.
+const MAX_REQUESTS: usize = 3_000;
+/// Issues kept of one page.
+const MAX_ISSUES: usize = 500;
+/// Longest header value kept, in characters.
+const MAX_HEADER: usize = 4_096;
+
+/// What the tab has to do about an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    /// A frame of another site or a worker was attached and waits: enable what it can, then let it run.
+    SetUpChild { session: String, worker: bool },
+    /// The page opened a window: it is noted as a link and closed.
+    ClosePopup { target: String },
+    /// A dialog holds up the page.
+    AnswerDialog { accept: bool },
+    /// A navigation waits; let it go.
+    Continue { session: Arc<str>, paused: String },
+    /// A navigation waits; stop it.
+    Stop { session: Arc<str>, paused: String },
+}
+
+/// A frame as the browser's events describe it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FrameRecord {
+    pub parent: Option<String>,
+    pub url: String,
+    pub origin: String,
+    /// The session that can look into it.
+    pub session: Arc<str>,
+    /// The main world's execution context there.
+    pub context: Option<i64>,
+}
+
+/// What is asked of a navigation before it leaves.
+pub(super) type MayVisit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What one page did.
+pub(super) struct Recorder {
+    main_session: Arc<str>,
+    main_frame: String,
+    may_visit: MayVisit,
+    navigation: Navigation,
+    old_loader: String,
+    loader: String,
+    pub requests: Vec<Request>,
+    index: HashMap<String, usize>,
+    sessions_of: HashMap<usize, Arc<str>>,
+    open: HashSet<String>,
+    issues: HashSet<Issue>,
+    pub issue_list: Vec<Issue>,
+    pub frames: HashMap<String, FrameRecord>,
+    workers: HashMap<String, String>,
+    /// Ways on that the page tried by itself.
+    pub tried: Vec<(String, LinkSource)>,
+    /// Where a redirect wanted to leave the scope to.
+    pub left_scope: Option<String>,
+    pub dom_ready: bool,
+    pub loaded: bool,
+    pub last_activity: Instant,
+    pub dropped_requests: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Navigation {
+    /// The page before is still there; nothing of it is of interest.
+    Before,
+    /// The main document was asked for.
+    Sent,
+    /// The main document is there.
+    Committed,
+}
+
+impl Recorder {
+    /// A recorder for the page that `main_frame` will be navigated to.
+    pub fn new(main_session: Arc<str>, main_frame: String, may_visit: MayVisit, now: Instant) -> Self {
+        Self {
+            main_session,
+            main_frame,
+            may_visit,
+            navigation: Navigation::Before,
+            old_loader: String::new(),
+            loader: String::new(),
+            requests: Vec::new(),
+            index: HashMap::new(),
+            sessions_of: HashMap::new(),
+            open: HashSet::new(),
+            issues: HashSet::new(),
+            issue_list: Vec::new(),
+            frames: HashMap::new(),
+            workers: HashMap::new(),
+            tried: Vec::new(),
+            left_scope: None,
+            dom_ready: false,
+            loaded: false,
+            last_activity: now,
+            dropped_requests: 0,
+        }
+    }
+
+    /// Begins the next page in the same tab. What the browser holds on to (frames with their contexts) stays until the
+    /// new document is committed.
+    pub fn begin(&mut self, may_visit: MayVisit, now: Instant) {
+        let next = Self::new(Arc::clone(&self.main_session), self.main_frame.clone(), may_visit, now);
+        let old = std::mem::replace(self, next);
+        self.old_loader = old.loader;
+        self.frames = old.frames;
+        self.workers = old.workers;
+    }
+
+    /// The id of the main frame.
+    pub fn main_frame(&self) -> &str {
+        &self.main_frame
+    }
+
+    /// The document was committed.
+    pub fn committed(&self) -> bool {
+        self.navigation == Navigation::Committed
+    }
+
+    /// Requests whose answer has not wholly arrived.
+    pub fn in_flight(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The session that can give the body of a request.
+    pub fn session_of(&self, request: usize) -> Option<&Arc<str>> {
+        self.sessions_of.get(&request)
+    }
+
+    /// Takes one event in.
+    pub fn take(&mut self, event: &Event, now: Instant) -> Option<Reaction> {
+        match event.method.as_str() {
+            "Network.requestWillBeSent" => self.request_sent(&event.read()?, &event.session, now),
+            "Network.responseReceived" => self.response(&event.read()?, now),
+            "Network.requestServedFromCache" => self.from_cache(&event.read()?),
+            "Network.loadingFinished" => self.finished(&event.read::<LoadingFinished>()?.request_id, now),
+            "Network.loadingFailed" => self.failed(event.read()?, now),
+            "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
+            "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
+            "Network.webSocketClosed" => self.web_socket_closed(&event.read()?),
+            "Audits.issueAdded" => self.issue(event.read()?),
+            "Page.frameNavigated" => self.frame_navigated(event.read::<FrameNavigated>()?.frame, &event.session, now),
+            "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
+            "Page.frameDetached" => self.frame_detached(&event.read()?),
+            "Page.navigatedWithinDocument" => self.within_document(event.read()?),
+            "Page.windowOpen" => self.tried(event.read::<WindowOpen>()?.url, LinkSource::Popup),
+            "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
+            "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
+            "Page.javascriptDialogOpening" => {
+                return Some(Reaction::AnswerDialog {
+                    accept: event.read::<DialogOpening>()?.r#type == "beforeunload",
+                });
+            }
+            "Runtime.executionContextCreated" => self.context_created(event.read()?, &event.session),
+            "Runtime.executionContextDestroyed" => self.context_destroyed(&event.read()?, &event.session),
+            "Runtime.executionContextsCleared" => self.contexts_cleared(&event.session),
+            "Target.attachedToTarget" => return self.attached(event.read()?),
+            "Target.detachedFromTarget" => self.detached(&event.read()?),
+            "Fetch.requestPaused" => return self.paused(event.read()?, &event.session),
+            _ => {}
+        }
+        None
+    }
+
+    fn request_sent(&mut self, sent: &RequestWillBeSent, session: &Arc<str>, now: Instant) {
+        let main_document = sent.r#type == "Document" && sent.frame_id.as_deref() == Some(&self.main_frame);
+        if self.navigation == Navigation::Before {
+            if !main_document || *session != self.main_session {
+                return;
+            }
+            self.navigation = Navigation::Sent;
+            self.loader.clone_from(&sent.loader_id);
+        } else if !self.old_loader.is_empty() && sent.loader_id == self.old_loader {
+            return;
+        }
+        self.last_activity = now;
+        if let (Some(redirect), Some(&at)) = (&sent.redirect_response, self.index.get(&sent.request_id)) {
+            self.redirected(at, redirect, &sent.request.url, mixed(&sent.request.mixed_content_type));
+            return;
+        }
+        if sent.request.url.starts_with("data:") {
+            return;
+        }
+        let request = Request {
+            id: sent.request_id.clone(),
+            url: sent.request.url.clone(),
+            method: sent.request.method.clone(),
+            kind: resource_kind(&sent.r#type),
+            frame: sent.frame_id.clone().or_else(|| self.frame_of_session(session)),
+            worker: self.workers.get(&**session).cloned(),
+            initiator: initiator(&sent.initiator),
+            mixed_content: mixed(&sent.request.mixed_content_type),
+            ..Request::default()
+        };
+        // Streams and pings stay open by design; waiting for them would be waiting for ever.
+        if !matches!(request.kind, ResourceKind::EventSource | ResourceKind::Ping) {
+            self.open.insert(sent.request_id.clone());
+        }
+        self.add(request, session);
+    }
+
+    fn add(&mut self, request: Request, session: &Arc<str>) {
+        if self.requests.len() >= MAX_REQUESTS {
+            self.dropped_requests += 1;
+            return;
+        }
+        self.index.insert(request.id.clone(), self.requests.len());
+        self.sessions_of.insert(self.requests.len(), Arc::clone(session));
+        self.requests.push(request);
+    }
+
+    fn redirected(&mut self, at: usize, response: &ResponseData, to: &str, mixed_content: MixedContentType) {
+        let Some(request) = self.requests.get_mut(at) else {
+            return;
+        };
+        if request.redirects.len() < 30 {
+            request.redirects.push(Hop {
+                url: response.url.clone(),
+                status: response.status,
+                to: to.to_owned(),
+            });
+        }
+        if mixed_content != MixedContentType::None {
+            request.mixed_content = mixed_content;
+        }
+    }
+
+    fn request_mut(&mut self, id: &str) -> Option<&mut Request> {
+        self.index.get(id).and_then(|&at| self.requests.get_mut(at))
+    }
+
+    fn response(&mut self, received: &ResponseReceived, now: Instant) {
+        self.last_activity = now;
+        let Some(request) = self.request_mut(&received.request_id) else {
+            return;
+        };
+        let response = &received.response;
+        request.kind = resource_kind(&received.r#type);
+        request.status = Some(response.status);
+        request.mime = Some(response.mime_type.to_ascii_lowercase());
+        request.from_cache |= response.from_disk_cache || response.from_service_worker;
+        if matches!(
+            request.kind,
+            ResourceKind::Document | ResourceKind::Script | ResourceKind::Stylesheet
+        ) {
+            request.headers = headers(response);
+        }
+    }
+
+    fn from_cache(&mut self, served: &RequestServedFromCache) {
+        if let Some(request) = self.request_mut(&served.request_id) {
+            request.from_cache = true;
+        }
+    }
+
+    fn finished(&mut self, id: &str, now: Instant) {
+        if self.open.remove(id) {
+            self.last_activity = now;
+        }
+    }
+
+    fn failed(&mut self, failed: LoadingFailed, now: Instant) {
+        self.finished(&failed.request_id, now);
+        if let Some(request) = self.request_mut(&failed.request_id) {
+            request.failure = Some(Failure {
+                error: failed.error_text,
+                blocked: failed.blocked_reason,
+                canceled: failed.canceled,
+            });
+        }
+    }
+
+    fn web_socket(&mut self, created: WebSocketCreated, session: &Arc<str>, now: Instant) {
+        if self.navigation == Navigation::Before {
+            return;
+        }
+        self.last_activity = now;
+        let request = Request {
+            id: created.request_id,
+            url: created.url,
+            method: "GET".to_owned(),
+            kind: ResourceKind::WebSocket,
+            frame: self.frame_of_session(session),
+            worker: self.workers.get(&**session).cloned(),
+            initiator: initiator(&created.initiator),
+            ..Request::default()
+        };
+        self.add(request, session);
+    }
+
+    fn handshake(&mut self, handshake: &WebSocketHandshake) {
+        if let Some(request) = self.request_mut(&handshake.request_id) {
+            request.status = Some(handshake.response.status);
+        }
+    }
+
+    fn web_socket_closed(&mut self, closed: &WebSocketClosed) {
+        if let Some(request) = self.request_mut(&closed.request_id)
+            && request.status.is_none()
+        {
+            request.failure = Some(Failure {
+                error: "closed before it was open".to_owned(),
+                blocked: None,
+                canceled: false,
+            });
+        }
+    }
+
+    fn issue(&mut self, added: IssueAdded) {
+        if self.navigation == Navigation::Before || self.issue_list.len() >= MAX_ISSUES {
+            return;
+        }
+        let issue = match added.issue.details.mixed_content_issue_details {
+            Some(details) => Issue::MixedContent(mixed_content_issue(details)),
+            None => Issue::Other { name: added.issue.code },
+        };
+        if self.issues.insert(issue.clone()) {
+            self.issue_list.push(issue);
+        }
+    }
+
+    fn frame_navigated(&mut self, frame: FrameData, session: &Arc<str>, now: Instant) {
+        self.last_activity = now;
+        if frame.id == self.main_frame && *session == self.main_session {
+            if self.navigation == Navigation::Sent {
+                self.navigation = Navigation::Committed;
+                self.loader = frame.loader_id;
+                self.issues.clear();
+                self.issue_list.clear();
+            }
+            self.dom_ready = false;
+            self.loaded = false;
+            let kept = self.frames.remove(&frame.id);
+            self.frames.clear();
+            self.frames.insert(
+                frame.id,
+                FrameRecord {
+                    parent: None,
+                    url: frame.url,
+                    origin: frame.security_origin,
+                    session: Arc::clone(session),
+                    context: kept.and_then(|kept| kept.context),
+                },
+            );
+            return;
+        }
+        let record = self.frames.entry(frame.id).or_default();
+        if record.parent.is_none() {
+            record.parent = frame.parent_id;
+        }
+        record.url = frame.url;
+        record.origin = frame.security_origin;
+        record.session = Arc::clone(session);
+    }
+
+    fn frame_attached(&mut self, attached: FrameAttached, session: &Arc<str>) {
+        let record = self.frames.entry(attached.frame_id).or_default();
+        record.parent = attached.parent_frame_id;
+        record.session = Arc::clone(session);
+    }
+
+    fn frame_detached(&mut self, detached: &FrameDetached) {
+        // A frame that moves to a process of its own is detached here with "swap" and goes on there.
+        if detached.reason != "swap" {
+            self.frames.remove(&detached.frame_id);
+        }
+    }
+
+    fn within_document(&mut self, navigated: NavigatedWithinDocument) {
+        if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
+            frame.url = navigated.url;
+        }
+    }
+
+    fn tried(&mut self, url: String, source: LinkSource) {
+        if self.tried.len() < 200 && self.navigation != Navigation::Before {
+            self.tried.push((url, source));
+        }
+    }
+
+    fn is_main(&self, session: &Arc<str>) -> bool {
+        self.committed() && *session == self.main_session
+    }
+
+    fn context_created(&mut self, created: ContextCreated, session: &Arc<str>) {
+        let context = created.context;
+        if !context.aux_data.is_default {
+            return;
+        }
+        let frame = self.frames.entry(context.aux_data.frame_id).or_default();
+        frame.session = Arc::clone(session);
+        frame.context = Some(context.id);
+        if frame.origin.is_empty() {
+            frame.origin = context.origin;
+        }
+    }
+
+    fn context_destroyed(&mut self, destroyed: &ContextDestroyed, session: &Arc<str>) {
+        for frame in self.frames.values_mut() {
+            if frame.session == *session && frame.context == Some(destroyed.execution_context_id) {
+                frame.context = None;
+            }
+        }
+    }
+
+    fn contexts_cleared(&mut self, session: &Arc<str>) {
+        for frame in self.frames.values_mut() {
+            if frame.session == *session {
+                frame.context = None;
+            }
+        }
+    }
+
+    fn attached(&mut self, attached: AttachedToTarget) -> Option<Reaction> {
+        let worker = match attached.target_info.r#type.as_str() {
+            "page" => {
+                self.tried(attached.target_info.url, LinkSource::Popup);
+                return Some(Reaction::ClosePopup {
+                    target: attached.target_info.target_id,
+                });
+            }
+            kind => kind != "iframe",
+        };
+        if worker {
+            self.workers
+                .insert(attached.session_id.clone(), attached.target_info.url);
+        } else {
+            // The target of a frame in a process of its own has the id of the frame.
+            let record = self.frames.entry(attached.target_info.target_id).or_default();
+            record.session = Arc::from(attached.session_id.as_str());
+            record.context = None;
+        }
+        Some(Reaction::SetUpChild {
+            session: attached.session_id,
+            worker,
+        })
+    }
+
+    fn detached(&mut self, detached: &DetachedFromTarget) {
+        self.workers.remove(&detached.session_id);
+        self.frames.retain(|_, frame| *frame.session != *detached.session_id);
+    }
+
+    fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Option<Reaction> {
+        let session = Arc::clone(session);
+        let id = paused.request_id;
+        if paused.frame_id != self.main_frame {
+            return Some(Reaction::Continue { session, paused: id });
+        }
+        if self.navigation == Navigation::Committed {
+            self.tried(paused.request.url, LinkSource::Navigation);
+            return Some(Reaction::Stop { session, paused: id });
+        }
+        if (self.may_visit)(&paused.request.url) {
+            return Some(Reaction::Continue { session, paused: id });
+        }
+        self.left_scope = Some(paused.request.url);
+        Some(Reaction::Stop { session, paused: id })
+    }
+
+    fn frame_of_session(&self, session: &Arc<str>) -> Option<String> {
+        if *session == self.main_session {
+            return Some(self.main_frame.clone());
+        }
+        self.frames
+            .iter()
+            .find(|(_, frame)| {
+                frame.session == *session
+                    && frame
+                        .parent
+                        .as_ref()
+                        .and_then(|parent| self.frames.get(parent))
+                        .is_none_or(|parent| parent.session != *session)
+            })
+            .map(|(id, _)| id.clone())
+    }
+}
+
+fn mixed(word: &str) -> MixedContentType {
+    match word {
+        "none" | "" => MixedContentType::None,
+        "blockable" => MixedContentType::Blockable,
+        "optionally-blockable" => MixedContentType::OptionallyBlockable,
+        _ => MixedContentType::Unknown,
+    }
+}
+
+fn resource_kind(word: &str) -> ResourceKind {
+    match word {
+        "Document" => ResourceKind::Document,
+        "Stylesheet" => ResourceKind::Stylesheet,
+        "Image" => ResourceKind::Image,
+        "Media" => ResourceKind::Media,
+        "Font" => ResourceKind::Font,
+        "Script" => ResourceKind::Script,
+        "TextTrack" => ResourceKind::TextTrack,
+        "XHR" => ResourceKind::Xhr,
+        "Fetch" => ResourceKind::Fetch,
+        "Prefetch" => ResourceKind::Prefetch,
+        "EventSource" => ResourceKind::EventSource,
+        "WebSocket" => ResourceKind::WebSocket,
+        "Manifest" => ResourceKind::Manifest,
+        "Ping" => ResourceKind::Ping,
+        "CSPViolationReport" => ResourceKind::CspViolationReport,
+        "Preflight" => ResourceKind::Preflight,
+        "Other" | "SignedExchange" | "FedCM" => ResourceKind::Other,
+        _ => ResourceKind::Unknown,
+    }
+}
+
+fn initiator(data: &InitiatorData) -> Initiator {
+    let frame = innermost(data.stack.as_ref());
+    let (url, line) = match frame {
+        Some((url, line)) => (Some(url), Some(line)),
+        None => (data.url.clone(), data.line_number.map(|line| line as i64)),
+    };
+    Initiator {
+        kind: data.r#type.clone(),
+        url: url.filter(|url| !url.is_empty()),
+        // The browser counts lines from 0.
+        line: line.and_then(|line| u32::try_from(line + 1).ok()),
+    }
+}
+
+fn innermost(stack: Option<&super::events::Stack>) -> Option<(String, i64)> {
+    let mut stack = stack;
+    while let Some(level) = stack {
+        if let Some(frame) = level.call_frames.iter().find(|frame| !frame.url.is_empty()) {
+            return Some((frame.url.clone(), frame.line_number));
+        }
+        stack = level.parent.as_deref();
+    }
+    None
+}
+
+fn headers(response: &ResponseData) -> Vec<Header> {
+    response
+        .headers
+        .iter()
+        .map(|(name, value)| Header {
+            name: name.to_ascii_lowercase(),
+            value: value.as_str().unwrap_or_default().chars().take(MAX_HEADER).collect(),
+        })
+        .collect()
+}
+
+fn mixed_content_issue(details: MixedContentDetails) -> MixedContentIssue {
+    MixedContentIssue {
+        resource: details.resource_type,
+        resolution: match details.resolution_status.as_str() {
+            "MixedContentBlocked" => MixedContentResolution::Blocked,
+            "MixedContentAutomaticallyUpgraded" => MixedContentResolution::Upgraded,
+            "MixedContentWarning" => MixedContentResolution::Warning,
+            _ => MixedContentResolution::Unknown,
+        },
+        insecure_url: details.insecure_url,
+        document_url: details.main_resource_url,
+        request: details.request.and_then(|request| request.request_id.or(request.url)),
+        frame: details.frame.map(|frame| frame.frame_id),
+    }
+}

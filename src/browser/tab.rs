@@ -1,0 +1,348 @@
+//! One tab: navigates, waits until the page is quiet, captures, and is used again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chromiumoxide::cdp::browser_protocol::audits;
+use chromiumoxide::cdp::browser_protocol::fetch;
+use chromiumoxide::cdp::browser_protocol::inspector;
+use chromiumoxide::cdp::browser_protocol::network;
+use chromiumoxide::cdp::browser_protocol::page;
+use chromiumoxide::cdp::browser_protocol::target;
+use chromiumoxide::cdp::js_protocol::runtime;
+use phantom_checks::Probe;
+use tokio::sync::Notify;
+
+use super::CALL;
+use super::capture::{Capture, Captured, ScriptCache};
+use super::connection::{CdpError, Connection, Events, Session};
+use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
+use super::recorder::{MayVisit, Reaction, Recorder};
+use super::redact::Redactor;
+
+const EARLY: &str = include_str!("early.js");
+const CAPTURE: &str = include_str!("capture.js");
+
+/// No event for this long after the page was loaded, and nothing in flight: it is quiet.
+const QUIET: Duration = Duration::from_millis(40);
+/// After the load event, a page is not waited for longer than this.
+const SETTLE_BOUND: Duration = Duration::from_secs(3);
+/// A page that is still loading but has shown no activity for this long is taken as it is.
+const STALL: Duration = Duration::from_secs(6);
+
+/// The script that is run in every frame of every page, with the probes of the checks in it.
+#[derive(Debug, Clone)]
+pub struct CaptureScript {
+    pub(super) expression: Arc<str>,
+    pub(super) versions: Arc<Vec<(&'static str, u32)>>,
+}
+
+impl CaptureScript {
+    /// Puts the probes of these checks, by their ids, into the script.
+    pub fn new(probes: &[(&'static str, Probe)]) -> Self {
+        let functions: Vec<String> = probes
+            .iter()
+            .map(|(id, probe)| format!("{id:?}: ({})", probe.source.trim()))
+            .collect();
+        Self {
+            expression: format!("{}(null, {{{}}})", CAPTURE.trim_end(), functions.join(",\n")).into(),
+            versions: Arc::new(probes.iter().map(|(id, probe)| (*id, probe.version)).collect()),
+        }
+    }
+}
+
+/// A page to be rendered.
+#[derive(Clone)]
+pub struct PageRequest {
+    /// Where to.
+    pub url: String,
+    /// All the time it may take.
+    pub deadline: Duration,
+    /// Asked with the URL of the navigation and of each redirect, before it leaves.
+    pub may_visit: MayVisit,
+    /// What is run in its frames.
+    pub script: CaptureScript,
+    /// Replaces secrets.
+    pub redactor: Redactor,
+    /// Script texts that are known from other pages of the scan.
+    pub scripts: Arc<ScriptCache>,
+}
+
+/// What came of a navigation.
+#[derive(Debug)]
+pub enum Visit {
+    /// A page, as far as it could be seen.
+    Page(Box<Captured>),
+    /// Not a page: a download, an answer without content.
+    NotAPage {
+        /// What it is instead, as a sentence.
+        what: String,
+    },
+    /// A redirect leads out of the scope; it was not followed.
+    LeftScope {
+        /// Where to.
+        to: String,
+    },
+    /// No answer that could be shown.
+    Unreachable {
+        /// The browser's error: `net::ERR_CONNECTION_REFUSED`.
+        error: String,
+    },
+}
+
+pub(super) struct Shared {
+    recorder: Mutex<Recorder>,
+    changed: Notify,
+}
+
+impl Shared {
+    pub fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One tab of one browser, in the context of one scan.
+pub(super) struct Tab {
+    connection: Connection,
+    session: Session,
+    target: String,
+    shared: Arc<Shared>,
+}
+
+impl Tab {
+    /// Opens a tab and listens to all that happens in it.
+    pub async fn open(connection: &Connection, context: &str) -> Result<Self, CdpError> {
+        let browser = connection.browser();
+        let mut create = target::CreateTargetParams::new("about:blank");
+        create.browser_context_id = Some(context.to_owned().into());
+        let TargetAnswer { target_id } = browser.call(create, CALL).await?;
+        let mut attach = target::AttachToTargetParams::new(target_id.clone());
+        attach.flatten = Some(true);
+        let SessionAnswer { session_id } = browser.call(attach, CALL).await?;
+        let (session, events) = connection.open(&session_id);
+        let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
+        let nowhere: MayVisit = Arc::new(|_| false);
+        let main_frame = tree.frame_tree.frame.id;
+        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, Instant::now());
+        let shared = Arc::new(Shared {
+            recorder: Mutex::new(recorder),
+            changed: Notify::new(),
+        });
+        tokio::spawn(pump(events, session.clone(), connection.clone(), Arc::clone(&shared)));
+        let tab = Self {
+            connection: connection.clone(),
+            session,
+            target: target_id,
+            shared,
+        };
+        tab.enable().await?;
+        Ok(tab)
+    }
+
+    async fn enable(&self) -> Result<(), CdpError> {
+        let page = &self.session;
+        page.tell(&inspector::EnableParams::default());
+        page.tell(&page::EnableParams::default());
+        page.tell(&network::EnableParams::default());
+        page.tell(&audits::EnableParams::default());
+        page.tell(&runtime::EnableParams::default());
+        page.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
+        page.tell(&auto_attach());
+        let mut documents = fetch::RequestPattern::default();
+        documents.resource_type = Some(network::ResourceType::Document);
+        let mut pause = fetch::EnableParams::default();
+        pause.patterns = Some(vec![documents]);
+        // The browser answers in order, so this answer means that all the rest is in force.
+        page.call::<Nothing>(pause, CALL).await?;
+        Ok(())
+    }
+
+    /// Ends when the tab crashes or is closed.
+    pub fn gone(&self) -> bool {
+        self.session.gone().is_cancelled()
+    }
+
+    /// Renders a page. An error means that the tab is not to be used again.
+    pub async fn visit(&self, request: &PageRequest) -> Result<Visit, CdpError> {
+        let began = Instant::now();
+        self.shared.recorder().begin(Arc::clone(&request.may_visit), began);
+        let navigated: Navigated = self
+            .session
+            .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
+            .await?;
+        if let Some(instead) = self.not_shown(&navigated) {
+            return Ok(instead);
+        }
+        let cut_short = !self.settle(began + request.deadline.mul_f32(0.7)).await?;
+        let capture = Capture {
+            session: &self.session,
+            shared: &self.shared,
+            request,
+        };
+        let mut captured = capture.run().await?;
+        captured.evidence.page.cut_short = cut_short;
+        captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Visit::Page(Box::new(captured)))
+    }
+
+    fn not_shown(&self, navigated: &Navigated) -> Option<Visit> {
+        let recorder = self.shared.recorder();
+        if let Some(to) = &recorder.left_scope {
+            return Some(Visit::LeftScope { to: to.clone() });
+        }
+        if navigated.is_download {
+            return Some(Visit::NotAPage {
+                what: "it is a download".to_owned(),
+            });
+        }
+        let document = recorder.requests.first();
+        if let Some(why) =
+            document.and_then(|document| document.headers.iter().find(|header| header.name == "x-phantom-egress"))
+        {
+            return Some(Visit::Unreachable {
+                error: why.value.clone(),
+            });
+        }
+        let error = navigated.error_text.as_deref().filter(|error| !error.is_empty())?;
+        Some(match document.and_then(|document| document.status) {
+            Some(204 | 205) => Visit::NotAPage {
+                what: "the server answers without content".to_owned(),
+            },
+            Some(status) if error == "net::ERR_ABORTED" => Visit::NotAPage {
+                what: format!("the browser shows no page for it (status {status})"),
+            },
+            Some(status) if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" => Visit::Unreachable {
+                error: format!("status {status} with an empty page"),
+            },
+            _ => Visit::Unreachable {
+                error: error.to_owned(),
+            },
+        })
+    }
+
+    /// Waits until the page is quiet. False if a bound ended the wait before the page had loaded.
+    async fn settle(&self, until: Instant) -> Result<bool, CdpError> {
+        let mut loaded_at = None;
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let wake = {
+                let recorder = self.shared.recorder();
+                if recorder.loaded {
+                    let bound = *loaded_at.get_or_insert(now) + SETTLE_BOUND;
+                    let quiet = recorder.last_activity + QUIET;
+                    if now >= bound.min(until) {
+                        return Ok(true);
+                    }
+                    if recorder.in_flight() == 0 && now >= quiet {
+                        drop(recorder);
+                        match self.timers_due().await {
+                            Some(due) if !due.is_zero() => (now + due + QUIET).min(bound),
+                            _ => return Ok(true),
+                        }
+                    } else if recorder.in_flight() == 0 {
+                        quiet.min(bound)
+                    } else {
+                        bound
+                    }
+                } else {
+                    let stalled = recorder.last_activity + STALL;
+                    if now >= until || now >= stalled {
+                        return Ok(false);
+                    }
+                    stalled.min(until)
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
+                () = self.session.gone().cancelled() => return Err(CdpError::TabGone),
+            }
+        }
+    }
+
+    /// How long the page's own first timers will still take; `None` if the page does not say.
+    async fn timers_due(&self) -> Option<Duration> {
+        let mut ask = runtime::EvaluateParams::new("window.__phantomDue ? window.__phantomDue() : 0");
+        ask.return_by_value = Some(true);
+        ask.silent = Some(true);
+        let answer: super::events::Evaluated = self.session.call(ask, Duration::from_secs(2)).await.ok()?;
+        let due = answer.result.value?.as_f64()?;
+        (due.is_finite() && due > 0.0).then(|| Duration::from_secs_f64((due / 1000.0).min(3.0)))
+    }
+
+    /// Closes the tab. False if the browser did not manage to in time: then the browser itself is hung.
+    pub async fn close(self) -> bool {
+        self.connection.forget(self.session.id());
+        let close = target::CloseTargetParams::new(self.target.clone());
+        let closed: Result<Nothing, _> = self.connection.browser().call(close, Duration::from_secs(3)).await;
+        // Only silence means that the browser hangs; a refusal means that the tab is closed already.
+        !matches!(closed, Err(CdpError::Timeout { .. }))
+    }
+}
+
+fn auto_attach() -> target::SetAutoAttachParams {
+    let mut attach = target::SetAutoAttachParams::new(true, true);
+    attach.flatten = Some(true);
+    attach
+}
+
+async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>) {
+    let gone = session.gone().clone();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = gone.cancelled() => None,
+        };
+        let Some(mut event) = event else { break };
+        let mut reactions = Vec::new();
+        {
+            let mut recorder = shared.recorder();
+            let now = Instant::now();
+            loop {
+                reactions.extend(recorder.take(&event, now));
+                match events.try_next() {
+                    Some(next) => event = next,
+                    None => break,
+                }
+            }
+            if events.overflowed() {
+                recorder.dropped_requests += 1;
+            }
+        }
+        for reaction in reactions {
+            react(reaction, &session, &connection);
+        }
+        shared.changed.notify_waiters();
+    }
+    shared.changed.notify_waiters();
+}
+
+fn react(reaction: Reaction, session: &Session, connection: &Connection) {
+    match reaction {
+        Reaction::SetUpChild { session: child, worker } => {
+            let child = session.child(&child);
+            child.tell(&network::EnableParams::default());
+            child.tell(&runtime::EnableParams::default());
+            if !worker {
+                child.tell(&page::EnableParams::default());
+                child.tell(&audits::EnableParams::default());
+                child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
+            }
+            child.tell(&auto_attach());
+            child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+        }
+        Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
+        Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
+        Reaction::Continue { session: at, paused } => {
+            session.child(&at).tell(&fetch::ContinueRequestParams::new(paused));
+        }
+        Reaction::Stop { session: at, paused } => {
+            session
+                .child(&at)
+                .tell(&fetch::FailRequestParams::new(paused, network::ErrorReason::Aborted));
+        }
+    }
+}
