@@ -201,7 +201,7 @@ impl Recorder {
             self.redirected(at, redirect, &sent.request.url, mixed(&sent.request.mixed_content_type));
             return;
         }
-        if sent.request.url.starts_with("data:") {
+        if sent.request.url.starts_with("data:") || sent.request.url.starts_with("blob:") {
             return;
         }
         let request = Request {

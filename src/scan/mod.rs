@@ -1,5 +1,17 @@
 //! One run over one site: leases pages, renders them, runs the checks, stores what came of it.
+//!
+//! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
+//! a scan whose process was killed goes on in another one, page by page.
 
+mod event;
+mod inspect;
+mod owner;
 mod record;
+mod run;
+mod scanner;
+mod seeds;
+mod worker;
 
+pub use event::ScanEvent;
 pub use record::{ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
+pub use scanner::{Ended, Listener, ScanError, Scanner, Start};

@@ -1,0 +1,127 @@
+//! The checks look at a page; what they ask is answered, and they look again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use phantom_checks::evidence::{Answer, Evidence, HttpsOutcome};
+use phantom_checks::{Bodies, Check, Observation, Question, SiteFacts, Subject};
+use url::Url;
+
+use crate::egress::Fetcher;
+
+/// Questions of one page that are answered.
+const MOST_QUESTIONS: usize = 40;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Answers kept in memory for a scan.
+const MOST_ANSWERS: usize = 10_000;
+
+/// Runs the checks of a scan over its pages.
+pub(super) struct Inspector {
+    checks: Vec<&'static dyn Check>,
+    facts: SiteFacts,
+    fetcher: Fetcher,
+    answers: Mutex<HashMap<Question, Answer>>,
+}
+
+/// What the checks make of a page.
+pub(super) struct Inspected {
+    pub observations: Vec<Observation>,
+    /// Checks that failed, as sentences.
+    pub failures: Vec<String>,
+}
+
+struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);
+
+impl Bodies for Texts<'_> {
+    fn text(&self, hash: &str) -> Option<&str> {
+        self.0.get(hash).map(|text| &**text)
+    }
+}
+
+impl Inspector {
+    pub fn new(disabled: &[String], facts: SiteFacts, fetcher: Fetcher) -> Self {
+        let checks = phantom_checks::all()
+            .iter()
+            .copied()
+            .filter(|check| !disabled.iter().any(|id| id == check.meta().id))
+            .collect();
+        Self { checks, facts, fetcher, answers: Mutex::default() }
+    }
+
+    pub fn checks(&self) -> &[&'static dyn Check] {
+        &self.checks
+    }
+
+    /// Runs all checks over a page; answers become part of its evidence.
+    pub async fn inspect(&self, evidence: &mut Evidence, scripts: &BTreeMap<String, Arc<str>>) -> Inspected {
+        let (mut inspected, questions) = self.run(evidence, scripts);
+        if !questions.is_empty() {
+            for question in questions {
+                evidence.answers.push(self.answer(question).await);
+            }
+            (inspected, _) = self.run(evidence, scripts);
+        }
+        inspected
+    }
+
+    fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
+        let mut inspected = Inspected { observations: Vec::new(), failures: Vec::new() };
+        let mut questions = Vec::new();
+        let subject = Subject { evidence, bodies: &Texts(scripts), site: &self.facts };
+        for check in &self.checks {
+            // A check that fails on one odd page must neither end the scan nor pass for silence.
+            match catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
+                Ok(outcome) => {
+                    inspected.observations.extend(outcome.observations);
+                    questions.extend(outcome.questions);
+                }
+                Err(_) => inspected
+                    .failures
+                    .push(format!("the check {} failed on {}; please report it", check.meta().id, evidence.page.url)),
+            }
+        }
+        questions.sort();
+        questions.dedup();
+        questions.truncate(MOST_QUESTIONS);
+        (inspected, questions)
+    }
+
+    async fn answer(&self, question: Question) -> Answer {
+        let known = self.answers().get(&question).cloned();
+        if let Some(answer) = known {
+            return answer;
+        }
+        let answer = match &question {
+            Question::HttpsAnswers { url } => self.ask_https(url, &question).await,
+            Question::Unknown => not_asked(&question, "this version does not understand the question"),
+        };
+        let mut answers = self.answers();
+        if answers.len() < MOST_ANSWERS {
+            answers.insert(question, answer.clone());
+        }
+        answer
+    }
+
+    async fn ask_https(&self, text: &str, question: &Question) -> Answer {
+        let Ok(mut url) = Url::parse(text) else { return not_asked(question, "it is not a URL") };
+        if url.scheme() != "https" && (url.set_scheme("https").is_err() || url.set_port(None).is_err()) {
+            return not_asked(question, "it has no https form");
+        }
+        let outcome = match self.fetcher.get(&url, &[], 1_024, PATIENCE).await {
+            Ok(fetched) => HttpsOutcome::Status { status: fetched.status },
+            Err(error) => HttpsOutcome::Failed { error: error.to_string() },
+        };
+        Answer::Https { url: text.to_owned(), outcome }
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_asked(question: &Question, why: &str) -> Answer {
+    Answer::NotAsked { question: question.clone(), why: why.to_owned() }
+}

@@ -1,0 +1,244 @@
+//! What the workers of one running scan share.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::inspect::Inspector;
+use super::worker::Worker;
+use super::{Listener, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
+use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
+use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, RobotsBook, limit_reached, pace};
+use crate::egress::{Egress, Fetcher};
+use crate::site::{ScopeRules, Site};
+use crate::store::Store;
+
+/// Remarks that are kept of one scan.
+const MOST_REMARKS: usize = 200;
+/// Hashes of stored script texts that are remembered; beyond it some are offered to the store again, which is harmless.
+const MOST_HASHES: usize = 50_000;
+
+/// What a run is made of.
+pub(super) struct Parts {
+    pub record: ScanRecord,
+    pub rules: ScopeRules,
+    pub owner: String,
+    pub egress: Egress,
+    pub pool: Arc<Pool>,
+    pub fetcher: Fetcher,
+    pub salt: [u8; 32],
+    pub counts: ScanCounts,
+}
+
+/// A running scan.
+pub(super) struct Run {
+    pub scan: ScanId,
+    pub record: ScanRecord,
+    pub site: Site,
+    pub owner: String,
+    pub store: Arc<dyn Store>,
+    pub pool: Arc<Pool>,
+    pub egress: Egress,
+    pub fetcher: Fetcher,
+    pub inspector: Inspector,
+    pub script: CaptureScript,
+    pub scripts: Arc<ScriptCache>,
+    pub redactor: Redactor,
+    pub page_deadline: Duration,
+    pub stop: CancellationToken,
+    /// Store or browsers are lost: every worker ends.
+    pub give_up: CancellationToken,
+    /// Pages were found, or a page ended.
+    pub changed: Notify,
+    pub asking: tokio::sync::Mutex<()>,
+    pub own_pace: OwnPace,
+    listener: Listener,
+    scope: Arc<ScopeRules>,
+    robots: Arc<RwLock<RobotsBook>>,
+    began: Instant,
+    rendered: AtomicU64,
+    remarks: Mutex<BTreeSet<String>>,
+    start_lost: Mutex<bool>,
+    stored_texts: Mutex<HashSet<String>>,
+}
+
+impl Run {
+    pub fn new(scanner: &Scanner, parts: Parts) -> Self {
+        let site = parts.record.site.clone();
+        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone(), parts.fetcher.clone());
+        let probes: Vec<_> =
+            inspector.checks().iter().filter_map(|check| Some((check.meta().id, check.probe()?))).collect();
+        Self {
+            scan: parts.record.id.clone(),
+            owner: parts.owner,
+            store: Arc::clone(&scanner.store),
+            pool: parts.pool,
+            egress: parts.egress,
+            fetcher: parts.fetcher,
+            script: CaptureScript::new(&probes),
+            inspector,
+            scripts: Arc::default(),
+            redactor: Redactor::new(parts.salt),
+            page_deadline: scanner.config.browser.page_deadline,
+            stop: scanner.stop.clone(),
+            give_up: CancellationToken::new(),
+            changed: Notify::new(),
+            asking: tokio::sync::Mutex::default(),
+            own_pace: OwnPace::new(pace(&site.limits, None)),
+            listener: Arc::clone(&scanner.listener),
+            scope: Arc::new(parts.rules),
+            robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
+            began: Instant::now(),
+            rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
+            remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
+            start_lost: Mutex::default(),
+            stored_texts: Mutex::default(),
+            record: parts.record,
+            site,
+        }
+    }
+
+    pub fn worker(self: &Arc<Self>, number: usize) -> Worker {
+        Worker::new(Arc::clone(self), number)
+    }
+
+    pub fn tell(&self, event: ScanEvent) {
+        (self.listener)(event);
+    }
+
+    pub fn robots(&self) -> RwLockReadGuard<'_, RobotsBook> {
+        self.robots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn robots_mut(&self) -> RwLockWriteGuard<'_, RobotsBook> {
+        self.robots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rules as they are known now.
+    pub fn rules(&self) -> Rules<'_> {
+        Rules { run: self, robots: self.robots() }
+    }
+
+    pub fn scope(&self) -> &ScopeRules {
+        &self.scope
+    }
+
+    /// What a navigation, or a redirect of one, asks before it leaves.
+    pub fn may_visit(&self) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+        let scope = Arc::clone(&self.scope);
+        let robots = Arc::clone(&self.robots);
+        Arc::new(move |url| {
+            let robots = robots.read().unwrap_or_else(PoisonError::into_inner);
+            let links = LinkRules { scope: &scope, robots: &robots, depth: u32::MAX };
+            Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
+        })
+    }
+
+    /// Something to know about the scan as a whole; said once.
+    pub fn remark(&self, remark: String) {
+        let mut remarks = lock(&self.remarks);
+        if remarks.len() < MOST_REMARKS && remarks.insert(remark.clone()) {
+            drop(remarks);
+            self.tell(ScanEvent::Remark(remark));
+        }
+    }
+
+    pub fn remarks(&self) -> Vec<String> {
+        lock(&self.remarks).iter().cloned().collect()
+    }
+
+    /// A start page could not be looked at: the scan saw less than the site.
+    pub fn lose_start(&self, url: &Url, reason: &str) {
+        *lock(&self.start_lost) = true;
+        self.remark(format!("the start page {url} was not reached: {reason}"));
+    }
+
+    pub fn start_lost(&self) -> bool {
+        *lock(&self.start_lost)
+    }
+
+    /// The limit that ends the scan now.
+    pub fn limit(&self) -> Option<Limit> {
+        limit_reached(&self.site.limits, self.rendered.load(Ordering::Relaxed), self.began.elapsed())
+    }
+
+    /// Takes one page from the budget. False if a limit is reached.
+    pub fn take_page(&self) -> bool {
+        let before = self.rendered.fetch_add(1, Ordering::Relaxed);
+        let free = limit_reached(&self.site.limits, before, self.began.elapsed()).is_none();
+        if !free {
+            self.give_page_back();
+        }
+        free
+    }
+
+    pub fn give_page_back(&self) {
+        self.rendered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Those of these texts that were not stored by this run yet.
+    pub fn unstored<'a>(&self, texts: impl Iterator<Item = (&'a String, &'a Arc<str>)>) -> Vec<(String, String)> {
+        let stored = lock(&self.stored_texts);
+        texts
+            .filter(|(hash, _)| !stored.contains(*hash))
+            .map(|(hash, text)| (hash.clone(), text.to_string()))
+            .collect()
+    }
+
+    pub fn stored(&self, hashes: impl Iterator<Item = String>) {
+        let mut stored = lock(&self.stored_texts);
+        if stored.len() > MOST_HASHES {
+            stored.clear();
+        }
+        stored.extend(hashes);
+    }
+}
+
+/// The rules of the crawl with what is known of robots.txt.
+pub(super) struct Rules<'a> {
+    run: &'a Run,
+    robots: RwLockReadGuard<'a, RobotsBook>,
+}
+
+impl Rules<'_> {
+    pub fn links(&self) -> LinkRules<'_> {
+        LinkRules { scope: &self.run.scope, robots: &self.robots, depth: self.run.site.limits.depth }
+    }
+
+    pub fn page(&self, url: &Url, depth: u32, found_on: Option<&crate::crawl::PageKey>) -> Result<NewPage, NotFollowed> {
+        self.links().page(url, depth, found_on)
+    }
+}
+
+/// Keeps our own fetches to one host apart; pages have the frontier for that.
+pub(super) struct OwnPace {
+    apart: Duration,
+    next: Mutex<HashMap<String, Instant>>,
+}
+
+impl OwnPace {
+    fn new(apart: Duration) -> Self {
+        Self { apart, next: Mutex::default() }
+    }
+
+    pub async fn wait(&self, url: &Url) {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let now = Instant::now();
+        let turn = {
+            let mut next = lock(&self.next);
+            let turn = next.get(&host).copied().unwrap_or(now).max(now);
+            next.insert(host, turn + self.apart);
+            turn
+        };
+        tokio::time::sleep_until(turn.into()).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,278 @@
+//! A scan from its start, or its resumption, to its end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Parts, Run};
+use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, owner};
+use crate::browser::{BrowserError, Pool, PoolOptions};
+use crate::config::Config;
+use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
+use crate::site::{BadPattern, ScopeRules, Site, SiteId};
+use crate::store::{Store, StoreError};
+
+/// Where a scan tells what happens. Called from many tasks; it must not block.
+pub type Listener = Arc<dyn Fn(ScanEvent) + Send + Sync>;
+
+/// What to scan.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// A site, from its start pages.
+    New {
+        /// The site.
+        site: Box<Site>,
+        /// Who wants it.
+        trigger: Trigger,
+    },
+    /// What a scan that did not end left.
+    Resume(ScanId),
+}
+
+/// Why a scan could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no browser.
+    #[error(transparent)]
+    Browser(#[from] BrowserError),
+    /// There is no egress proxy.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// Our own fetches cannot be made.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The site's scope cannot be used.
+    #[error("site {site}: {why}")]
+    Scope {
+        /// The site.
+        site: SiteId,
+        /// What is wrong with its scope.
+        why: BadPattern,
+    },
+    /// A start page is not a page of the site.
+    #[error("site {site}: the start page {url} cannot be scanned: {why}; correct `start` or `scope`")]
+    StartPage {
+        /// The site.
+        site: SiteId,
+        /// The start page.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// There is no such scan.
+    #[error("there is no scan {0} in this store; `--store` names another one, or the id is wrong")]
+    NoSuchScan(ScanId),
+    /// The scan is over.
+    #[error("scan {0} is complete; there is nothing left to resume")]
+    Complete(ScanId),
+    /// Another process is at it.
+    #[error("scan {scan} is still running in process {pid}; stop it first, or wait")]
+    StillRunning {
+        /// The scan.
+        scan: ScanId,
+        /// The process.
+        pid: String,
+    },
+}
+
+/// How a scan ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The scan, with its state and remarks.
+    pub record: ScanRecord,
+    /// Its pages.
+    pub counts: ScanCounts,
+    /// The version of the browser that was used.
+    pub browser: String,
+}
+
+/// Scans sites, one after the other.
+#[derive(Clone)]
+pub struct Scanner {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The installation's settings.
+    pub config: Arc<Config>,
+    /// Tabs at most.
+    pub tabs: usize,
+    /// Who is told what happens.
+    pub listener: Listener,
+    /// Ends the scan: pages in flight get a moment, then everything is saved.
+    pub stop: CancellationToken,
+}
+
+impl Scanner {
+    /// Scans until no page is left, a limit is reached, or it is stopped. Whatever the end, what was found is stored.
+    pub async fn scan(&self, start: Start) -> Result<Ended, ScanError> {
+        let resumed = matches!(start, Start::Resume(_));
+        let owner = owner::this_process();
+        let (record, rules) = match start {
+            Start::New { site, trigger } => self.begin(*site, trigger).await?,
+            Start::Resume(id) => self.resume(&id).await?,
+        };
+        let site = record.site.clone();
+        let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
+        let tabs = self.tabs.min(usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1));
+        let pool = Pool::start(PoolOptions {
+            config: self.config.browser.clone(),
+            user_agent: self.config.network.user_agent.clone(),
+            egress: egress.address(),
+            tabs: tabs.max(1),
+        });
+        let pool = Arc::new(pool.await?);
+        let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
+        let salt = self.store.salt().await?;
+        (self.listener)(ScanEvent::Started { scan: record.id.clone(), site: site.id.clone(), tabs, resumed });
+        let counts = self.store.counts(&record.id).await?;
+        let run = Arc::new(Run::new(self, Parts { record, rules, owner, egress, pool, fetcher, salt, counts }));
+        if !run.pool.sandboxed() && self.config.browser.sandbox {
+            run.remark("Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into());
+        }
+        let worked = self.work(&run, tabs).await;
+        run.pool.end().await;
+        let ended = self.end(&run, worked.is_err()).await;
+        worked?;
+        ended
+    }
+
+    async fn begin(&self, site: Site, trigger: Trigger) -> Result<(ScanRecord, ScopeRules), ScanError> {
+        let rules = scope_rules(&site)?;
+        let now = Timestamp::now();
+        // Robots are asked later: the start pages are what the person named.
+        let robots = RobotsBook::new(false);
+        let links = LinkRules { scope: &rules, robots: &robots, depth: site.limits.depth };
+        let mut pages: Vec<NewPage> = Vec::new();
+        for url in &site.start {
+            let refused =
+                |why: String| ScanError::StartPage { site: site.id.clone(), url: url.to_string(), why };
+            rules.admits(url).map_err(|why| refused(why.to_string()))?;
+            let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
+            // Whatever a start page looks like, a person asked for it.
+            pages.push(NewPage { skip: None, ..page });
+        }
+        let record = ScanRecord {
+            id: ScanId::new(now),
+            site,
+            trigger,
+            state: ScanState::Running,
+            started: now,
+            ended: None,
+            remarks: Vec::new(),
+        };
+        self.store.create_scan(&record, &pages).await?;
+        Ok((record, rules))
+    }
+
+    async fn resume(&self, id: &ScanId) -> Result<(ScanRecord, ScopeRules), ScanError> {
+        let mut record = self.store.scan(id).await?.ok_or_else(|| ScanError::NoSuchScan(id.clone()))?;
+        if record.state == ScanState::Complete {
+            return Err(ScanError::Complete(id.clone()));
+        }
+        for other in self.store.lease_owners(id).await? {
+            if owner::is_dead(&other) {
+                self.store.release_owner(id, &other).await?;
+            } else {
+                let pid = owner::pid(&other).unwrap_or("unknown").to_owned();
+                return Err(ScanError::StillRunning { scan: id.clone(), pid });
+            }
+        }
+        record.state = ScanState::Running;
+        record.ended = None;
+        self.store.set_scan_state(id, ScanState::Running, None, &record.remarks).await?;
+        let rules = scope_rules(&record.site)?;
+        Ok((record, rules))
+    }
+
+    fn egress_rules(&self, site: &Site, rules: &ScopeRules) -> EgressRules {
+        EgressRules {
+            resolve: self.config.browser.resolve.clone(),
+            allow_private: self.config.network.allow_private.clone(),
+            private_hosts: if site.scope.allow_private { rules.own_hosts() } else { Vec::new() },
+            upstream: self.config.network.proxy.clone(),
+            byte_budget: None,
+        }
+    }
+
+    /// Looks at the start page, then at everything else with all tabs.
+    async fn work(&self, run: &Arc<Run>, tabs: usize) -> Result<(), ScanError> {
+        for start in &run.site.start {
+            run.learn_robots(start).await;
+        }
+        let mut first = run.worker(0);
+        // The start page comes first, and alone: the session that it begins is then shared by all browsers.
+        if first.one_page().await? {
+            first.share_session().await;
+        }
+        let listed = run.read_sitemaps().await;
+        run.store.add_pages(&run.scan, &listed).await?;
+        let mut workers = JoinSet::new();
+        workers.spawn(async move { first.all_pages().await });
+        for number in 1..tabs {
+            let mut worker = run.worker(number);
+            workers.spawn(async move { worker.all_pages().await });
+        }
+        let mut result = Ok(());
+        while let Some(ended) = workers.join_next().await {
+            let ended = ended.unwrap_or_else(|panic| {
+                Err(StoreError::Database(format!("a worker failed: {panic}; please report it")).into())
+            });
+            if let Err(error) = ended {
+                // One worker's trouble with store or browser is everyone's: the others stop at their next page.
+                run.give_up.cancel();
+                if result.is_ok() {
+                    result = Err(error);
+                }
+            }
+        }
+        result
+    }
+
+    async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {
+        let mut counts = self.store.counts(&run.scan).await?;
+        if let Some(limit) = run.limit()
+            && counts.waiting > 0
+        {
+            run.remark(limit.remark(counts.waiting));
+            self.store.skip_waiting(&run.scan, &limit.reason()).await?;
+            counts = self.store.counts(&run.scan).await?;
+        }
+        let state = if self.stop.is_cancelled() && counts.waiting > 0 {
+            ScanState::Interrupted
+        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || run.start_lost() {
+            ScanState::Incomplete
+        } else {
+            ScanState::Complete
+        };
+        let ended = Timestamp::now();
+        let mut record = run.record.clone();
+        record.state = state;
+        record.ended = Some(ended);
+        record.remarks = run.remarks();
+        self.store.set_scan_state(&run.scan, state, Some(ended), &record.remarks).await?;
+        let keep = &self.config.evidence;
+        if let Ok(age) = jiff::SignedDuration::try_from(keep.keep)
+            && let Ok(before) = ended.checked_sub(age)
+        {
+            self.store.prune_evidence(keep.keep_scans, before).await?;
+        }
+        (self.listener)(ScanEvent::Counts(counts));
+        (self.listener)(ScanEvent::Finished { state });
+        Ok(Ended { record, counts, browser: run.pool.browser().version.clone() })
+    }
+}
+
+fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
+    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope { site: site.id.clone(), why })
+}
+
+/// The URL that a page's document came from, after redirects.
+pub(super) fn document_url(evidence: &Evidence) -> &str {
+    evidence.page.redirects.last().map_or(evidence.page.requested_url.as_str(), |hop| hop.to.as_str())
+}

@@ -1,0 +1,97 @@
+//! What a scan learns of a site before, and beside, looking at its pages: robots.txt and sitemaps.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use url::Url;
+
+use super::run::Run;
+use crate::crawl::{LONGEST_ROBOTS, LONGEST_SITEMAP, NewPage, Robots, RobotsAnswer, Sitemap};
+use crate::egress::{FetchError, Fetched};
+use crate::site::Sitemaps;
+
+/// How long one of our own fetches may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Sitemap files that are read of one site.
+const MOST_SITEMAPS: usize = 200;
+/// Redirects that a fetch follows; robots.txt may redirect this often (RFC 9309, section 2.3.1.2).
+const MOST_REDIRECTS: usize = 5;
+
+impl Run {
+    /// Asks the origin of `url` for its robots.txt, once a scan.
+    pub(super) async fn learn_robots(&self, url: &Url) {
+        if !self.robots().lacks(url) {
+            return;
+        }
+        // One at a time, so that an origin is asked once even if several tabs meet it together.
+        let _asking = self.asking.lock().await;
+        if !self.robots().lacks(url) {
+            return;
+        }
+        let Ok(at) = url.join("/robots.txt") else { return };
+        let fetched = self.fetch(&at, LONGEST_ROBOTS).await;
+        let robots = match &fetched {
+            Ok(file) => Robots::of(&at, RobotsAnswer::Answered { status: file.status, body: &file.body }),
+            Err(error) => Robots::of(&at, RobotsAnswer::Unreachable(&error.to_string())),
+        };
+        if let Some(remark) = robots.remark() {
+            self.remark(remark.to_owned());
+        }
+        self.robots_mut().insert(url, robots);
+    }
+
+    /// The pages that the site's sitemaps name. Those the site's file lists must be there; others may be missing.
+    pub(super) async fn read_sitemaps(&self) -> Vec<NewPage> {
+        let (mut queue, expected) = self.sitemap_urls();
+        let mut seen: HashSet<Url> = HashSet::new();
+        let mut pages = Vec::new();
+        while let Some(at) = queue.pop_front() {
+            if self.stop.is_cancelled() || !seen.insert(at.clone()) {
+                continue;
+            }
+            if seen.len() > MOST_SITEMAPS {
+                self.remark(format!("only the first {MOST_SITEMAPS} sitemap files were read"));
+                break;
+            }
+            match self.fetch(&at, LONGEST_SITEMAP).await {
+                Ok(file) if file.status == 200 => {
+                    let sitemap = Sitemap::parse(&at, &file.body);
+                    sitemap.remarks.iter().for_each(|remark| self.remark(remark.clone()));
+                    queue.extend(sitemap.sitemaps);
+                    pages.extend(sitemap.pages.iter().filter_map(|url| self.rules().page(url, 1, None).ok()));
+                }
+                Ok(file) if expected => self.remark(format!("sitemap {at}: the server answered {}", file.status)),
+                Err(error) if expected => self.remark(format!("sitemap {error}")),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        pages
+    }
+
+    fn sitemap_urls(&self) -> (VecDeque<Url>, bool) {
+        match &self.site.sitemaps {
+            Sitemaps::List(urls) => (urls.iter().cloned().collect(), true),
+            Sitemaps::Auto => {
+                let robots = self.robots();
+                let named = self.site.start.iter().filter_map(|start| robots.of(start)).flat_map(Robots::sitemaps);
+                let usual = self.site.start.iter().filter_map(|start| start.join("/sitemap.xml").ok());
+                (named.cloned().chain(usual).collect(), false)
+            }
+        }
+    }
+
+    /// A fetch of our own, at the pace of the site, following redirects.
+    async fn fetch(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
+        let mut at = url.clone();
+        for _ in 0..MOST_REDIRECTS {
+            self.own_pace.wait(&at).await;
+            let fetched = self.fetcher.get(&at, &[], max_bytes, PATIENCE).await?;
+            let next = fetched.header("location").and_then(|to| at.join(to).ok());
+            match next {
+                Some(next) if (300..400).contains(&fetched.status) => at = next,
+                _ => return Ok(fetched),
+            }
+        }
+        self.fetcher.get(&at, &[], max_bytes, PATIENCE).await
+    }
+}
