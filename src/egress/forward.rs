@@ -1,7 +1,5 @@
 //! Requests with a whole `http:` URL.
 
-use std::time::Duration;
-
 use http_body_util::{Either, Empty};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -19,9 +17,6 @@ use super::error::DialError;
 use super::server::{Body, Client, MAX_HEAD, MAX_HEADERS};
 use super::target::Target;
 use super::upstream::Upstream;
-
-/// The longest time from request to the head of the response.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Headers that concern one connection only (RFC 9110, 7.6.1), with those of older proxies.
 const HOP_BY_HOP: &[&str] = &[
@@ -123,7 +118,7 @@ async fn connect(client: &Client, target: &Target) -> Result<Kept, DialError> {
     Ok(Kept {
         target: target.clone(),
         sender,
-        upstream,
+        upstream: upstream.cloned(),
     })
 }
 
@@ -143,14 +138,15 @@ async fn send(
     {
         parts.headers.insert(PROXY_AUTHORIZATION, login.clone());
     }
-    let sent = timeout(RESPONSE_TIMEOUT, async {
+    let patience = client.proxy.patience.response;
+    let sent = timeout(patience, async {
         kept.sender.ready().await?;
         kept.sender.send_request(Request::from_parts(parts, body)).await
     });
     let response = match sent.await {
         Ok(response) => response.map_err(|error| broken(&target, &error))?,
         Err(_) => {
-            let seconds = RESPONSE_TIMEOUT.as_secs();
+            let seconds = patience.as_secs();
             return Err(DialError::TimedOut {
                 target: target.to_string(),
                 stage: "waiting for a response",

@@ -57,7 +57,7 @@ pub use error::{DialError, EgressError};
 pub use fetch::{FetchError, Fetched, Fetcher};
 use ledger::Ledger;
 pub use ledger::{Counters, Refusal};
-use server::Proxy;
+use server::{Patience, Proxy};
 use target::Target;
 
 /// The header of answers that the proxy gives by itself; its value is [`DialError::code`].
@@ -94,10 +94,14 @@ pub struct Egress {
 impl Egress {
     /// Starts a proxy on a free port of 127.0.0.1.
     pub async fn start(rules: EgressRules) -> Result<Self, EgressError> {
-        Self::start_with(rules, Arc::new(SystemResolver)).await
+        Self::start_with(rules, Arc::new(SystemResolver), Patience::default()).await
     }
 
-    async fn start_with(rules: EgressRules, resolver: Arc<dyn Resolver>) -> Result<Self, EgressError> {
+    async fn start_with(
+        rules: EgressRules,
+        resolver: Arc<dyn Resolver>,
+        patience: Patience,
+    ) -> Result<Self, EgressError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let ledger = Arc::new(Ledger::new(rules.byte_budget));
@@ -107,6 +111,7 @@ impl Egress {
             dialer,
             ledger: Arc::clone(&ledger),
             tasks: tasks.clone(),
+            patience,
         });
         tasks.spawn(
             ledger

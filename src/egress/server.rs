@@ -24,8 +24,6 @@ use super::tunnel;
 
 /// Connections of clients at once; further ones wait. Chromium opens up to 64 to a proxy.
 const MAX_CLIENTS: usize = 512;
-/// The longest time for the head of a request, and between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Headers of a request or response at most.
 pub(super) const MAX_HEADERS: usize = 256;
 /// The head of a request or response at most, in bytes: Chromium's own limit for a response.
@@ -36,12 +34,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An answer of ours, or a server's, streamed.
 pub(super) type Body = Either<Incoming, Either<Full<Bytes>, Empty<Bytes>>>;
 
+/// How long is waited for whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the head of a client's request, and between two requests.
+    pub(super) request: Duration,
+    /// For the head of a server's response.
+    pub(super) response: Duration,
+    /// For one direction of a tunnel after the other has ended. Browsers close both; without a limit a server that
+    /// keeps silent would hold the connection for ever.
+    pub(super) linger: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let [request, response, linger] = [60, 60, 15].map(Duration::from_secs);
+        Self {
+            request,
+            response,
+            linger,
+        }
+    }
+}
+
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Proxy {
     pub(super) dialer: Dialer,
     pub(super) ledger: Arc<Ledger>,
     pub(super) tasks: TaskTracker,
+    pub(super) patience: Patience,
 }
 
 /// One connection of a client.
@@ -81,7 +103,7 @@ async fn speak(stream: TcpStream, client: Arc<Client>) {
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(client.proxy.patience.request)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
         .preserve_header_case(true)

@@ -23,12 +23,15 @@ impl Target {
 
     /// Reads the authority of a request. A user name in it is left out.
     pub(super) fn from_authority(authority: &Authority, default_port: Option<u16>) -> Result<Self, &'static str> {
-        let port = match authority.port() {
-            Some(port) => port
-                .as_str()
-                .parse()
-                .map_err(|_| "the port is not a number from 1 to 65535")?,
-            None => default_port.ok_or("the port is missing")?,
+        // `Authority::port` leaves out a port that is too large, as if there were none.
+        let text = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let port = match text
+            .strip_prefix(authority.host())
+            .map(|rest| rest.trim_start_matches(':'))
+        {
+            None => return Err("not a host and a port"),
+            Some("") => default_port.ok_or("the port is missing")?,
+            Some(port) => number(port).ok_or("the port is not a number from 1 to 65535")?,
         };
         if port == 0 {
             return Err("the port is not a number from 1 to 65535");
@@ -65,6 +68,14 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
+}
+
+/// Reads a port; a sign is no part of one.
+fn number(port: &str) -> Option<u16> {
+    port.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| port.parse().ok())
+        .flatten()
 }
 
 fn bare(name: &str) -> &str {
@@ -161,7 +172,6 @@ mod tests {
             ("0x7f.1:80", "127.0.0.1:80"),
             ("0177.0.0.1:80", "127.0.0.1:80"),
             ("127.0.0.1.:80", "127.0.0.1:80"),
-            ("%31%32%37.0.0.1:80", "127.0.0.1:80"),
             ("[::1]:80", "[::1]:80"),
             ("[0:0::0001]:80", "[::1]:80"),
             ("[::ffff:127.0.0.1]:80", "[::ffff:7f00:1]:80"),
@@ -187,7 +197,9 @@ mod tests {
             "example.com:0",
             "example.com:65536",
             "example.com:-1",
+            "example.com:+80",
             "a b:80",
+            "%31%32%37.0.0.1:80",
             "[::1:80",
             "256.1.1.1:80",
         ] {

@@ -20,10 +20,6 @@ use super::target::Target;
 
 /// Read at once in each direction. A tunnel costs twice this.
 const BUFFER: usize = 32 * 1024;
-/// The longest time that one direction goes on after the other has ended. Browsers close both; without a limit a
-/// server that keeps silent would hold the connection for ever.
-const LINGER: Duration = Duration::from_secs(15);
-
 /// Dials, and if that went well turns the client's connection into a tunnel.
 pub(super) async fn open(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Body>, DialError> {
     let malformed = |reason| DialError::Malformed {
@@ -42,9 +38,10 @@ pub(super) async fn open(client: Arc<Client>, request: Request<Incoming>) -> Res
         .await?;
     let upgrade = hyper::upgrade::on(request);
     let proxy = Arc::clone(&client.proxy);
+    let linger = proxy.patience.linger;
     let traffic = proxy.ledger.traffic.clone();
     proxy.tasks.spawn(traffic.run_until_cancelled_owned(async move {
-        if let Err(error) = run(upgrade, server).await {
+        if let Err(error) = run(upgrade, server, linger).await {
             tracing::trace!(%error, %target, "a tunnel broke");
         }
         // Keeps its place among the clients until here.
@@ -53,25 +50,25 @@ pub(super) async fn open(client: Arc<Client>, request: Request<Incoming>) -> Res
     Ok(Response::new(Either::Right(Either::Right(Empty::new()))))
 }
 
-async fn run(upgrade: OnUpgrade, mut server: Connection) -> io::Result<()> {
+async fn run(upgrade: OnUpgrade, mut server: Connection, linger: Duration) -> io::Result<()> {
     let upgraded = upgrade.await.map_err(io::Error::other)?;
     let parts = upgraded
         .downcast::<TokioIo<TcpStream>>()
         .map_err(|_| io::Error::other("the client's connection is of an unknown kind"))?;
     // What the client sent behind its request without waiting for the answer.
     server.write_all(&parts.read_buf).await?;
-    copy_both(parts.io.into_inner(), server).await
+    copy_both(parts.io.into_inner(), server, linger).await
 }
 
-/// Copies both directions until both have ended, or one has and the other lingers too long.
-async fn copy_both(client: TcpStream, server: Connection) -> io::Result<()> {
+/// Copies both directions until both have ended, or one has and the other goes on for longer than `linger`.
+async fn copy_both(client: TcpStream, server: Connection, linger: Duration) -> io::Result<()> {
     let (client_reader, client_writer) = client.into_split();
     let (server_reader, server_writer) = server.into_split();
     let mut there = std::pin::pin!(copy(client_reader, server_writer));
     let mut back = std::pin::pin!(copy(server_reader, client_writer));
     let rest = tokio::select! {
-        ended = &mut there => { ended?; timeout(LINGER, back).await }
-        ended = &mut back => { ended?; timeout(LINGER, there).await }
+        ended = &mut there => { ended?; timeout(linger, back).await }
+        ended = &mut back => { ended?; timeout(linger, there).await }
     };
     rest.unwrap_or(Ok(()))
 }

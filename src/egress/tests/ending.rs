@@ -112,3 +112,48 @@ async fn a_client_that_goes_takes_its_request_along() {
     drop(browser);
     assert_eq!(within(stream.read(&mut [0; 1])).await.unwrap(), 0);
 }
+
+/// Waits for nobody longer than a moment.
+async fn impatient(to: SocketAddr) -> Egress {
+    let moment = Duration::from_millis(100);
+    let patience = Patience {
+        request: moment,
+        response: moment,
+        linger: moment,
+    };
+    Egress::start_with(mapped(to), Names::of(&[]), patience).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_given_up() {
+    let egress = impatient("127.0.0.1:1".parse().unwrap()).await;
+    for start in ["", "GET http://shop.test/ HTTP/1.1\r\nX: "] {
+        let mut browser = Browser::new(&egress).await;
+        browser.send(start).await;
+        browser.rest().await;
+    }
+    assert_eq!(egress.counters().connections, 0);
+}
+
+#[tokio::test]
+async fn a_response_that_never_comes_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let egress = impatient(silent.local_addr().unwrap()).await;
+    let answer = get(&egress, "http://shop.test/").await;
+    assert_eq!((answer.status, answer.code()), (502, Some("timeout")));
+    assert_eq!(
+        egress.last_error("shop.test", 80).map(|error| error.code()),
+        Some("timeout")
+    );
+}
+
+#[tokio::test]
+async fn half_a_tunnel_does_not_stay() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let egress = impatient(server.local_addr().unwrap()).await;
+    let mut browser = Browser::new(&egress).await;
+    browser.connect("shop.test:443").await;
+    let (_silent, _) = within(server.accept()).await.unwrap();
+    browser.0.shutdown().await.unwrap();
+    assert_eq!(browser.rest().await, b"");
+}

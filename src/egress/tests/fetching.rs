@@ -127,6 +127,19 @@ async fn bodies_are_cut_at_the_limit() {
     }
 }
 
+/// A server that takes whoever comes for one who speaks plain HTTP.
+async fn speaks_first() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    address
+}
+
 #[tokio::test]
 async fn why_nothing_came_is_told() {
     let short = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nX: Connection: close\r\n\r\nshort";
@@ -139,7 +152,11 @@ async fn why_nothing_came_is_told() {
     })
     .await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let resolve = [("closed.test", closed), ("*.test", server.address)];
+    let resolve = [
+        ("closed.test", closed),
+        ("plain.test", speaks_first().await),
+        ("*.test", server.address),
+    ];
     let resolve = resolve
         .map(|(pattern, to)| (pattern.to_owned(), to.to_string()))
         .to_vec();
@@ -159,7 +176,7 @@ async fn why_nothing_came_is_told() {
         ("http://closed.test/", "connect"),
         ("https://closed.test/", "connect"),
         ("http://shop.test/junk", "protocol"),
-        ("https://shop.test/", "tls"),
+        ("https://plain.test/", "tls"),
         ("http://shop.test/short", "body"),
         ("file:///etc/passwd", "request"),
     ];

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::dial::Resolver;
+use super::server::Patience;
 use super::{CODE_HEADER, Egress, EgressRules};
 use crate::config::Cidr;
 
@@ -66,7 +67,9 @@ impl Resolver for Names {
 
 /// A proxy that knows no names but those in `names`.
 async fn proxy(rules: EgressRules, names: &[(&str, &[&[&str]])]) -> Egress {
-    Egress::start_with(rules, Names::of(names)).await.unwrap()
+    Egress::start_with(rules, Names::of(names), Patience::default())
+        .await
+        .unwrap()
 }
 
 /// Rules that map `*.test`, on every port, to one server.

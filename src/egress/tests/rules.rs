@@ -128,7 +128,7 @@ async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
         private_hosts: vec!["rebind.example".to_owned()],
         ..EgressRules::default()
     };
-    let egress = Egress::start_with(rules, Arc::clone(&names) as Arc<dyn Resolver>)
+    let egress = Egress::start_with(rules, Arc::clone(&names) as Arc<dyn Resolver>, Patience::default())
         .await
         .unwrap();
     let url = format!("http://rebind.example:{port}/");
