@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md` states the invariants.
 
 pub mod browser;
+pub mod cli;
 pub mod config;
 pub mod crawl;
 pub mod demo;

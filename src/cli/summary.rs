@@ -1,0 +1,230 @@
+//! The last lines of a scan: what was found, what was not checked, where the reports are, and the verdict.
+
+use std::io;
+use std::path::PathBuf;
+
+use console::{Style, Term, measure_text_width};
+
+use super::paint;
+use crate::report::safe::fit;
+use crate::report::{FindingPart, Report, plural, span};
+
+/// Findings listed; the rest is counted.
+const MAX_FINDINGS: usize = 40;
+/// Groups of what was not checked listed; the rest is counted.
+const MAX_GROUPS: usize = 8;
+/// Columns of a line, where there is no terminal.
+const PLAIN_COLUMNS: usize = 160;
+
+/// What the summary says beside the report.
+#[derive(Debug, Clone, Default)]
+pub struct Epilogue {
+    /// The reports that were written.
+    pub reports: Vec<PathBuf>,
+    /// The command that goes on with the scan, if it can be gone on with.
+    pub resume: Option<String>,
+    /// Findings whose tickets still wait to be filed.
+    pub tickets_left: u64,
+}
+
+/// Prints the summary of a scan to the standard output stream; with `quiet` the verdict alone.
+pub fn print(report: &Report, epilogue: &Epilogue, quiet: bool) -> io::Result<()> {
+    let term = Term::stdout();
+    let columns = if term.features().is_attended() {
+        usize::from(term.size().1)
+    } else {
+        PLAIN_COLUMNS
+    };
+    let style = Style::new();
+    let lines = if quiet {
+        verdict(report, &style)
+    } else {
+        lines(report, epilogue, &style, columns)
+    };
+    for line in lines {
+        term.write_line(&line)?;
+    }
+    Ok(())
+}
+
+fn lines(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    if !report.findings.is_empty() {
+        lines.extend(findings(&report.findings, style, columns));
+        lines.push(String::new());
+    }
+    let not_checked = not_checked(report, style, columns);
+    if !not_checked.is_empty() {
+        lines.extend(not_checked);
+        lines.push(String::new());
+    }
+    let more = more(report, epilogue, style, columns);
+    if !more.is_empty() {
+        lines.extend(more);
+        lines.push(String::new());
+    }
+    lines.extend(verdict(report, style));
+    lines
+}
+
+/// A table whose title column takes what the others leave.
+fn findings(findings: &[FindingPart], style: &Style, columns: usize) -> Vec<String> {
+    let shown = findings.get(..MAX_FINDINGS).unwrap_or(findings);
+    let width = |of: &dyn Fn(&FindingPart) -> String, heading: &str| {
+        let widest = shown.iter().map(|finding| measure_text_width(&of(finding))).max();
+        widest.unwrap_or(0).max(heading.len())
+    };
+    let check = width(&|finding| finding.check.clone(), "check");
+    let ticket = width(&ticket_of, "ticket");
+    let taken = 8 + 2 + 9 + 2 + check + 2 + 5 + 2 + ticket + 2;
+    let title = columns.saturating_sub(taken).clamp(20, 110);
+
+    let heading = format!(
+        "{:<8}  {:<9}  {:<check$}  {:>5}  {:<ticket$}  {}",
+        "severity", "sure", "check", "pages", "ticket", "finding"
+    );
+    let mut lines = vec![style.clone().dim().apply_to(heading).to_string()];
+    lines.extend(shown.iter().map(|finding| {
+        format!(
+            "{:<8}  {:<9}  {:<check$}  {:>5}  {:<ticket$}  {}",
+            paint::severity(finding.severity, style),
+            finding.confidence,
+            finding.check,
+            finding.pages_total,
+            ticket_of(finding),
+            fit(&finding.title, title),
+        )
+    }));
+    let rest = findings.len() - shown.len();
+    if rest > 0 {
+        lines.push(format!("… and {} more; a report lists them all", rest));
+    }
+    lines
+}
+
+fn ticket_of(finding: &FindingPart) -> String {
+    finding
+        .ticket
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |ticket| fit(&ticket.key, 20))
+}
+
+fn not_checked(report: &Report, style: &Style, columns: usize) -> Vec<String> {
+    let groups = &report.not_checked;
+    let mut lines: Vec<String> = groups
+        .iter()
+        .take(MAX_GROUPS)
+        .map(|group| {
+            let head = format!("{} {}", group.count, group.what.noun(group.count));
+            let text = match group.examples.first() {
+                Some(example) => format!("{head}: {} ({example})", group.reason),
+                None => format!("{head}: {}", group.reason),
+            };
+            format!("  {}", fit(&text, columns.saturating_sub(2)))
+        })
+        .collect();
+    if groups.len() > MAX_GROUPS {
+        lines.push(format!(
+            "  … for {} more",
+            plural((groups.len() - MAX_GROUPS) as u64, "reason")
+        ));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, style.clone().bold().apply_to("Not checked").to_string());
+    }
+    lines
+}
+
+fn more(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> Vec<String> {
+    let label = |text: &str| style.clone().bold().apply_to(format!("{text:<8}")).to_string();
+    let row = |name: &str, text: &str| format!("{}{}", label(name), fit(text, columns.saturating_sub(8)));
+    let mut lines: Vec<String> = report.scan.remarks.iter().map(|remark| row("note", remark)).collect();
+    if epilogue.tickets_left > 0 {
+        let waiting = plural(epilogue.tickets_left, "finding");
+        lines.push(row(
+            "tickets",
+            &format!("{waiting} not brought into line with Jira yet; the next scan goes on"),
+        ));
+    }
+    // Paths and commands are to be copied, so they are never cut.
+    lines.extend(
+        epilogue
+            .reports
+            .iter()
+            .map(|path| format!("{}{}", label("report"), fit(&path.to_string_lossy(), usize::MAX))),
+    );
+    if let Some(command) = &epilogue.resume {
+        lines.push(format!("{}{}", label("go on"), fit(command, usize::MAX)));
+    }
+    lines
+}
+
+fn verdict(report: &Report, style: &Style) -> Vec<String> {
+    let verdict = &report.verdict;
+    let took = report.scan.duration().map(|time| format!(" in {}", span(time)));
+    let headline = format!(
+        "{}: {}{}",
+        fit(&report.scan.title, 60),
+        verdict.headline,
+        took.unwrap_or_default()
+    );
+    vec![
+        paint::verdict(verdict.exit_code, style).apply_to(headline).to_string(),
+        verdict.sentence.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{safe, sample};
+
+    fn plain(columns: usize) -> String {
+        let epilogue = Epilogue {
+            reports: vec![PathBuf::from("out/report.html")],
+            resume: Some("phantom scan --resume 20261123-020000-7f3a".to_owned()),
+            tickets_left: 2,
+        };
+        lines(
+            &sample::report(),
+            &epilogue,
+            &Style::new().force_styling(false),
+            columns,
+        )
+        .join("\n")
+    }
+
+    #[test]
+    fn everything_a_person_needs_is_there() {
+        let text = plain(120);
+        for part in [
+            "critical  certain    insecure-form           2  SEC-1482  Login form sends a password over plain HTTP to",
+            "3 pages failed: the page did not finish loading within 45 s (https://www.shop.test/stream)",
+            "tickets 2 findings not brought into line",
+            "report  out/report.html",
+            "go on   phantom scan --resume 20261123-020000-7f3a",
+            "Shop, main site: Incomplete in 31 min 0 s\n1187 of 1243 pages looked at",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn page_text_cannot_act_and_tables_keep_to_the_width() {
+        for columns in [90, 120, 200] {
+            let text = plain(columns);
+            assert!(!text.contains(|c| safe::is_hidden(c) && c != '\n'));
+            let table: Vec<_> = text.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+            assert_eq!(table.len(), 7);
+            for line in table {
+                assert!(measure_text_width(line) <= columns, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quiet_summary_is_the_verdict() {
+        let verdict = verdict(&sample::report(), &Style::new().force_styling(false));
+        assert_eq!(verdict.len(), 2);
+    }
+}

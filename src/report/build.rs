@@ -1,0 +1,506 @@
+//! Collects what a report says from the store, then puts it together without one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use phantom_checks::Severity;
+use url::Url;
+
+use super::ReportError;
+use super::model::{
+    CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart, Tool, Unseen,
+};
+use super::not_checked::Groups;
+use super::verdict::Verdict;
+use crate::crawl::{PageRow, PageState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::store::Store;
+use crate::tickets::TicketLink;
+use crate::triage::{Finding, FindingPage};
+
+/// Pages listed of one finding.
+pub const MAX_PAGES: u32 = 100;
+/// Failed pages listed.
+pub const MAX_FAILED: u32 = 1_000;
+
+/// What a report needs to know beyond the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Findings at or above it fail the scan.
+    pub fail_on: Severity,
+    /// Where people open tickets, if a Jira is configured.
+    pub browse_url: Option<&'a Url>,
+    /// The time that the report bears.
+    pub now: Timestamp,
+}
+
+/// Builds the report of a scan, finished or not.
+pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> Result<Report, ReportError> {
+    let record = store
+        .scan(scan)
+        .await?
+        .ok_or_else(|| ReportError::NoScan(scan.clone()))?;
+    let mut findings = Vec::new();
+    for finding in store.findings(scan).await? {
+        let (pages, pages_total) = store.finding_pages(scan, &finding.fingerprint, MAX_PAGES).await?;
+        let ticket = store.ticket(&finding.fingerprint).await?;
+        findings.push(Sighting {
+            finding,
+            pages,
+            pages_total,
+            ticket,
+        });
+    }
+    let mut unseen = Vec::new();
+    for finding in store.unseen_findings(scan).await? {
+        let ticket = store.ticket(&finding.fingerprint).await?;
+        unseen.push((finding, ticket));
+    }
+    let gathered = Gathered {
+        counts: store.counts(scan).await?,
+        failed: store.pages(scan, PageState::Failed, u32::MAX).await?,
+        skipped: store.pages(scan, PageState::Skipped, u32::MAX).await?,
+        gaps: gaps(store, scan).await?,
+        record,
+        findings,
+        unseen,
+    };
+    Ok(assemble(gathered, context))
+}
+
+/// What the pages' evidence says could not be captured, with the page's URL. One page is read at a time, so that
+/// memory stays flat; pages whose evidence is no longer kept say nothing.
+async fn gaps(store: &dyn Store, scan: &ScanId) -> Result<Vec<(String, String)>, ReportError> {
+    let mut gaps = Vec::new();
+    for page in store.pages(scan, PageState::Done, u32::MAX).await? {
+        if let Some(evidence) = store.evidence(scan, &page.key).await? {
+            gaps.extend(evidence.gaps.into_iter().map(|gap| (gap, page.url.clone())));
+        }
+    }
+    Ok(gaps)
+}
+
+/// What the store said.
+struct Gathered {
+    record: ScanRecord,
+    counts: ScanCounts,
+    findings: Vec<Sighting>,
+    unseen: Vec<(Finding, Option<TicketLink>)>,
+    failed: Vec<PageRow>,
+    skipped: Vec<PageRow>,
+    gaps: Vec<(String, String)>,
+}
+
+/// A finding, where the scan saw it, and its ticket.
+struct Sighting {
+    finding: Finding,
+    pages: Vec<FindingPage>,
+    pages_total: u64,
+    ticket: Option<TicketLink>,
+}
+
+fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
+    let pages = page_counts(gathered.counts);
+    let mut not_checked = Groups::default();
+    for (kind, rows) in [
+        (NotCheckedKind::FailedPages, &gathered.failed),
+        (NotCheckedKind::SkippedPages, &gathered.skipped),
+    ] {
+        for row in rows {
+            not_checked.add(kind, reason(row), row.url.clone());
+        }
+    }
+    for (gap, url) in gathered.gaps {
+        not_checked.add(NotCheckedKind::PartsOfPages, &gap, url);
+    }
+    not_checked.add_count(
+        NotCheckedKind::WaitingPages,
+        why_left(gathered.record.state),
+        pages.left,
+    );
+    for id in &gathered.record.site.disabled_checks {
+        not_checked.add(NotCheckedKind::Checks, "disabled in the site's file", id.clone());
+    }
+
+    let mut findings: Vec<FindingPart> = gathered
+        .findings
+        .into_iter()
+        .map(|sighting| finding_part(sighting, context))
+        .collect();
+    findings.sort_by(|a, b| {
+        (b.severity, b.confidence)
+            .cmp(&(a.severity, a.confidence))
+            .then_with(|| (&a.check, &a.title).cmp(&(&b.check, &b.title)))
+    });
+    let mut counts = BTreeMap::new();
+    for finding in &findings {
+        *counts.entry(finding.severity).or_default() += 1;
+    }
+
+    Report {
+        schema: SCHEMA.to_owned(),
+        tool: Tool {
+            name: "phantom-gang".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        generated: context.now,
+        verdict: Verdict::of(gathered.record.state, pages, &findings, context.fail_on),
+        counts,
+        findings,
+        not_observed: gathered
+            .unseen
+            .into_iter()
+            .map(|(finding, ticket)| unseen_part(finding, ticket, context))
+            .collect(),
+        not_checked: not_checked.finish(),
+        failed_pages: gathered
+            .failed
+            .iter()
+            .take(MAX_FAILED as usize)
+            .map(failed_page)
+            .collect(),
+        checks: checks_run(&gathered.record.site.disabled_checks),
+        scan: scan_part(gathered.record, pages),
+    }
+}
+
+fn page_counts(counts: ScanCounts) -> PageCounts {
+    PageCounts {
+        known: counts.known(),
+        done: counts.done,
+        failed: counts.failed,
+        skipped: counts.skipped,
+        left: counts.waiting + counts.leased,
+    }
+}
+
+fn why_left(state: ScanState) -> &'static str {
+    match state {
+        ScanState::Interrupted => "the scan was interrupted",
+        ScanState::Running => "the scan was still running",
+        ScanState::Complete | ScanState::Incomplete => "the scan ended before their turn",
+    }
+}
+
+fn reason(row: &PageRow) -> &str {
+    row.reason.as_deref().unwrap_or("no reason was recorded")
+}
+
+fn failed_page(row: &PageRow) -> FailedPage {
+    FailedPage {
+        url: row.url.clone(),
+        reason: reason(row).to_owned(),
+    }
+}
+
+fn checks_run(disabled: &[String]) -> Vec<CheckRun> {
+    phantom_checks::all()
+        .iter()
+        .map(|check| check.meta())
+        .filter(|meta| !disabled.iter().any(|id| id == meta.id))
+        .map(|meta| CheckRun {
+            id: meta.id.to_owned(),
+            version: meta.version,
+            title: meta.title.to_owned(),
+        })
+        .collect()
+}
+
+fn scan_part(record: ScanRecord, pages: PageCounts) -> ScanPart {
+    ScanPart {
+        id: record.id,
+        site: record.site.id,
+        title: record.site.title,
+        owner: record.site.owner,
+        approved_by: record.site.approved_by,
+        start: record.site.start.iter().map(Url::to_string).collect(),
+        state: record.state,
+        trigger: record.trigger,
+        started: record.started,
+        ended: record.ended,
+        pages,
+        remarks: record.remarks,
+    }
+}
+
+fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
+    let Sighting {
+        finding,
+        pages,
+        pages_total,
+        ticket,
+    } = sighting;
+    let meta = phantom_checks::by_id(&finding.check).map(phantom_checks::Check::meta);
+    let docs = meta.map(phantom_checks::Meta::docs);
+    let text = |heading| docs.as_ref().map_or("", |docs| docs.section(heading)).to_owned();
+    FindingPart {
+        cwe: meta.map(|meta| meta.cwe),
+        why: text("Why it matters"),
+        fix: text("How to fix"),
+        ticket: ticket.map(|link| ticket_part(link, context.browse_url)),
+        check: finding.check,
+        check_version: finding.check_version,
+        fingerprint: finding.fingerprint,
+        title: finding.title,
+        severity: finding.severity,
+        confidence: finding.confidence,
+        state: finding.state,
+        third_party: finding.third_party,
+        cause: finding.cause,
+        facts: finding.facts,
+        pages,
+        pages_total,
+        first_seen: finding.first_seen,
+        last_seen: finding.last_seen,
+    }
+}
+
+fn unseen_part(finding: Finding, ticket: Option<TicketLink>, context: &Context<'_>) -> Unseen {
+    Unseen {
+        check: finding.check,
+        fingerprint: finding.fingerprint,
+        title: finding.title,
+        severity: finding.severity,
+        last_seen: finding.last_seen,
+        ticket: ticket.map(|link| ticket_part(link, context.browse_url)),
+    }
+}
+
+fn ticket_part(link: TicketLink, browse_url: Option<&Url>) -> TicketPart {
+    let url = browse_url.and_then(|base| {
+        let mut url = base.clone();
+        url.path_segments_mut()
+            .ok()?
+            .pop_if_empty()
+            .extend(["browse", &link.issue_key]);
+        Some(url.into())
+    });
+    TicketPart {
+        key: link.issue_key,
+        url,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use phantom_checks::{Cause, Confidence, SiteFacts};
+
+    use super::*;
+    use crate::crawl::PageKey;
+    use crate::scan::Trigger;
+    use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
+    use crate::triage::{FindingState, Fingerprint};
+
+    fn record(state: ScanState) -> ScanRecord {
+        ScanRecord {
+            id: ScanId("20261123-020000-7f3a".to_owned()),
+            site: Site {
+                id: SiteId("shop".to_owned()),
+                title: "Shop".to_owned(),
+                owner: None,
+                approved_by: None,
+                start: vec!["https://shop.test/".parse().unwrap()],
+                sitemaps: Sitemaps::Auto,
+                scope: Scope {
+                    include: vec!["https://shop.test/**".to_owned()],
+                    exclude: Vec::new(),
+                    ignore_query: Vec::new(),
+                    obey_robots: true,
+                    allow_private: false,
+                },
+                limits: Limits {
+                    duration: Duration::from_secs(60),
+                    ..Limits::default()
+                },
+                headers: Vec::new(),
+                disabled_checks: vec!["mixed-content".to_owned()],
+                facts: SiteFacts::default(),
+            },
+            trigger: Trigger::OnDemand,
+            state,
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn sighting(severity: Severity, title: &str) -> Sighting {
+        let scan = ScanId("s".to_owned());
+        let cause = Cause::new(1, [("host", title.to_owned())]);
+        let finding = Finding {
+            fingerprint: Fingerprint::of(&SiteId("shop".to_owned()), "mixed-content", &cause),
+            site: SiteId("shop".to_owned()),
+            check: "mixed-content".to_owned(),
+            check_version: 1,
+            title: title.to_owned(),
+            severity,
+            confidence: Confidence::Firm,
+            state: FindingState::New,
+            cause,
+            facts: Vec::new(),
+            third_party: false,
+            first_seen: Timestamp::UNIX_EPOCH,
+            last_seen: Timestamp::UNIX_EPOCH,
+            first_scan: scan.clone(),
+            last_scan: scan,
+        };
+        Sighting {
+            finding,
+            pages: Vec::new(),
+            pages_total: 1,
+            ticket: None,
+        }
+    }
+
+    fn row(url: &str, state: PageState, reason: Option<&str>) -> PageRow {
+        PageRow {
+            key: PageKey(url.to_owned()),
+            url: url.to_owned(),
+            state,
+            reason: reason.map(str::to_owned),
+            redirected_to: None,
+        }
+    }
+
+    fn report(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Report {
+        let gathered = Gathered {
+            record: record(state),
+            counts,
+            findings,
+            unseen: Vec::new(),
+            failed: (0..counts.failed)
+                .map(|_| row("https://shop.test/f", PageState::Failed, None))
+                .collect(),
+            skipped: (0..counts.skipped)
+                .map(|_| row("https://shop.test/s", PageState::Skipped, Some("robots.txt")))
+                .collect(),
+            gaps: vec![("frame lost".to_owned(), "https://shop.test/g".to_owned())],
+        };
+        let context = Context {
+            fail_on: Severity::High,
+            browse_url: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        assemble(gathered, &context)
+    }
+
+    fn counts(done: u64, failed: u64, skipped: u64, waiting: u64) -> ScanCounts {
+        ScanCounts {
+            waiting,
+            leased: 0,
+            done,
+            failed,
+            skipped,
+        }
+    }
+
+    #[test]
+    fn the_worst_of_what_holds_is_the_verdict() {
+        use ScanState::{Complete, Incomplete, Interrupted, Running};
+        for (state, counts, severity, exit_code, headline) in [
+            (Complete, counts(9, 0, 2, 0), None, 0, "Nothing at or above high"),
+            (
+                Complete,
+                counts(9, 0, 0, 0),
+                Some(Severity::Medium),
+                0,
+                "Nothing at or above high",
+            ),
+            (
+                Complete,
+                counts(9, 0, 0, 0),
+                Some(Severity::Critical),
+                1,
+                "1 finding at or above high",
+            ),
+            (Complete, counts(9, 1, 0, 0), Some(Severity::Critical), 3, "Incomplete"),
+            (Complete, counts(9, 0, 0, 1), None, 3, "Incomplete"),
+            (Running, counts(9, 0, 0, 0), None, 3, "Incomplete"),
+            (Incomplete, counts(0, 0, 0, 0), None, 3, "Incomplete"),
+            (
+                Interrupted,
+                counts(9, 1, 0, 4),
+                Some(Severity::High),
+                130,
+                "Interrupted",
+            ),
+        ] {
+            let findings = severity.map(|severity| sighting(severity, "x")).into_iter().collect();
+            let verdict = report(state, counts, findings).verdict;
+            assert_eq!((verdict.exit_code, verdict.headline.as_str()), (exit_code, headline));
+        }
+    }
+
+    #[test]
+    fn suppressed_and_third_party_findings_do_not_fail_a_scan() {
+        let mut suppressed = sighting(Severity::High, "a");
+        suppressed.finding.state = FindingState::Suppressed;
+        let mut foreign = sighting(Severity::High, "b");
+        foreign.finding.third_party = true;
+        let report = report(ScanState::Complete, counts(9, 0, 0, 0), vec![suppressed, foreign]);
+        assert_eq!((report.verdict.exit_code, report.verdict.findings), (0, 0));
+        assert_eq!(report.findings.len(), 2);
+    }
+
+    #[test]
+    fn the_sentence_says_what_was_not_looked_at() {
+        let report = report(
+            ScanState::Interrupted,
+            counts(9, 1, 2, 4),
+            vec![sighting(Severity::High, "x")],
+        );
+        assert_eq!(
+            report.verdict.sentence,
+            "9 of 16 pages looked at, 1 failed, 4 not reached, 2 skipped on purpose; 1 finding, 1 at or above high. \
+             What was not looked at may hold more."
+        );
+        let groups: Vec<_> = report
+            .not_checked
+            .iter()
+            .map(|group| (group.what, group.reason.as_str(), group.count))
+            .collect();
+        assert_eq!(
+            groups,
+            [
+                (NotCheckedKind::FailedPages, "no reason was recorded", 1),
+                (NotCheckedKind::WaitingPages, "the scan was interrupted", 4),
+                (NotCheckedKind::PartsOfPages, "frame lost", 1),
+                (NotCheckedKind::Checks, "disabled in the site's file", 1),
+                (NotCheckedKind::SkippedPages, "robots.txt", 2),
+            ]
+        );
+    }
+
+    #[test]
+    fn findings_are_listed_worst_first() {
+        let findings = vec![
+            sighting(Severity::Low, "c"),
+            sighting(Severity::High, "b"),
+            sighting(Severity::High, "a"),
+        ];
+        let report = report(ScanState::Complete, counts(1, 0, 0, 0), findings);
+        let titles: Vec<_> = report.findings.iter().map(|finding| finding.title.as_str()).collect();
+        assert_eq!(titles, ["a", "b", "c"]);
+        assert_eq!(report.counts, BTreeMap::from([(Severity::Low, 1), (Severity::High, 2)]));
+    }
+
+    #[test]
+    fn a_ticket_opens_below_the_path_of_its_jira() {
+        for (base, url) in [
+            ("https://shop.atlassian.net", "https://shop.atlassian.net/browse/SEC-1"),
+            ("https://shop.test/jira/", "https://shop.test/jira/browse/SEC-1"),
+        ] {
+            let link = TicketLink {
+                fingerprint: Fingerprint("f".to_owned()),
+                generation: 1,
+                issue_id: "10001".to_owned(),
+                issue_key: "SEC-1".to_owned(),
+                linked: Timestamp::UNIX_EPOCH,
+            };
+            let ticket = ticket_part(link, Some(&base.parse().unwrap()));
+            assert_eq!(ticket.url.as_deref(), Some(url));
+        }
+    }
+}

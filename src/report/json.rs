@@ -1,0 +1,95 @@
+//! The JSON report: the [`Report`] as it is, for programs.
+
+use super::safe::is_hidden;
+use super::{Format, Report, ReportError};
+
+/// The format.
+pub const FORMAT: Format = Format { name: "json", render };
+
+/// Indented JSON. Characters that could act on a terminal that shows the file are escaped beyond what JSON asks.
+fn render(report: &Report) -> Result<String, ReportError> {
+    let json = serde_json::to_string_pretty(report).map_err(|error| ReportError::Render {
+        format: "json",
+        why: error.to_string(),
+    })?;
+    let mut safe = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // Outside strings JSON has only visible ASCII and line breaks, so what is escaped is always inside one.
+        if is_hidden(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    Ok(safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_report_reads_back_as_it_was() {
+        let report = sample::report();
+        let json = render(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert!(!json.contains(|c| is_hidden(c) && c != '\n'));
+    }
+
+    #[test]
+    fn the_keys_that_readers_rely_on_are_there() {
+        let json: serde_json::Value = serde_json::from_str(&render(&sample::report()).unwrap()).unwrap();
+        for pointer in [
+            "/schema",
+            "/tool/version",
+            "/verdict/exit_code",
+            "/verdict/fail_on",
+            "/verdict/sentence",
+            "/scan/id",
+            "/scan/site",
+            "/scan/title",
+            "/scan/state",
+            "/scan/trigger",
+            "/scan/started",
+            "/scan/ended",
+            "/scan/remarks/0",
+            "/scan/pages/known",
+            "/scan/pages/done",
+            "/scan/pages/failed",
+            "/scan/pages/skipped",
+            "/findings/0/check",
+            "/findings/0/fingerprint",
+            "/findings/0/title",
+            "/findings/0/severity",
+            "/findings/0/confidence",
+            "/findings/0/state",
+            "/findings/0/cause/parts",
+            "/findings/0/facts/0/value",
+            "/findings/0/pages/0/url",
+            "/findings/0/pages_total",
+            "/findings/0/ticket/key",
+            "/findings/0/ticket/url",
+            "/findings/0/first_seen",
+            "/findings/0/last_seen",
+            "/findings/0/why",
+            "/findings/0/fix",
+            "/findings/0/cwe",
+            "/findings/0/third_party",
+            "/not_checked/0/what",
+            "/not_checked/0/reason",
+            "/not_checked/0/count",
+            "/not_checked/0/examples",
+            "/failed_pages/0/url",
+            "/failed_pages/0/reason",
+            "/checks/0/id",
+            "/checks/0/version",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer} is missing");
+        }
+        assert_eq!(json["schema"], "phantom-gang/report/1");
+    }
+}

@@ -1,0 +1,238 @@
+//! What a report says, whatever it is written as. Serialised, it is the JSON report.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use phantom_checks::{Cause, Confidence, Fact, Severity};
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Verdict;
+use crate::scan::{ScanId, ScanState, Trigger};
+use crate::site::SiteId;
+use crate::triage::{FindingPage, FindingState, Fingerprint};
+
+/// The name of the shape below. Fields may be added under one name; when one changes its meaning or goes, the number
+/// is counted up.
+pub const SCHEMA: &str = "phantom-gang/report/1";
+
+/// What one scan looked at, what it found, and what it did not look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// When it was written.
+    pub generated: Timestamp,
+    /// What the scan comes to.
+    pub verdict: Verdict,
+    /// The scan.
+    pub scan: ScanPart,
+    /// How many findings there are of each severity; a severity without one is left out.
+    pub counts: BTreeMap<Severity, u64>,
+    /// What was seen, worst first.
+    pub findings: Vec<FindingPart>,
+    /// Open findings of the site that this scan did not see, which proves nothing.
+    pub not_observed: Vec<Unseen>,
+    /// What nobody should believe to have been checked, and why.
+    pub not_checked: Vec<NotChecked>,
+    /// The pages that could not be looked at, the first [`super::MAX_FAILED`] by URL.
+    pub failed_pages: Vec<FailedPage>,
+    /// The checks that looked at every page that was done.
+    pub checks: Vec<CheckRun>,
+}
+
+/// The program that wrote a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The scan that a report is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanPart {
+    /// The scan's identity.
+    pub id: ScanId,
+    /// The site's identity.
+    pub site: SiteId,
+    /// What people call the site.
+    pub title: String,
+    /// Who repairs it.
+    pub owner: Option<String>,
+    /// Who allowed the scan.
+    pub approved_by: Option<String>,
+    /// Where the crawl started.
+    pub start: Vec<String>,
+    /// Where the scan stands.
+    pub state: ScanState,
+    /// Who started it.
+    pub trigger: Trigger,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<Timestamp>,
+    /// How many pages are in which state.
+    pub pages: PageCounts,
+    /// Limits that cut it off, and what went wrong beyond single pages, as sentences.
+    pub remarks: Vec<String>,
+}
+
+impl ScanPart {
+    /// How long the scan took; `None` while it runs.
+    pub fn duration(&self) -> Option<Duration> {
+        Duration::try_from(self.ended?.duration_since(self.started)).ok()
+    }
+}
+
+/// How many pages of a scan are in which state. `known` is the sum of all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageCounts {
+    /// All of them.
+    pub known: u64,
+    /// Looked at.
+    pub done: u64,
+    /// Could not be looked at.
+    pub failed: u64,
+    /// Not looked at on purpose.
+    pub skipped: u64,
+    /// Not looked at yet.
+    pub left: u64,
+}
+
+/// One finding: observations with one root cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FindingPart {
+    /// The id of the check.
+    pub check: String,
+    /// The version of the check that saw it.
+    pub check_version: u32,
+    /// What it is known by.
+    pub fingerprint: Fingerprint,
+    /// What is wrong and where. Untrusted.
+    pub title: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure the check is.
+    pub confidence: Confidence,
+    /// Where it stands.
+    pub state: FindingState,
+    /// It is in frames of other sites only: told, but neither filed nor counted by the verdict.
+    pub third_party: bool,
+    /// The root cause.
+    pub cause: Cause,
+    /// What was seen. Untrusted.
+    pub facts: Vec<Fact>,
+    /// Where it was seen, the first [`super::MAX_PAGES`] by URL. Untrusted.
+    pub pages: Vec<FindingPage>,
+    /// On how many pages it was seen.
+    pub pages_total: u64,
+    /// Its ticket.
+    pub ticket: Option<TicketPart>,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// The number of the weakness in the Common Weakness Enumeration.
+    pub cwe: Option<u32>,
+    /// Why it matters, in Markdown.
+    pub why: String,
+    /// How to fix it, in Markdown.
+    pub fix: String,
+}
+
+/// The ticket of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketPart {
+    /// Jira's key of the issue.
+    pub key: String,
+    /// Where people open it; `None` if the configuration names no Jira.
+    pub url: Option<String>,
+}
+
+/// An open finding that the scan did not see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// The id of the check.
+    pub check: String,
+    /// What it is known by.
+    pub fingerprint: Fingerprint,
+    /// What is wrong and where. Untrusted.
+    pub title: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// Its ticket.
+    pub ticket: Option<TicketPart>,
+}
+
+/// Things that were not checked, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotChecked {
+    /// What kind of thing they are.
+    pub what: NotCheckedKind,
+    /// Why, as a sentence or the name of a rule. Untrusted.
+    pub reason: String,
+    /// How many there are.
+    pub count: u64,
+    /// Some of them: URLs, or ids of checks. Untrusted.
+    pub examples: Vec<String>,
+}
+
+/// What was not checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotCheckedKind {
+    /// Pages that could not be looked at.
+    FailedPages,
+    /// Pages whose turn did not come.
+    WaitingPages,
+    /// Pages of which a part could not be seen.
+    PartsOfPages,
+    /// Checks that did not run.
+    Checks,
+    /// Pages that were left out on purpose.
+    SkippedPages,
+}
+
+impl NotCheckedKind {
+    /// How people call so many of them.
+    pub fn noun(self, count: u64) -> &'static str {
+        match (self, count == 1) {
+            (Self::FailedPages, true) => "page failed",
+            (Self::FailedPages, false) => "pages failed",
+            (Self::WaitingPages, true) => "page not reached",
+            (Self::WaitingPages, false) => "pages not reached",
+            (Self::PartsOfPages, true) => "page seen in part",
+            (Self::PartsOfPages, false) => "pages seen in part",
+            (Self::Checks, true) => "check not run",
+            (Self::Checks, false) => "checks not run",
+            (Self::SkippedPages, true) => "page skipped",
+            (Self::SkippedPages, false) => "pages skipped",
+        }
+    }
+}
+
+/// A page that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedPage {
+    /// Its URL. Untrusted.
+    pub url: String,
+    /// Why. Untrusted.
+    pub reason: String,
+}
+
+/// A check that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRun {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// What it finds, in a few words.
+    pub title: String,
+}

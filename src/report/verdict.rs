@@ -1,0 +1,84 @@
+//! What a scan comes to: one exit code and one sentence, the same in every report and on the terminal.
+
+use phantom_checks::Severity;
+use serde::{Deserialize, Serialize};
+
+use super::model::{FindingPart, PageCounts};
+use super::words::plural;
+use crate::scan::ScanState;
+use crate::triage::FindingState;
+
+/// What a scan comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Findings at or above it fail the scan.
+    pub fail_on: Severity,
+    /// How many there are.
+    pub findings: u64,
+    /// 0 nothing at or above `fail_on`, 1 findings at or above it, 3 the scan is incomplete, 130 interrupted.
+    pub exit_code: u8,
+    /// The result in a few words.
+    pub headline: String,
+    /// What was looked at, what was found and what was not looked at.
+    pub sentence: String,
+}
+
+impl Verdict {
+    /// Judges a scan. The worst of what holds is the verdict: interrupted, incomplete, findings, nothing.
+    ///
+    /// Suppressed findings do not count, nor do those in frames of other sites.
+    pub fn of(state: ScanState, pages: PageCounts, findings: &[FindingPart], fail_on: Severity) -> Self {
+        let hits = findings.iter().filter(|finding| counts(finding, fail_on)).count() as u64;
+        let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
+        let (exit_code, headline) = if state == ScanState::Interrupted {
+            (130, "Interrupted".to_owned())
+        } else if incomplete {
+            (3, "Incomplete".to_owned())
+        } else if hits > 0 {
+            (1, format!("{} at or above {fail_on}", plural(hits, "finding")))
+        } else {
+            (0, format!("Nothing at or above {fail_on}"))
+        };
+        Self {
+            fail_on,
+            findings: hits,
+            exit_code,
+            headline,
+            sentence: sentence(pages, findings, hits, fail_on, exit_code),
+        }
+    }
+}
+
+fn counts(finding: &FindingPart, fail_on: Severity) -> bool {
+    finding.severity >= fail_on && !finding.third_party && finding.state != FindingState::Suppressed
+}
+
+fn sentence(pages: PageCounts, findings: &[FindingPart], hits: u64, fail_on: Severity, exit_code: u8) -> String {
+    let mut parts = vec![format!("{} of {} looked at", pages.done, plural(pages.known, "page"))];
+    for (count, what) in [
+        (pages.failed, "failed"),
+        (pages.left, "not reached"),
+        (pages.skipped, "skipped on purpose"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let mut sentence = parts.join(", ");
+    sentence.push_str("; ");
+    match findings.len() as u64 {
+        0 => sentence.push_str("nothing found"),
+        all => {
+            sentence.push_str(&plural(all, "finding"));
+            // The headline of a whole scan gives this number already.
+            if exit_code > 1 {
+                sentence.push_str(&format!(", {hits} at or above {fail_on}"));
+            }
+        }
+    }
+    if exit_code > 1 {
+        sentence.push_str(". What was not looked at may hold more");
+    }
+    sentence.push('.');
+    sentence
+}
