@@ -1,1 +1,51 @@
-//! TBD.
+//! Jira: what it is asked ([`Call`]), who asks ([`Client`]), what a ticket says ([`compose`]) and what happens to it
+//! ([`decide`]).
+//!
+//! Nothing outside this module knows Jira's documents or its requests. [`decide`] and [`compose`] are pure; a [`Call`]
+//! is data, so that a dry run prints exactly what a live run would send.
+
+mod adf;
+mod call;
+mod client;
+mod credentials;
+mod document;
+mod failure;
+mod fields;
+mod lifecycle;
+mod markdown;
+mod text;
+mod ticket;
+mod wire;
+
+pub use adf::{render as render_adf, render_within as render_adf_within};
+pub use call::Call;
+pub use client::{Client, Permit};
+pub use credentials::{Credentials, SetupError};
+pub use document::{Block, Document, Inline, WebLink};
+pub use failure::{Failure, Rejection};
+pub use fields::new_issue;
+pub use lifecycle::{Action, Policy, StatusCategory, Ticket, TicketView, decide};
+pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, compose};
+pub use wire::{Comment, CreatedIssue, Issue, IssueFields, Myself, NewIssue, SearchPage, SearchRequest, Stamp};
+
+use url::Url;
+
+use crate::config::JiraConfig;
+use crate::triage::Fingerprint;
+
+/// The key of the entity property that confirms whose ticket an issue is.
+pub const PROPERTY: &str = "phantom-gang-finding";
+
+/// The label by which the ticket of a finding is found again: `phantom-<fingerprint>-g<generation>`.
+pub fn label(fingerprint: &Fingerprint, generation: u32) -> String {
+    format!("phantom-{fingerprint}-g{generation}")
+}
+
+/// Where a person opens a ticket.
+pub fn browse_url(config: &JiraConfig, issue_key: &str) -> Url {
+    let mut url = config.browse_url.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push("browse").push(issue_key);
+    }
+    url
+}

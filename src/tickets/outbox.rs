@@ -52,6 +52,8 @@ pub enum ActionState {
     Sending,
     /// Answered with success.
     Sent,
+    /// Known not to have happened: it did not leave, or it was turned away for a while. Can be sent again at once.
+    NotSent,
     /// Left, but no answer came: it may have happened.
     Uncertain,
     /// Refused for good; can be sent again after a person mended the cause.

@@ -1,0 +1,234 @@
+//! What a ticket says: a finding, its pages and its check's documentation → summary and document. Pure.
+
+use phantom_checks::Docs;
+
+use super::document::{Block, Document, Inline};
+use super::markdown;
+use super::text::{cut, line, units};
+use crate::site::Site;
+use crate::triage::{Finding, FindingPage};
+
+/// The longest summary that Jira takes, in UTF-16 units.
+pub const MAX_SUMMARY: usize = 255;
+/// The longest description that Jira takes, in UTF-16 units.
+pub const MAX_DESCRIPTION: usize = 32_767;
+/// Affected pages that are listed at most.
+pub const MAX_ROWS: u32 = 50;
+
+/// All that a ticket is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// The ticket's generation; the first is 1.
+    pub generation: u32,
+    /// The pages on which its last scan saw it; [`MAX_ROWS`] of them are listed.
+    pub pages: &'a [FindingPage],
+    /// How many there are in all.
+    pub page_count: u64,
+    /// The site as its last scan knew it.
+    pub site: Option<&'a Site>,
+    /// The documentation of its check; `None` if this version does not have that check any more.
+    pub docs: Option<&'a Docs>,
+}
+
+/// What a ticket says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// One line of at most [`MAX_SUMMARY`] UTF-16 units.
+    pub summary: String,
+    /// The description. A rendering cuts it to [`MAX_DESCRIPTION`].
+    pub description: Document,
+}
+
+/// Writes the ticket of a finding.
+pub fn compose(material: &Material<'_>) -> Composed {
+    let mut blocks = Vec::new();
+    blocks.extend(documented(material.docs, "Why it matters"));
+    blocks.push(Block::section("Evidence"));
+    blocks.push(Block::Code(evidence(material.finding)));
+    blocks.push(Block::section("Affected pages"));
+    blocks.push(pages(material));
+    blocks.extend(documented(material.docs, "How to fix"));
+    blocks.push(Block::section("Details"));
+    blocks.push(details(material));
+    Composed {
+        summary: summary(material.finding, material.page_count),
+        description: Document { blocks },
+    }
+}
+
+/// `[High] Form posts a password over http (12 pages)`. Only the middle is cut.
+fn summary(finding: &Finding, page_count: u64) -> String {
+    let severity = finding.severity.as_str();
+    let (first, rest) = severity.split_at(1);
+    let head = format!("[{}{rest}] ", first.to_uppercase());
+    let tail = match page_count {
+        0 => String::new(),
+        1 => " (1 page)".to_owned(),
+        count => format!(" ({count} pages)"),
+    };
+    let room = MAX_SUMMARY - units(&head) - units(&tail);
+    format!("{head}{}{tail}", cut(&line(&finding.title), room))
+}
+
+fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
+    let text = docs.map_or("", |docs| docs.section(heading));
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let mut blocks = vec![Block::section(heading)];
+    blocks.extend(markdown::blocks(text));
+    blocks
+}
+
+fn evidence(finding: &Finding) -> String {
+    let mut text = finding.title.clone();
+    let width = finding
+        .facts
+        .iter()
+        .map(|fact| fact.label.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(24);
+    for fact in &finding.facts {
+        text.push('\n');
+        text.push_str(&format!("{:width$}  {}", fact.label, fact.value));
+    }
+    text
+}
+
+fn pages(material: &Material<'_>) -> Block {
+    let shown = material.pages.iter().take(MAX_ROWS as usize);
+    let rows: Vec<Vec<Vec<Inline>>> = shown
+        .map(|page| {
+            let seen: Vec<&str> = page.facts.iter().map(|fact| fact.value.as_str()).collect();
+            vec![
+                vec![Inline::link(cut(&line(&page.url), 300), &page.url)],
+                vec![Inline::text(cut(&line(&seen.join(" · ")), 200))],
+            ]
+        })
+        .collect();
+    Block::Table {
+        header: vec!["Page".to_owned(), "Seen there".to_owned()],
+        omitted: material.page_count.saturating_sub(rows.len() as u64),
+        rows,
+    }
+}
+
+fn details(material: &Material<'_>) -> Block {
+    let finding = material.finding;
+    let mut items = Vec::new();
+    let mut item = |label: &str, value: Inline| {
+        items.push(vec![Inline::Strong(format!("{label}: ")), value]);
+    };
+    match material.site {
+        Some(site) => item("Site", Inline::text(format!("{} ({})", site.title, site.id))),
+        None => item("Site", Inline::text(finding.site.to_string())),
+    }
+    if let Some(owner) = material.site.and_then(|site| site.owner.as_ref()) {
+        item("Owner", Inline::text(owner));
+    }
+    if let Some(who) = material.site.and_then(|site| site.approved_by.as_ref()) {
+        item("Scan approved by", Inline::text(who));
+    }
+    item("First seen", Inline::text(when(finding.first_seen)));
+    item("Last seen", Inline::text(when(finding.last_seen)));
+    item("Scan", Inline::Code(finding.last_scan.to_string()));
+    item(
+        "Check",
+        Inline::text(format!("{}, version {}", finding.check, finding.check_version)),
+    );
+    item("Confidence", Inline::text(finding.confidence.as_str()));
+    item("Fingerprint", Inline::Code(finding.fingerprint.to_string()));
+    Block::Bullets(items)
+}
+
+fn when(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use phantom_checks::{Fact, Severity};
+
+    use super::*;
+    use crate::jira::render_adf_within;
+    use crate::tickets::testing::finding;
+
+    fn material<'a>(finding: &'a Finding, pages: &'a [FindingPage], docs: Option<&'a Docs>) -> Material<'a> {
+        Material {
+            finding,
+            generation: 1,
+            pages,
+            page_count: pages.len() as u64,
+            site: None,
+            docs,
+        }
+    }
+
+    fn some_pages(count: usize, length: usize) -> Vec<FindingPage> {
+        (0..count)
+            .map(|index| FindingPage {
+                url: format!("https://shop.test/{index}/{}", "p".repeat(length)),
+                facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_summary_names_severity_title_and_pages() {
+        let mut finding = finding(1);
+        finding.severity = Severity::High;
+        finding.title = "Form posts a\npassword over \u{202e}http".to_owned();
+        assert_eq!(
+            summary(&finding, 12),
+            "[High] Form posts a password over \\u{202e}http (12 pages)"
+        );
+        assert_eq!(
+            summary(&finding, 1),
+            "[High] Form posts a password over \\u{202e}http (1 page)"
+        );
+        finding.title = "😀".repeat(500_000);
+        let long = summary(&finding, 12_345);
+        assert!(units(&long) <= MAX_SUMMARY, "{}", units(&long));
+        assert!(long.ends_with("… (12345 pages)"), "{long}");
+    }
+
+    #[test]
+    fn the_parts_stand_in_order() {
+        let docs = Docs::parse("//! # Why it matters\n//! Because.\n//! # How to fix\n//! - Do it.\n");
+        let pages = some_pages(60, 1);
+        let composed = compose(&material(&finding(1), &pages, Some(&docs)));
+        let headings: Vec<&str> = composed
+            .description
+            .blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::Heading { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            headings,
+            ["Why it matters", "Evidence", "Affected pages", "How to fix", "Details"]
+        );
+        assert!(composed.description.blocks.iter().any(|block| matches!(
+            block,
+            Block::Table { rows, omitted: 10, .. } if rows.len() == 50
+        )));
+    }
+
+    #[test]
+    fn the_fingerprint_survives_the_longest_ticket() {
+        let mut finding = finding(1);
+        finding.facts = (0..500).map(|_| Fact::new("x", "\u{202e}".repeat(500))).collect();
+        finding.title = "x".repeat(1 << 20);
+        let pages = some_pages(50, 1_900);
+        let rendered = render_adf_within(compose(&material(&finding, &pages, None)).description, MAX_DESCRIPTION);
+        let text = rendered.to_string();
+        assert!(units(&text) <= MAX_DESCRIPTION);
+        assert!(text.contains(&finding.fingerprint.0));
+        assert!(text.contains("https://shop.test/0/"));
+    }
+}

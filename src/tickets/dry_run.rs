@@ -1,0 +1,60 @@
+use jiff::Timestamp;
+
+use super::reconcile::{build, policy, search_projects};
+use crate::config::JiraConfig;
+use crate::jira::{Action, Call, SearchRequest, Ticket, decide};
+use crate::store::{Result, Store};
+use crate::triage::Fingerprint;
+
+/// Intents that a dry run looks at, at most.
+const LIMIT: u32 = 100_000;
+
+/// What a live run would send for one finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// The finding.
+    pub fingerprint: Fingerprint,
+    /// The requests, in order. The last one is sent only if the ones before find no ticket.
+    pub calls: Vec<Call>,
+    /// Why nothing can be sent: a configured field cannot be filled.
+    pub problem: Option<String>,
+}
+
+/// What a live run would send for all that waits, due or not. Nothing is sent, and nothing changes in the store.
+pub async fn dry_run(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> Result<Vec<Planned>> {
+    let policy = policy(config);
+    let mut plans = Vec::new();
+    for intent in store.due_intents(Timestamp::MAX, LIMIT).await? {
+        let Some(finding) = store.finding(&intent.fingerprint).await? else {
+            continue;
+        };
+        if !policy.files(&finding) {
+            continue;
+        }
+        let mut plan = Planned {
+            fingerprint: intent.fingerprint,
+            calls: Vec::new(),
+            problem: None,
+        };
+        if let Some(link) = store.ticket(&plan.fingerprint).await? {
+            plan.calls.push(Call::issue(&link.issue_id));
+            plans.push(plan);
+            continue;
+        }
+        for action in decide(&finding, &Ticket::None, &policy, now) {
+            let Action::Create { generation } = action else {
+                continue;
+            };
+            let search = SearchRequest::for_ticket(&search_projects(config), &plan.fingerprint, generation);
+            plan.calls.push(Call::search(&search));
+            match build(store, config, &finding, generation).await? {
+                Ok(issue) => plan.calls.push(Call::create_issue(&issue)),
+                Err(problem) => plan.problem = Some(problem),
+            }
+        }
+        if !plan.calls.is_empty() {
+            plans.push(plan);
+        }
+    }
+    Ok(plans)
+}

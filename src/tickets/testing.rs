@@ -1,0 +1,346 @@
+//! A store in memory that knows findings and tickets, a clock that waits for nobody, and data to test with.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
+use phantom_checks::{Cause, Confidence, Fact, Severity};
+
+use super::clock::{Clock, after};
+use super::{ActionRecord, ActionState, Intent, TicketLink};
+use crate::config::{Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults, TicketMode};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::site::SiteId;
+use crate::store::{Result, Store, StoreError};
+use crate::triage::{Finding, FindingPage, FindingState, Fingerprint};
+
+/// The sandbox's token in tests. Cargo puts it into the environment as `CARGO_PKG_NAME`, so that no test changes that.
+pub const TOKEN: &str = env!("CARGO_PKG_NAME");
+
+pub fn config(base: &str) -> JiraConfig {
+    JiraConfig {
+        deployment: Deployment::Cloud,
+        base_url: base.parse().unwrap(),
+        browse_url: base.parse().unwrap(),
+        auth: JiraAuth::Basic {
+            email: "phantom@sandbox.test".to_owned(),
+            token: SecretSource::Env("CARGO_PKG_NAME".to_owned()),
+        },
+        mode: TicketMode::Live,
+        requests_per_s: 100_000.0,
+        timeout: Duration::from_secs(10),
+        defaults: TicketDefaults {
+            project: "SEC".to_owned(),
+            search_projects: vec!["SEC".to_owned()],
+            issue_type: "Bug".to_owned(),
+            min_severity: Severity::Medium,
+            min_confidence: Confidence::Firm,
+            labels: vec!["phantom-gang".to_owned()],
+            priority: [(Severity::High, "High".to_owned())].into(),
+            fields: BTreeMap::new(),
+        },
+    }
+}
+
+pub fn finding(number: u32) -> Finding {
+    let site = SiteId("shop".to_owned());
+    let cause = Cause::new(1, [("number", number.to_string())]);
+    Finding {
+        fingerprint: Fingerprint::of(&site, "mixed-content", &cause),
+        site,
+        check: "mixed-content".to_owned(),
+        check_version: 1,
+        title: format!("Script {number} is loaded over http"),
+        severity: Severity::High,
+        confidence: Confidence::Certain,
+        state: FindingState::New,
+        cause,
+        facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
+        third_party: false,
+        first_seen: START.parse().unwrap(),
+        last_seen: START.parse().unwrap(),
+        first_scan: ScanId("s1".to_owned()),
+        last_scan: ScanId("s1".to_owned()),
+    }
+}
+
+const START: &str = "2026-11-23T05:00:00Z";
+
+/// Time passes only when somebody sleeps.
+pub struct ManualClock(Mutex<(Timestamp, Duration)>);
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self(Mutex::new((START.parse().unwrap(), Duration::ZERO)))
+    }
+}
+
+impl ManualClock {
+    pub fn time(&self) -> Timestamp {
+        self.0.lock().unwrap().0
+    }
+
+    /// All that was slept so far.
+    pub fn slept(&self) -> Duration {
+        self.0.lock().unwrap().1
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut inner = self.0.lock().unwrap();
+        inner.0 = after(inner.0, by);
+    }
+}
+
+#[async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.time()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::task::yield_now().await;
+        self.advance(time);
+        self.0.lock().unwrap().1 += time;
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    findings: BTreeMap<Fingerprint, Finding>,
+    intents: BTreeMap<Fingerprint, Intent>,
+    tickets: BTreeMap<Fingerprint, TicketLink>,
+    actions: BTreeMap<String, ActionRecord>,
+    lease: Option<(String, Timestamp)>,
+}
+
+/// Every method gives way once before and once after it did its work, so that a run can be cut off on both sides.
+#[derive(Default)]
+pub struct FakeStore(Mutex<Inner>);
+
+impl FakeStore {
+    pub fn with(findings: impl IntoIterator<Item = Finding>) -> Self {
+        let store = Self::default();
+        for finding in findings {
+            store.see(finding);
+        }
+        store
+    }
+
+    /// What a scan does when it sees a finding.
+    pub fn see(&self, finding: Finding) {
+        let mut inner = self.0.lock().unwrap();
+        let fingerprint = finding.fingerprint.clone();
+        let intent = inner.intents.entry(fingerprint.clone()).or_insert(Intent {
+            fingerprint: fingerprint.clone(),
+            revision: 0,
+            due: Timestamp::UNIX_EPOCH,
+            attempts: 0,
+        });
+        intent.revision += 1;
+        inner.findings.insert(fingerprint, finding);
+    }
+
+    pub fn states(&self) -> Vec<ActionState> {
+        self.0
+            .lock()
+            .unwrap()
+            .actions
+            .values()
+            .map(|action| action.state)
+            .collect()
+    }
+
+    pub fn links(&self) -> Vec<TicketLink> {
+        self.0.lock().unwrap().tickets.values().cloned().collect()
+    }
+
+    /// Forgets all but the findings.
+    pub fn forget_tickets(&self) {
+        let mut inner = self.0.lock().unwrap();
+        inner.tickets.clear();
+        inner.actions.clear();
+    }
+
+    async fn inside<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> Result<T> {
+        tokio::task::yield_now().await;
+        let value = work(&mut self.0.lock().unwrap());
+        tokio::task::yield_now().await;
+        Ok(value)
+    }
+}
+
+fn not_here<T>() -> Result<T> {
+    Err(StoreError::Database(
+        "the fake store keeps findings and tickets only".to_owned(),
+    ))
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {
+        self.inside(|inner| {
+            let mut due: Vec<Intent> = inner.intents.values().filter(|one| one.due <= now).cloned().collect();
+            due.sort_by_key(|intent| intent.due);
+            due.truncate(limit as usize);
+            due
+        })
+        .await
+    }
+
+    async fn intent_count(&self) -> Result<u64> {
+        self.inside(|inner| inner.intents.len() as u64).await
+    }
+
+    async fn finish_intent(&self, intent: &Intent) -> Result<()> {
+        self.inside(|inner| {
+            if inner
+                .intents
+                .get(&intent.fingerprint)
+                .is_some_and(|one| one.revision == intent.revision)
+            {
+                inner.intents.remove(&intent.fingerprint);
+            }
+        })
+        .await
+    }
+
+    async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()> {
+        self.inside(|inner| {
+            if let Some(one) = inner.intents.get_mut(&intent.fingerprint) {
+                one.due = due;
+                one.attempts += 1;
+            }
+        })
+        .await
+    }
+
+    async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>> {
+        self.inside(|inner| inner.tickets.get(fingerprint).cloned()).await
+    }
+
+    async fn link_ticket(&self, link: &TicketLink) -> Result<()> {
+        self.inside(|inner| {
+            inner.tickets.insert(link.fingerprint.clone(), link.clone());
+        })
+        .await
+    }
+
+    async fn action(&self, key: &str) -> Result<Option<ActionRecord>> {
+        self.inside(|inner| inner.actions.get(key).cloned()).await
+    }
+
+    async fn record_action(&self, action: &ActionRecord) -> Result<()> {
+        self.inside(|inner| {
+            inner.actions.insert(action.key.clone(), action.clone());
+        })
+        .await
+    }
+
+    async fn dead_actions(&self) -> Result<Vec<ActionRecord>> {
+        self.inside(|inner| {
+            let dead = |action: &&ActionRecord| action.state == ActionState::Dead;
+            inner.actions.values().filter(dead).cloned().collect()
+        })
+        .await
+    }
+
+    async fn lease_outbox(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
+        self.inside(|inner| {
+            let free = inner
+                .lease
+                .as_ref()
+                .is_none_or(|(holder, end)| holder == owner || *end <= now);
+            if free {
+                inner.lease = Some((owner.to_owned(), until));
+            }
+            free
+        })
+        .await
+    }
+
+    async fn release_outbox(&self, owner: &str) -> Result<()> {
+        self.inside(|inner| inner.lease = inner.lease.take().filter(|(holder, _)| holder != owner))
+            .await
+    }
+
+    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+        self.inside(|inner| inner.findings.get(fingerprint).cloned()).await
+    }
+
+    async fn finding_pages(&self, _: &ScanId, _: &Fingerprint, _: u32) -> Result<(Vec<FindingPage>, u64)> {
+        let page = FindingPage {
+            url: "https://shop.test/".to_owned(),
+            facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
+        };
+        self.inside(|_| (vec![page], 1)).await
+    }
+
+    async fn scan(&self, _: &ScanId) -> Result<Option<ScanRecord>> {
+        self.inside(|_| None).await
+    }
+
+    async fn salt(&self) -> Result<[u8; 32]> {
+        not_here()
+    }
+    async fn create_scan(&self, _: &ScanRecord, _: &[NewPage]) -> Result<()> {
+        not_here()
+    }
+    async fn unfinished_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+        not_here()
+    }
+    async fn set_scan_state(&self, _: &ScanId, _: ScanState, _: Option<Timestamp>, _: &[String]) -> Result<()> {
+        not_here()
+    }
+    async fn counts(&self, _: &ScanId) -> Result<ScanCounts> {
+        not_here()
+    }
+    async fn pages(&self, _: &ScanId, _: PageState, _: u32) -> Result<Vec<PageRow>> {
+        not_here()
+    }
+    async fn add_pages(&self, _: &ScanId, _: &[NewPage]) -> Result<u64> {
+        not_here()
+    }
+    async fn lease(&self, _: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
+        not_here()
+    }
+    async fn next_lease_at(&self, _: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
+        not_here()
+    }
+    async fn renew(&self, _: &Lease, _: Timestamp) -> Result<bool> {
+        not_here()
+    }
+    async fn release(&self, _: &Lease, _: bool) -> Result<()> {
+        not_here()
+    }
+    async fn release_owner(&self, _: &ScanId, _: &str) -> Result<u64> {
+        not_here()
+    }
+    async fn lease_owners(&self, _: &ScanId) -> Result<Vec<String>> {
+        not_here()
+    }
+    async fn complete(&self, _: &Completion<'_>) -> Result<bool> {
+        not_here()
+    }
+    async fn skip_waiting(&self, _: &ScanId, _: &str) -> Result<u64> {
+        not_here()
+    }
+    async fn evidence(&self, _: &ScanId, _: &PageKey) -> Result<Option<Evidence>> {
+        not_here()
+    }
+    async fn bodies(&self, _: &[String]) -> Result<BTreeMap<String, String>> {
+        not_here()
+    }
+    async fn prune_evidence(&self, _: u32, _: Timestamp) -> Result<()> {
+        not_here()
+    }
+    async fn findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
+        not_here()
+    }
+    async fn unseen_findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
+        not_here()
+    }
+}

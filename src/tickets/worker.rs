@@ -1,0 +1,409 @@
+//! Works the outbox: one process at a time, one intent after the other, every outcome followed by what it asks for.
+//!
+//! A crash at any instant is safe: an action is recorded before it is sent, and one whose outcome is not known is
+//! looked for in Jira, for as long as Jira's search may lag, before it is sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::clock::{Clock, SystemClock, after, between};
+use super::outbox::Intent;
+use super::reconcile::{Outcome, Reconciler, Trouble};
+use super::report::{DeadLetter, Event, Report};
+use crate::config::JiraConfig;
+use crate::jira::{Client, Failure, SetupError};
+use crate::store::{Result, Store, StoreError};
+
+/// Intents read at once.
+const BATCH: u32 = 50;
+/// Between two looks at what is due while waiting, so that the lease stays ours.
+const NAP: Duration = Duration::from_secs(10);
+
+/// How long the worker waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// A create whose outcome is not known is looked for at least this long before it is sent again. Longer than
+    /// Jira's search lags and than Jira works on a request whose connection is gone.
+    pub settle: Duration,
+    /// The first wait after a failure; each further one is twice as long.
+    pub backoff: Duration,
+    /// The longest wait after a failure.
+    pub max_backoff: Duration,
+    /// How long the outbox stays ours without a sign of life. Longer than one request may take.
+    pub lease: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(120),
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(300),
+            lease: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Timing {
+    /// The wait after this many failures in a row.
+    fn wait(&self, failures: u32) -> Duration {
+        let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
+        self.backoff.saturating_mul(factor).min(self.max_backoff)
+    }
+}
+
+type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Works the outbox of one store into one Jira.
+pub struct Worker {
+    store: Arc<dyn Store>,
+    jira: Client,
+    config: JiraConfig,
+    timing: Timing,
+    clock: Arc<dyn Clock>,
+    listener: Listener,
+    owner: String,
+    started: Timestamp,
+}
+
+impl Worker {
+    /// A worker. Nothing is sent yet.
+    pub fn new(store: Arc<dyn Store>, config: &JiraConfig) -> std::result::Result<Self, SetupError> {
+        let timing = Timing::default();
+        Ok(Self {
+            store,
+            jira: Client::new(config)?,
+            timing: Timing {
+                lease: timing.lease.max(config.timeout + Duration::from_secs(30)),
+                ..timing
+            },
+            config: config.clone(),
+            clock: Arc::new(SystemClock),
+            listener: Arc::new(|_| {}),
+            owner: format!("{}:{:016x}", std::process::id(), rand::random::<u64>()),
+            started: SystemClock.now(),
+        })
+    }
+
+    /// With other waits.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.started = clock.now();
+        self.clock = clock;
+        self
+    }
+
+    /// With somebody who is told what happens, as it happens.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.listener = Arc::new(listener);
+        self
+    }
+
+    /// Works until nothing is left, or nothing can be done within `patience`, or `stop` is called.
+    ///
+    /// What is due now is always worked on; `patience` bounds only the waiting for what is due later. Dropping the
+    /// future is safe at any point, but holds the outbox until the lease runs out; `stop` gives it back.
+    ///
+    /// # Errors
+    /// When the store fails. Whatever Jira does is in the report.
+    pub async fn run(&self, patience: Duration, stop: &CancellationToken) -> Result<Report> {
+        let mut run = Run {
+            worker: self,
+            fence: Fence::new(self),
+            deadline: after(self.clock.now(), patience),
+            report: Report::default(),
+            failures: 0,
+            known: false,
+            hold: None,
+        };
+        let worked = tokio::select! {
+            worked = run.work() => worked,
+            () = stop.cancelled() => {
+                run.pause("stopped before all tickets were filed; the next run goes on".to_owned());
+                Ok(())
+            }
+        };
+        let Run { fence, mut report, .. } = run;
+        let released = fence.release().await;
+        worked?;
+        released?;
+        report.waiting = self.store.intent_count().await?;
+        Ok(report)
+    }
+}
+
+/// Proof that the outbox is ours. Looked at before every request, so that a process that was frozen while another took
+/// over sends nothing.
+pub(super) struct Fence<'a> {
+    worker: &'a Worker,
+    held: Mutex<bool>,
+}
+
+impl<'a> Fence<'a> {
+    fn new(worker: &'a Worker) -> Self {
+        Self {
+            worker,
+            held: Mutex::new(false),
+        }
+    }
+
+    /// Takes or renews the lease. False if another process holds it.
+    async fn take(&self) -> Result<bool> {
+        let Worker {
+            store,
+            clock,
+            timing,
+            owner,
+            ..
+        } = self.worker;
+        let now = clock.now();
+        let ours = store.lease_outbox(owner, now, after(now, timing.lease)).await?;
+        *self.held.lock().await = ours;
+        Ok(ours)
+    }
+
+    /// Renews the lease, or says that it is lost.
+    pub async fn check(&self) -> std::result::Result<(), Trouble> {
+        if self.take().await? {
+            Ok(())
+        } else {
+            Err(Trouble::LostLease)
+        }
+    }
+
+    async fn release(&self) -> Result<()> {
+        if *self.held.lock().await {
+            self.worker.store.release_outbox(&self.worker.owner).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Run<'a> {
+    worker: &'a Worker,
+    fence: Fence<'a>,
+    deadline: Timestamp,
+    report: Report,
+    /// Requests in a row that Jira did not answer properly.
+    failures: u32,
+    /// Jira has told us who we are.
+    known: bool,
+    /// Nothing is sent before this, and why.
+    hold: Option<(Timestamp, String)>,
+}
+
+/// What a run does next.
+enum Next {
+    Intent,
+    Look,
+    End,
+}
+
+impl Run<'_> {
+    async fn work(&mut self) -> Result<()> {
+        let Worker { store, clock, .. } = self.worker;
+        if store.intent_count().await? == 0 || !self.take_lease().await? {
+            return Ok(());
+        }
+        loop {
+            if let Some((until, why)) = self.hold.take() {
+                if !self.wait(until).await? {
+                    self.pause(why);
+                    return Ok(());
+                }
+            }
+            let due = store.due_intents(clock.now(), BATCH).await?;
+            if due.is_empty() {
+                let later = store.due_intents(self.deadline, BATCH).await?;
+                let Some(next) = later.iter().map(|intent| intent.due).min() else {
+                    return Ok(());
+                };
+                self.wait(next).await?;
+                continue;
+            }
+            for intent in due {
+                match self.one(&intent).await? {
+                    Next::Intent => {}
+                    Next::Look => break,
+                    Next::End => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The process that held the outbox may have died without giving it back, so its lease is waited for.
+    async fn take_lease(&mut self) -> Result<bool> {
+        let Worker { clock, timing, .. } = self.worker;
+        let patience = after(clock.now(), timing.lease + timing.backoff).max(self.deadline);
+        let mut told = false;
+        while !self.fence.take().await? {
+            if clock.now() >= patience {
+                self.pause("another process is filing tickets from this store; what is left is filed there".to_owned());
+                return Ok(false);
+            }
+            if !told {
+                told = true;
+                self.tell(&Event::Holding {
+                    wait: timing.lease,
+                    why: "another process is filing tickets from this store, or died while it did".to_owned(),
+                });
+            }
+            clock.sleep(timing.backoff).await;
+        }
+        Ok(true)
+    }
+
+    /// Waits, keeping the lease. False, at once, if that would take longer than the run may wait.
+    async fn wait(&self, until: Timestamp) -> Result<bool> {
+        let clock = &self.worker.clock;
+        if until > self.deadline && until > clock.now() {
+            return Ok(false);
+        }
+        while clock.now() < until {
+            clock.sleep(between(clock.now(), until).min(NAP)).await;
+            // A lost lease shows at the next intent.
+            self.fence.take().await?;
+        }
+        Ok(true)
+    }
+
+    async fn one(&mut self, intent: &Intent) -> Result<Next> {
+        match self.reconcile(intent).await {
+            Ok(outcome) => {
+                self.failures = 0;
+                self.worker.store.finish_intent(intent).await?;
+                self.count(intent, outcome);
+                Ok(Next::Intent)
+            }
+            Err(trouble) => self.troubled(intent, trouble).await,
+        }
+    }
+
+    async fn reconcile(&mut self, intent: &Intent) -> std::result::Result<Outcome, Trouble> {
+        let worker = self.worker;
+        self.fence.check().await?;
+        if !self.known {
+            // A search that Jira answers as to a stranger finds nothing, and would be followed by a second ticket.
+            let me = worker.jira.myself().await?;
+            tracing::debug!(account = %me.display_name, "Jira knows us");
+            self.known = true;
+        }
+        let reconciler = Reconciler {
+            store: worker.store.as_ref(),
+            jira: &worker.jira,
+            config: &worker.config,
+            timing: &worker.timing,
+            clock: worker.clock.as_ref(),
+            fence: &self.fence,
+            revive_before: worker.started,
+        };
+        reconciler.reconcile(&intent.fingerprint).await
+    }
+
+    fn count(&mut self, intent: &Intent, outcome: Outcome) {
+        let fingerprint = intent.fingerprint.clone();
+        let report = &mut self.report;
+        let event = match outcome {
+            Outcome::Created { key } => {
+                report.created += 1;
+                Event::Created { fingerprint, key }
+            }
+            Outcome::Adopted { key } => {
+                report.adopted += 1;
+                Event::Adopted { fingerprint, key }
+            }
+            Outcome::Unchanged { key } => {
+                report.unchanged += 1;
+                Event::Unchanged { fingerprint, key }
+            }
+            Outcome::Gone { key } => {
+                report.gone += 1;
+                Event::Gone { fingerprint, key }
+            }
+            Outcome::NotFiled => {
+                report.not_filed += 1;
+                return;
+            }
+            Outcome::Dead { fresh: false, .. } => return,
+            Outcome::Dead { error, fresh: true } => {
+                let letter = DeadLetter { fingerprint, error };
+                report.dead.push(letter.clone());
+                Event::Dead(letter)
+            }
+        };
+        self.tell(&event);
+    }
+
+    async fn troubled(&mut self, intent: &Intent, trouble: Trouble) -> Result<Next> {
+        let timing = &self.worker.timing;
+        let failure = match trouble {
+            Trouble::Store(error) => return Err(error),
+            Trouble::LostLease => {
+                self.pause("another process has taken over the filing of tickets".to_owned());
+                return Ok(Next::End);
+            }
+            Trouble::Configuration(why) => {
+                self.pause(why);
+                return Ok(Next::End);
+            }
+            Trouble::Settling => {
+                let why = "its ticket may have been created; Jira is asked again before another one is";
+                let wait = timing.wait(intent.attempts + 1);
+                return self.postpone(intent, wait, why.to_owned()).await.map(|()| Next::Intent);
+            }
+            Trouble::Jira(failure) => failure,
+        };
+        let why = failure.to_string();
+        let (own, all) = match failure {
+            Failure::RateLimited { retry_after, .. } => (retry_after, retry_after),
+            Failure::NotSent { .. } | Failure::Uncertain { .. } => {
+                self.failures += 1;
+                (timing.wait(intent.attempts + 1), timing.wait(self.failures))
+            }
+            Failure::Unauthorized { .. }
+            | Failure::Forbidden { .. }
+            | Failure::NotFound { .. }
+            | Failure::Rejected { .. }
+            | Failure::Misconfigured { .. } => {
+                self.pause(why);
+                return Ok(Next::End);
+            }
+        };
+        self.postpone(intent, own, why.clone()).await?;
+        self.hold = Some((after(self.worker.clock.now(), all), why.clone()));
+        self.tell(&Event::Holding { wait: all, why });
+        Ok(Next::Look)
+    }
+
+    async fn postpone(&self, intent: &Intent, wait: Duration, why: String) -> std::result::Result<(), StoreError> {
+        let due = after(self.worker.clock.now(), wait);
+        self.worker.store.postpone_intent(intent, due).await?;
+        self.tell(&Event::Postponed {
+            fingerprint: intent.fingerprint.clone(),
+            wait,
+            why,
+        });
+        Ok(())
+    }
+
+    fn pause(&mut self, why: String) {
+        self.tell(&Event::Paused { why: why.clone() });
+        self.report.paused = Some(why);
+    }
+
+    fn tell(&self, event: &Event) {
+        (self.worker.listener)(event);
+    }
+}
