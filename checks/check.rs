@@ -70,7 +70,7 @@ pub trait Bodies: Sync {
     fn text(&self, hash: &str) -> Option<&str>;
 }
 
-impl Bodies for std::collections::HashMap<String, String> {
+impl<S: std::hash::BuildHasher + Sync> Bodies for std::collections::HashMap<String, String, S> {
     fn text(&self, hash: &str) -> Option<&str> {
         self.get(hash).map(String::as_str)
     }

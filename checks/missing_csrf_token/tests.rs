@@ -1,0 +1,233 @@
+use super::MissingCsrfToken;
+use crate::check::{CsrfDefence, Outcome};
+use crate::evidence::{Field, FormMethod, Meta, SameSite, Submitter};
+use crate::observation::{Confidence, Severity};
+use crate::testing::{Scene, field, hidden, shape};
+use FormMethod::{Get, Post};
+
+const RANDOM: &str = "m8Qw1rT5yU7iO3pA6sD4fG2hJ9kL0zXc";
+
+fn scene(same_site: SameSite) -> Scene {
+    let mut scene = Scene::new("https://case.test/settings");
+    scene.session_cookie("PHPSESSID", same_site);
+    scene
+}
+
+fn with_fields(fields: &[Field]) -> Scene {
+    let mut scene = scene(SameSite::None);
+    scene.form(Post, "https://case.test/save", fields);
+    scene
+}
+
+fn one(outcome: &Outcome) -> (Severity, Confidence, String) {
+    assert_eq!(outcome.observations.len(), 1, "{outcome:?}");
+    let observation = &outcome.observations[0];
+    (
+        observation.severity,
+        observation.confidence,
+        observation.cause.to_string(),
+    )
+}
+
+fn passes(scene: &Scene) -> bool {
+    scene.run(&MissingCsrfToken).observations.is_empty()
+}
+
+#[test]
+fn same_site_decides_severity_and_confidence() {
+    let table = [
+        (SameSite::None, Severity::Medium, Confidence::Firm),
+        (SameSite::Unset, Severity::Medium, Confidence::Tentative),
+        (SameSite::Lax, Severity::Low, Confidence::Tentative),
+        (SameSite::Strict, Severity::Info, Confidence::Tentative),
+    ];
+    for (same_site, severity, confidence) in table {
+        let mut scene = scene(same_site);
+        scene.form(Post, "https://case.test/save/17", &[field("text", "nick")]);
+        let (got, sure, cause) = one(&scene.run(&MissingCsrfToken));
+        assert_eq!((got, sure), (severity, confidence), "{same_site:?}");
+        assert_eq!(cause, "action=case.test/save/{id} kind=form method=post");
+    }
+    assert_eq!(
+        one(&with_fields(&[field("email", "e")]).run(&MissingCsrfToken)).0,
+        Severity::High
+    );
+}
+
+#[test]
+fn tokens_are_known_by_name() {
+    let names = [
+        "authenticity_token",
+        "csrfmiddlewaretoken",
+        "_token",
+        "__RequestVerificationToken",
+        "_csrf",
+        "csrf_token",
+        "registration[_token]",
+        "_csrf_token",
+        "form_token",
+        "form_build_id",
+        "_wpnonce",
+        "csrfToken",
+        "struts.token",
+        "javax.faces.ViewState",
+        "jakarta.faces.ViewState",
+        "__VIEWSTATE",
+        "sesskey",
+        "YII_CSRF_TOKEN",
+        "nonce",
+        "0123456789abcdef0123456789abcdef",
+    ];
+    for name in names {
+        assert!(
+            passes(&with_fields(&[field("text", "nick"), hidden(name, "1")])),
+            "{name}"
+        );
+    }
+    let mut known = with_fields(&[field("text", "nick"), hidden("shop_proof", "1")]);
+    assert!(!passes(&known));
+    known.site.csrf_token_fields = vec!["shop_proof".into()];
+    assert!(passes(&known));
+}
+
+#[test]
+fn tokens_are_known_by_shape_and_identifiers_are_not_tokens() {
+    let table = [
+        ("x7", RANDOM, true),
+        ("proof", "7f4df451a9c3e2b08d6c5e1f00ab43cd", true),
+        ("order_id", "1f0c9a52-6d4e-4f8e-9f43-2f3f1a7f0b11", false),
+        ("productId", RANDOM, false),
+        ("return_url", RANDOM, false),
+        ("form", "customerfeedbackform", false),
+        ("csrf_token", "", false),
+        ("step", "2", false),
+    ];
+    for (name, value, expected) in table {
+        assert_eq!(
+            passes(&with_fields(&[field("text", "nick"), hidden(name, value)])),
+            expected,
+            "{name}={value}"
+        );
+    }
+    let mut visible = field("text", "proof");
+    visible.value = Some(shape(RANDOM));
+    assert!(!passes(&with_fields(&[visible])));
+}
+
+#[test]
+fn tokens_elsewhere_count_too() {
+    for action in [
+        "https://case.test/save?_csrf=x",
+        &format!("https://case.test/save?k={RANDOM}"),
+    ] {
+        let mut scene = scene(SameSite::None);
+        scene.form(Post, action, &[field("text", "nick")]);
+        assert!(passes(&scene), "{action}");
+    }
+    for (name, frame, expected) in [
+        ("csrf-token", "main", true),
+        ("csrf-param", "main", false),
+        ("_csrf_header", "main", false),
+        ("csrf-token", "other", false),
+    ] {
+        let mut scene = with_fields(&[field("text", "nick")]);
+        scene.evidence.metas.push(Meta {
+            frame: frame.into(),
+            name: name.into(),
+            content: None,
+            value: Some(shape(RANDOM)),
+        });
+        assert_eq!(passes(&scene), expected, "{name} {frame}");
+    }
+    for (name, expected) in [("XSRF-TOKEN", true), ("csrftoken", true), ("_ga", false)] {
+        let mut scene = with_fields(&[field("text", "nick")]);
+        scene.session_cookie(name, SameSite::Lax).http_only = false;
+        assert_eq!(passes(&scene), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_no_session_accompanies_passes() {
+    let mut scene = Scene::new("https://case.test/contact");
+    scene.form(Post, "https://case.test/contact", &[field("textarea", "message")]);
+    assert!(passes(&scene));
+    scene.session_cookie("_ga", SameSite::None);
+    assert!(passes(&scene));
+    scene.session_cookie("sid", SameSite::None).path = "/admin".into();
+    assert!(passes(&scene));
+}
+
+#[test]
+fn what_changes_nothing_here_passes() {
+    let table = [
+        (Get, "https://case.test/filter", "colour"),
+        (Post, "https://pay.example/checkout", "amount"),
+        (Post, "https://case.test/find", "q"),
+        (FormMethod::Dialog, "https://case.test/save", "nick"),
+        (Post, "javascript:send()", "nick"),
+    ];
+    for (method, action, name) in table {
+        let mut scene = scene(SameSite::None);
+        scene.form(method, action, &[field("text", name)]);
+        assert!(passes(&scene), "{action}");
+    }
+}
+
+#[test]
+fn a_button_can_make_it_a_post() {
+    let mut scene = scene(SameSite::None);
+    scene
+        .form(Get, "https://case.test/item", &[field("text", "nick")])
+        .submitters = vec![Submitter {
+        action: Some("https://www.case.test/delete".into()),
+        method: Some(Post),
+        ..Submitter::default()
+    }];
+    scene.evidence.cookies[0].domain = ".case.test".into();
+    assert!(
+        one(&scene.run(&MissingCsrfToken))
+            .2
+            .contains("action=www.case.test/delete")
+    );
+}
+
+#[test]
+fn a_login_needs_no_session_to_be_reported() {
+    let mut scene = Scene::new("https://case.test/login");
+    scene.form(
+        Post,
+        "https://case.test/login",
+        &[field("text", "user"), field("password", "p")],
+    );
+    let (severity, confidence, cause) = one(&scene.run(&MissingCsrfToken));
+    assert_eq!((severity, confidence), (Severity::Low, Confidence::Tentative));
+    assert!(cause.contains("kind=login"), "{cause}");
+}
+
+#[test]
+fn a_cookie_known_by_shape_only_is_doubtful() {
+    let mut scene = Scene::new("https://case.test/settings");
+    scene.session_cookie("shop_customer", SameSite::None);
+    scene.form(Post, "https://case.test/save", &[field("text", "nick")]);
+    assert_eq!(one(&scene.run(&MissingCsrfToken)).1, Confidence::Tentative);
+}
+
+#[test]
+fn the_sites_file_settles_it() {
+    let mut scene = with_fields(&[field("text", "nick")]);
+    for defence in [CsrfDefence::Origin, CsrfDefence::FetchMetadata] {
+        scene.site.csrf_defence = defence;
+        assert!(passes(&scene));
+    }
+}
+
+#[test]
+fn flaws_of_third_party_frames_are_marked() {
+    let mut scene = scene(SameSite::None);
+    let shop = scene.frame("https://pay.example/form");
+    scene.session_cookie("sid", SameSite::None).domain = "pay.example".into();
+    scene
+        .form(Post, "https://pay.example/pay", &[field("text", "amount")])
+        .frame = shop;
+    assert!(scene.run(&MissingCsrfToken).observations[0].third_party);
+}

@@ -1,0 +1,109 @@
+//! What counts as an authenticity token.
+
+use url::Url;
+
+use crate::check::Subject;
+use crate::evidence::{Field, Form, ValueShape};
+use crate::session_cookie::{is_sent, is_token_cookie};
+use crate::shape::{is_random, measure};
+
+/// Names of token fields, in lower case, letters and digits only. Names that contain `csrf` or `xsrf` count anyway.
+const NAMES: &str = "\
+    authenticitytoken requestverificationtoken token tokenkey formtoken formbuildid formkey formhash \
+    wpnonce ajaxnonce nonce securitytoken securityhash sesskey struts struts.token strutstoken antiforgery \
+    antiforgerytoken javaxfacesviewstate jakartafacesviewstate viewstate viewstategenerator eventvalidation \
+    synchronizertoken syncronizertoken transactiontoken edittoken logintoken actiontoken posttoken postkey \
+    anticsrf secrettoken requesttoken sectoken sessiontoken authkey yiitoken formid.token orgapachestrutstaglibhtmltoken \
+    orgapachestrutstaglibhtmltokentoken ccmtoken creatortoken pagetoken stoken bitrixsessid sessid";
+
+/// Names of hidden fields that hold an identifier or an address, which may well look random.
+const IDENTIFIERS: &str = "\
+    id uuid guid key ref next url uri path return returnto returnurl redirect redirecturi redirecturl continue back \
+    goto dest destination target etag hash checksum digest version slug sku product item order cart file filename \
+    image locale timestamp time date fingerprint sitekey publickey clientid trackingid utm gclid fbclid captcha \
+    grecaptcharesponse hcaptcharesponse referrer referer";
+
+/// Whether a form, or the document around it, carries a token.
+pub(super) fn in_document(subject: &Subject<'_>, form: &Form) -> bool {
+    let in_form = form
+        .fields
+        .iter()
+        .any(|field| field.kind == "hidden" && !field.disabled && is_token(subject, field));
+    in_form
+        || subject.evidence.metas.iter().any(|meta| {
+            let holds = meta.value.as_ref().is_some_and(|value| value.length > 0)
+                || meta.content.as_deref().is_some_and(|content| !content.is_empty());
+            // `_csrf_header` and `csrf-param` only name the header and the field.
+            let name = plain(&meta.name);
+            let is_value = !name.ends_with("header") && !name.ends_with("param") && !name.ends_with("parameter");
+            meta.frame == form.frame && holds && is_value && names_csrf(&name)
+        })
+}
+
+/// Whether a target has a token in its query, or a token cookie would be sent to it.
+pub(super) fn in_target(subject: &Subject<'_>, target: &Url) -> bool {
+    let in_query = target.query_pairs().any(|(name, value)| {
+        let (charset, entropy) = measure(&value);
+        let shape = ValueShape {
+            hash: String::new(),
+            length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
+            charset,
+            entropy,
+        };
+        !value.is_empty() && (is_token_name(subject, &name) || looks_like_token(&name, &shape))
+    });
+    in_query
+        || subject
+            .evidence
+            .cookies
+            .iter()
+            .any(|cookie| is_token_cookie(&cookie.name.to_ascii_lowercase()) && is_sent(cookie, target))
+}
+
+fn is_token(subject: &Subject<'_>, field: &Field) -> bool {
+    if field.name.is_empty() || field.value.as_ref().is_some_and(|value| value.length == 0) {
+        return false;
+    }
+    is_token_name(subject, &field.name)
+        || field
+            .value
+            .as_ref()
+            .is_some_and(|value| looks_like_token(&field.name, value))
+        // Joomla names its field by the token itself and gives it the value 1.
+        || (field.name.len() == 32 && field.name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {
+    let named_by_site = subject
+        .site
+        .csrf_token_fields
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name));
+    let name = plain(name);
+    named_by_site
+        || names_csrf(&name)
+        || NAMES.split_ascii_whitespace().any(|known| known == name)
+        // Symfony and its like nest the field: `registration[_token]`.
+        || name.ends_with("token") && !name.ends_with("accesstoken")
+}
+
+fn names_csrf(name: &str) -> bool {
+    name.contains("csrf") || name.contains("xsrf") || name == "authenticitytoken" || name == "requestverificationtoken"
+}
+
+fn looks_like_token(name: &str, value: &ValueShape) -> bool {
+    let name = plain(name);
+    let is_identifier = IDENTIFIERS.split_ascii_whitespace().any(|known| known == name)
+        || ["id", "uuid", "guid", "url", "uri", "hash", "checksum"]
+            .iter()
+            .any(|end| name.ends_with(end));
+    !is_identifier && is_random(value)
+}
+
+/// A name without its case and punctuation: `__RequestVerificationToken` → `requestverificationtoken`.
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(|character| character.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}

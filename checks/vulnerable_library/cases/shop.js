@@ -1,0 +1,3 @@
+window.jQuery = function () {};
+window.jQuery.fn = {};
+window.jQuery.fn.jquery = ['1', '12', '4'].join('.');

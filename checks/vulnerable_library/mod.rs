@@ -1,0 +1,246 @@
+//! # What it looks for
+//!
+//! JavaScript libraries with published vulnerabilities, in every frame: as files with their own names, renamed, inside
+//! bundles and inline.
+//!
+//! # Why it matters
+//!
+//! The flaws of an old version are public, and so are ways to use them. Most let foreign script run in the page or
+//! change objects it relies on, once the page hands the library something that an attacker wrote.
+//!
+//! # How it decides
+//!
+//! Three kinds of evidence give a version: the running library itself, asked in the page; the script's text, by its
+//! banner or by structures that only this library has; and the script's URL. A script's text overrules its URL, and so
+//! does a running version that nothing else explains. A query such as `?v=3.1` is a cache-buster and no version, and
+//! `@3.4` in a delivery network's path is a range and no version. Scripts that failed to load, and script elements that
+//! hold data, do not count. Versions are compared with the ranges of each advisory, pre-releases before their release,
+//! excepted versions left out. One observation is made per library and script, with all its advisories. The version
+//! that fixes it is the smallest one at or above the current that no advisory names.
+//!
+//! Severity: that of the worst advisory, as published; but *low* for denial of service alone, which in a browser only
+//! hurts the visitor's own page (Next.js, which runs on the server too, excepted).
+//!
+//! Confidence: *certain* if the running library and the script's text agree on the version; *firm* if one of them tells
+//! it; *tentative* if only the URL does.
+//!
+//! Versions that the site's file lists under `patched` carry backported fixes and do not count.
+//!
+//! # How to fix
+//!
+//! Update to the version named, or to any later one. If the version carries backported fixes (a distribution's
+//! package), say so in the site's file: `patched = ["jquery@1.12.4"]`.
+//!
+//! # Known limits
+//!
+//! Whether the page uses the vulnerable function is not looked at. A library inside a bundle that shows neither its
+//! version at run time nor a known text is not seen; which script holds a version that only the running library tells
+//! is found by the file's name, else it is `unknown`. That a line of versions is no longer maintained is mentioned, but
+//! is no reason to report it. A page can lie about its libraries.
+//!
+//! # References
+//!
+//! - Facts about libraries: the repository of retire.js, <https://github.com/RetireJS/retire.js> (Apache-2.0)
+//! - CWE-1395, Dependency on Vulnerable Third-Party Component: <https://cwe.mitre.org/data/definitions/1395.html>
+//! - OWASP Top 10, Vulnerable and Outdated Components:
+//!   <https://owasp.org/Top10/A06_2021-Vulnerable_and_Outdated_Components/>
+
+pub mod advisories;
+mod catalog;
+pub mod convert;
+mod reconcile;
+pub mod version;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::check::{Check, Meta, Outcome, Probe, Subject};
+use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
+use advisories::{Advisories, Advisory};
+use catalog::Catalog;
+use reconcile::Presence;
+use version::Version;
+
+/// Libraries with published vulnerabilities.
+pub struct VulnerableLibrary;
+
+static META: Meta = Meta {
+    id: "vulnerable-library",
+    version: 1,
+    title: "A JavaScript library has known vulnerabilities",
+    severity: Severity::Medium,
+    cwe: 1395,
+    source: include_str!("mod.rs"),
+};
+
+/// The embedded advisories. That they can be read is proved by a test; were they not, nothing would be found.
+static CATALOG: LazyLock<Option<Catalog>> = LazyLock::new(|| Advisories::embedded().ok().map(Catalog::new));
+
+impl Check for VulnerableLibrary {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn probe(&self) -> Option<Probe> {
+        Some(Probe {
+            version: 1,
+            source: include_str!("probe.js"),
+        })
+    }
+
+    fn run(&self, subject: &Subject<'_>) -> Outcome {
+        let Some(catalog) = CATALOG.as_ref() else {
+            return Outcome::default();
+        };
+        let mut places: BTreeMap<(String, String), Vec<Presence>> = BTreeMap::new();
+        for presence in reconcile::all(subject, catalog) {
+            let Some(component) = catalog.component(presence.component) else {
+                continue;
+            };
+            let library = component.part_of.as_ref().unwrap_or(&component.name).clone();
+            if !is_patched(subject, &library, catalog, &presence) {
+                places
+                    .entry((library, presence.place.clone()))
+                    .or_default()
+                    .push(presence);
+            }
+        }
+        Outcome {
+            observations: places
+                .into_iter()
+                .filter_map(|((library, place), presences)| observe(catalog, library, place, &presences))
+                .collect(),
+            questions: Vec::new(),
+        }
+    }
+}
+
+fn is_patched(subject: &Subject<'_>, library: &str, catalog: &Catalog, presence: &Presence) -> bool {
+    subject.site.patched.iter().any(|patched| {
+        // Names may hold an `@` of their own: `@angular/core@1.2.3`.
+        let Some((name, version)) = patched.rsplit_once('@') else {
+            return false;
+        };
+        let named = name.eq_ignore_ascii_case(library) || catalog.by_name(name) == Some(presence.component);
+        named && Version::parse(version).is_some_and(|version| version == presence.version)
+    })
+}
+
+fn observe(catalog: &Catalog, library: String, place: String, presences: &[Presence]) -> Option<Observation> {
+    let mut known: Vec<(Severity, &Advisory)> = Vec::new();
+    let mut affected: Vec<&Presence> = Vec::new();
+    let mut end_of_life: Option<&Advisory> = None;
+    for presence in presences {
+        let component = catalog.component(presence.component)?;
+        let mut any = false;
+        for advisory in component
+            .advisories
+            .iter()
+            .filter(|advisory| advisory.affects(&presence.version))
+        {
+            if advisory.end_of_life {
+                end_of_life = Some(advisory);
+                continue;
+            }
+            any = true;
+            let severity = advisory.severity_in_browser(&component.name);
+            if !known.iter().any(|(_, other)| other.ids == advisory.ids) {
+                known.push((severity, advisory));
+            }
+        }
+        if any {
+            affected.push(presence);
+        }
+    }
+    known.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.ids.cmp(&b.ids)));
+    let (severity, _) = *known.first()?;
+    let confidence = affected.iter().map(|presence| presence.confidence()).max()?;
+    let mut versions: Vec<&Version> = affected.iter().map(|presence| &presence.version).collect();
+    versions.sort();
+    versions.dedup();
+    let versions: Vec<&str> = versions.into_iter().map(Version::as_str).collect();
+    let versions = versions.join(", ");
+    let fixes: Vec<Option<Version>> = affected
+        .iter()
+        .map(|presence| catalog.fixed_in(presence.component, &presence.version))
+        .collect();
+    let fixed_in = if fixes.iter().all(Option::is_some) {
+        fixes.into_iter().flatten().max()
+    } else {
+        None
+    };
+    let shown_place: String = place.chars().take(100).collect();
+    Some(Observation {
+        check: META.id.to_owned(),
+        check_version: META.version,
+        severity,
+        confidence,
+        title: title(&library, &versions, &shown_place),
+        facts: facts(
+            catalog,
+            &versions,
+            fixed_in.as_ref(),
+            &affected,
+            &known,
+            end_of_life,
+            confidence,
+        ),
+        cause: Cause::new(1, [("library", library), ("script", place)]),
+        aliases: Vec::new(),
+        third_party: affected.iter().all(|presence| presence.third_party),
+    })
+}
+
+fn title(library: &str, versions: &str, place: &str) -> String {
+    let versions: String = versions.chars().take(40).collect();
+    match place {
+        reconcile::INLINE => format!("{library} {versions} in an inline script has known vulnerabilities"),
+        reconcile::UNKNOWN => format!("{library} {versions} has known vulnerabilities"),
+        place => format!("{library} {versions} has known vulnerabilities ({place})"),
+    }
+}
+
+fn facts(
+    catalog: &Catalog,
+    versions: &str,
+    fixed_in: Option<&Version>,
+    affected: &[&Presence],
+    known: &[(Severity, &Advisory)],
+    end_of_life: Option<&Advisory>,
+    confidence: Confidence,
+) -> Vec<Fact> {
+    let fixed_in = fixed_in.map_or("no version that is known", Version::as_str);
+    let mut facts = vec![Fact::new("version", versions), Fact::new("fixed in", fixed_in)];
+    if let Some(presence) = affected.iter().find(|presence| presence.confidence() == confidence) {
+        facts.push(Fact::new("known by", presence.known_by()));
+        facts.extend(presence.url.as_deref().map(|url| Fact::new("script", url)));
+        facts.extend(presence.snippet.as_deref().map(|tag| Fact::new("element", tag)));
+    }
+    for (severity, advisory) in known {
+        let link = advisory
+            .links
+            .first()
+            .map(|link| format!(": {link}"))
+            .unwrap_or_default();
+        facts.push(Fact::new(
+            "advisory",
+            format!("{} ({severity}){link}", advisory.ids.join(", ")),
+        ));
+    }
+    if let Some(advisory) = end_of_life {
+        let link = advisory
+            .links
+            .first()
+            .map(|link| format!(": {link}"))
+            .unwrap_or_default();
+        facts.push(Fact::new(
+            "end of life",
+            format!("versions below {} are no longer maintained{link}", advisory.below),
+        ));
+    }
+    facts.push(Fact::new("advisories of", catalog.date()));
+    facts
+}
+
+#[cfg(test)]
+mod tests;
