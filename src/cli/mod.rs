@@ -1,5 +1,97 @@
 //! The command line: what a person types becomes a call into the library, and what comes of it lines on a terminal.
 
+mod demo;
+mod doctor;
+mod exit;
+mod interrupt;
+mod jira_sandbox;
+mod logs;
 pub mod paint;
 pub mod progress;
+mod scan;
+mod session;
 pub mod summary;
+mod tickets;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::Exit;
+use progress::Verbosity;
+
+/// The arguments of `phantom`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "phantom",
+    version,
+    about = "Scans web sites with real browsers and files what it finds as tickets",
+    long_about = "Scans web sites with real browsers and files what it finds as tickets.\n\nA gang of headless browsers \
+                  sees each page as a visitor's browser does, checks look at what was seen, and what they find becomes \
+                  reports and Jira tickets. It is a passive scanner: it attacks nothing.",
+    after_help = "Exit codes:\n  0    nothing at or above the threshold\n  1    findings at or above it\n  2    wrong usage \
+                  or configuration\n  3    the scan is incomplete\n  130  interrupted"
+)]
+struct Cli {
+    #[command(flatten)]
+    voice: Voice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, Args)]
+struct Voice {
+    /// Say nothing but errors and the verdict.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: each page; twice: what happens inside.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+impl Voice {
+    fn verbosity(self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, 0) => Verbosity::Normal,
+            _ => Verbosity::Verbose,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Scan sites and report what is found
+    Scan(Box<scan::ScanArgs>),
+    /// Show the whole job on a bundled microsite, with a bundled Jira stand-in
+    Demo(demo::DemoArgs),
+    /// Say what works here, what does not, and what to do about it
+    Doctor(session::Setup),
+    /// Run a stand-in for Jira, to rehearse a configuration against
+    JiraSandbox(Box<jira_sandbox::JiraSandboxArgs>),
+}
+
+/// Runs the program and says how it ended.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    logs::init(cli.voice.verbose, cli.voice.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(&anyhow::anyhow!("the program cannot start its threads: {error}"), Exit::Usage),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Scan(args) => scan::run(*args, cli.voice).await,
+            Command::Demo(args) => demo::run(args, cli.voice).await,
+            Command::Doctor(setup) => doctor::run(&setup).await,
+            Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
+        }
+    });
+    // Whatever still runs in the background has nothing left to save.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => exit::fail(&failure.error, failure.exit),
+    }
+}

@@ -1,0 +1,234 @@
+//! `phantom scan`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use phantom_checks::Severity;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Ended, Exit, Failure, OrExit};
+use super::progress::Progress;
+use super::session::{self, Setup};
+use super::summary::{self, Epilogue};
+use super::{Voice, exit, interrupt, tickets};
+use crate::browser::default_tabs;
+use crate::config::{Config, TicketMode};
+use crate::report::{self, Context, Destination, Report};
+use crate::scan::{Listener, ScanError, ScanId, Scanner, Start, Trigger};
+use crate::site::Site;
+use crate::store::Store;
+
+/// Events that may wait to be shown; showing is no reason to hold up a scan.
+const EVENTS: usize = 10_000;
+
+/// The arguments of `phantom scan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  phantom scan https://www.shop.example/\n  phantom scan shop-main --tickets dry-run\n  \
+                        phantom scan sitemaps/shop-main.toml --report html=report.html --report json=report.json\n  \
+                        phantom scan https://promo.shop.example/ --max-pages 50 --fail-on medium -q\n  \
+                        phantom scan --resume")]
+pub struct ScanArgs {
+    /// What to scan: URLs, ids of sites, or files of sites; a URL that no file in sitemaps/ claims is a site by itself.
+    #[arg(value_name = "URL | SITE | FILE", required_unless_present = "resume")]
+    pub targets: Vec<String>,
+    /// Look at this many pages at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_pages: Option<u64>,
+    /// Follow this many links from a start page at most; 0 looks at the start pages alone.
+    #[arg(long, value_name = "N")]
+    pub depth: Option<u32>,
+    /// Use this many tabs at once; without it, by cores and memory.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub tabs: Option<u16>,
+    /// Write a report: json=FILE or html=FILE; may be given several times. With several targets, FILE holds {site}.
+    #[arg(long = "report", value_name = "FORMAT=FILE")]
+    pub reports: Vec<Destination>,
+    /// Exit with 1 if there is a finding of this severity or worse.
+    #[arg(long, value_name = "SEVERITY", default_value = "high")]
+    pub fail_on: Severity,
+    /// File tickets, only show what would be sent, or neither; without it, what the settings say.
+    #[arg(long, value_name = "MODE")]
+    pub tickets: Option<TicketMode>,
+    /// Go on with a scan that did not end: the one of this id, or the last one of the target, or of all.
+    #[arg(long, value_name = "SCAN", num_args = 0..=1, default_missing_value = "")]
+    pub resume: Option<String>,
+    #[command(flatten)]
+    pub setup: Setup,
+}
+
+/// Scans the targets, one after the other.
+pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
+    let config = Arc::new(args.setup.config()?);
+    let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
+    let sites = args.sites(&config)?;
+    let store = args.setup.store(&config).await?;
+    let starts = args.starts(sites, &*store).await?;
+    let many = starts.len() > 1;
+    if many && args.reports.iter().any(|wanted| !wanted.path.to_string_lossy().contains("{site}")) {
+        let error = anyhow::anyhow!("several targets need several files; write --report html={{site}}.html");
+        return Err(Failure { error, exit: Exit::Usage });
+    }
+    let job = Job { args: &args, config, store, mode, voice, stop: interrupt::token() };
+    let mut worst = Exit::Clean;
+    for start in starts {
+        if job.stop.is_cancelled() {
+            worst = worst.max(Exit::Interrupted);
+            break;
+        }
+        worst = worst.max(match job.one(start).await {
+            Ok(exit) => exit,
+            // One site's trouble does not keep the others from being scanned.
+            Err(failure) if many => {
+                exit::say(&format!("{:#}", failure.error));
+                failure.exit
+            }
+            Err(failure) => return Err(failure),
+        });
+    }
+    Ok(worst)
+}
+
+impl ScanArgs {
+    /// The targets with the budgets of the command line.
+    fn sites(&self, config: &Config) -> Result<Vec<Site>, Failure> {
+        let book = session::sites()?;
+        let mut sites = Vec::new();
+        for target in &self.targets {
+            let mut site = book.find(target).or_usage()?;
+            site.may_start(&config.network).or_usage()?;
+            if let Some(pages) = self.max_pages {
+                site.limits.pages = pages;
+            }
+            if let Some(depth) = self.depth {
+                site.limits.depth = depth;
+            }
+            sites.push(site);
+        }
+        Ok(sites)
+    }
+
+    /// What is to be done: new scans, or what old ones left.
+    async fn starts(&self, sites: Vec<Site>, store: &dyn Store) -> Result<Vec<Start>, Failure> {
+        let Some(resume) = &self.resume else {
+            let new = |site| Start::New { site: Box::new(site), trigger: Trigger::OnDemand };
+            return Ok(sites.into_iter().map(new).collect());
+        };
+        if !resume.is_empty() {
+            return Ok(vec![Start::Resume(ScanId(resume.clone()))]);
+        }
+        let wanted: Vec<_> = if sites.is_empty() { vec![None] } else { sites.iter().map(|site| Some(&site.id)).collect() };
+        let mut starts = Vec::new();
+        for site in wanted {
+            match store.unfinished_scan(site).await.or_incomplete()? {
+                Some(record) => starts.push(Start::Resume(record.id)),
+                None => {
+                    let whose = site.map_or(String::new(), |site| format!(" of {site}"));
+                    return Err(anyhow::anyhow!("there is no scan{whose} to resume; leave out --resume to begin one"))
+                        .or_usage();
+                }
+            }
+        }
+        Ok(starts)
+    }
+}
+
+/// One run of the command.
+pub(super) struct Job<'a> {
+    pub args: &'a ScanArgs,
+    pub config: Arc<Config>,
+    pub store: Arc<dyn Store>,
+    pub mode: TicketMode,
+    pub voice: Voice,
+    pub stop: CancellationToken,
+}
+
+impl Job<'_> {
+    /// Scans one site, files its tickets, writes its reports and says how it went.
+    async fn one(&self, start: Start) -> Ended {
+        self.scan(start).await.map(|(exit, _)| exit)
+    }
+
+    pub async fn scan(&self, start: Start) -> Result<(Exit, Report), Failure> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let shown = tokio::spawn(Progress::new(self.voice.verbosity()).run(events));
+        let listener: Listener = Arc::new(move |event| {
+            let _ = sender.try_send(event);
+        });
+        let done = self.scan_and_file(start, &listener).await;
+        drop(listener);
+        // The progress takes its bars away before the summary is written.
+        let _ = shown.await;
+        let (scan, left) = done?;
+        if self.mode == TicketMode::DryRun
+            && let Some(jira) = &self.config.jira
+        {
+            tickets::show(&*self.store, jira).await?;
+        }
+        self.conclude(&scan, left).await
+    }
+
+    async fn scan_and_file(&self, start: Start, listener: &Listener) -> Result<(ScanId, u64), Failure> {
+        let scanner = Scanner {
+            store: Arc::clone(&self.store),
+            config: Arc::clone(&self.config),
+            tabs: self.args.tabs.map_or_else(|| self.config.browser.tabs.unwrap_or_else(default_tabs), usize::from),
+            listener: Arc::clone(listener),
+            stop: self.stop.clone(),
+        };
+        let ended = scanner.scan(start).await.map_err(|error| Failure { exit: exit_of(&error), error: error.into() })?;
+        let mut left = 0;
+        if self.mode == TicketMode::Live
+            && !self.stop.is_cancelled()
+            && let Some(jira) = &self.config.jira
+        {
+            left = tickets::file(&self.store, jira, listener, &self.stop).await?.waiting;
+        }
+        Ok((ended.record.id, left))
+    }
+
+    async fn conclude(&self, scan: &ScanId, tickets_left: u64) -> Result<(Exit, Report), Failure> {
+        let context = Context {
+            fail_on: self.args.fail_on,
+            browse_url: self.config.jira.as_ref().map(|jira| &jira.browse_url),
+            now: Timestamp::now(),
+        };
+        let report = report::build(&*self.store, scan, &context).await.or_incomplete()?;
+        let mut reports = Vec::new();
+        for wanted in &self.args.reports {
+            let path = for_site(&wanted.path, &report.scan.site.0);
+            report::write(wanted.format, &report, &path).or_usage()?;
+            reports.push(path);
+        }
+        let exit = Exit::of_verdict(report.verdict.exit_code);
+        let resumable = report.scan.pages.left > 0;
+        let resume = resumable.then(|| self.resume_command(scan));
+        summary::print(&report, &Epilogue { reports, resume, tickets_left }, self.voice.quiet).or_usage()?;
+        Ok((exit, report))
+    }
+
+    fn resume_command(&self, scan: &ScanId) -> String {
+        let mut command = format!("phantom scan --resume {scan}");
+        if let Some(store) = &self.args.setup.store {
+            command.push_str(&format!(" --store {store}"));
+        }
+        if let Some(config) = &self.args.setup.config {
+            command.push_str(&format!(" --config {}", config.display()));
+        }
+        command
+    }
+}
+
+fn for_site(path: &std::path::Path, site: &str) -> PathBuf {
+    let name: String = site.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    PathBuf::from(path.to_string_lossy().replace("{site}", &name))
+}
+
+fn exit_of(error: &ScanError) -> Exit {
+    match error {
+        ScanError::Store(_) => Exit::Incomplete,
+        _ => Exit::Usage,
+    }
+}
