@@ -1,5 +1,7 @@
 //! What a check is, and what it may look at.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Docs;
 use crate::evidence::Evidence;
 use crate::observation::{Observation, Question, Severity};
@@ -77,7 +79,8 @@ impl<S: std::hash::BuildHasher + Sync> Bodies for std::collections::HashMap<Stri
 }
 
 /// What the site's file tells the checks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SiteFacts {
     /// Host patterns of the site's scope, in lower case; `*` stands for any run of characters. A frame of any other
     /// registrable domain is a third party's.
@@ -91,7 +94,8 @@ pub struct SiteFacts {
 }
 
 /// What a server verifies instead of authenticity tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CsrfDefence {
     /// Nothing is known.
     #[default]

@@ -3,6 +3,15 @@
 //! The types here cannot be wrong: URLs are parsed, durations are durations, names are known. Whoever holds a
 //! [`Config`] needs to check nothing again.
 
+mod cidr;
+pub(crate) mod kinds;
+mod load;
+mod problem;
+pub(crate) mod raw;
+mod secret;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,6 +19,12 @@ use std::time::Duration;
 
 use phantom_checks::{Confidence, Severity};
 use url::Url;
+
+pub use cidr::NotANetwork;
+pub use kinds::{parse_duration, show_duration};
+pub(crate) use load::read_file;
+pub use problem::{ConfigError, Problem};
+pub use secret::{Secret, SecretError};
 
 /// All settings of one installation.
 #[derive(Debug, Clone, Default)]
@@ -114,7 +129,7 @@ impl Default for EvidenceConfig {
     fn default() -> Self {
         Self {
             keep_scans: 3,
-            keep: Duration::from_secs(30 * 24 * 3600),
+            keep: Duration::from_hours(30 * 24),
         }
     }
 }

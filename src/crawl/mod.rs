@@ -1,5 +1,21 @@
 //! The rules of a crawl, pure: which URLs are one page, which belong to the site, how fast to go.
 
+mod budget;
+mod destructive;
 mod frontier;
+mod links;
+mod politeness;
+mod robots;
+mod secret;
+mod sitemap;
+mod url;
 
+pub use budget::{Limit, limit_reached};
+pub use destructive::looks_destructive;
 pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
+pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
+pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
+pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};
+pub use secret::is_secret_parameter;
+pub use sitemap::{LONGEST_SITEMAP, MOST_ENTRIES, Sitemap};
+pub use url::{LONGEST_URL, NotAPage, normal_escapes, page_key};

@@ -1,11 +1,22 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod load;
+mod private;
+mod scope;
+mod sites;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 
 use phantom_checks::SiteFacts;
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use private::PrivateStart;
+pub use scope::{BadPattern, OutOfScope, ScopeRules};
+pub use sites::{SiteBook, SiteError};
 
 /// The identity of a site. It outlives the name of its file and is part of every fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,7 +55,7 @@ pub struct Site {
     /// Ids of checks that do not run.
     pub disabled_checks: Vec<String>,
     /// What the checks are told about it.
-    #[serde(skip)]
+    #[serde(default)]
     pub facts: SiteFacts,
 }
 
@@ -58,7 +69,9 @@ pub enum Sitemaps {
 }
 
 /// What belongs to a site. Patterns are URLs in which `*` stands for any run of characters but `/`, and `**` for any
-/// run; a pattern that begins with `/` holds for every host.
+/// run. In a host `*` stands for any run, and `*://` for both schemes; without a port, the scheme's own is meant. A
+/// pattern that begins with `/` or `**` holds for every host. The query is compared only if the pattern has a `?`, and
+/// `/**` at the end holds for the folder itself, too. Case counts, except in hosts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scope {
     /// A page is in scope if one of these matches; never empty.
@@ -93,7 +106,7 @@ impl Default for Limits {
         Self {
             pages: 5_000,
             depth: 12,
-            duration: Duration::from_secs(3 * 3600),
+            duration: Duration::from_hours(3),
             pages_per_s: 2.0,
             concurrency: 4,
         }

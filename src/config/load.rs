@@ -1,0 +1,288 @@
+//! `phantom.toml` → [`Config`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::raw::{Section, Source, Value, Wrong};
+use super::{
+    BrowserConfig, BrowserKind, Config, ConfigError, Deployment, EvidenceConfig, JiraAuth, JiraConfig, NetworkConfig,
+    SecretSource, TicketDefaults, TicketMode, kinds,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
+const SEVERITIES: &str = "\"critical\", \"high\", \"medium\", \"low\" or \"info\"";
+const CONFIDENCES: &str = "\"certain\", \"firm\" or \"tentative\"";
+
+impl Config {
+    /// Reads the settings of an installation.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_str(&read_file(path)?, path)
+    }
+
+    /// Reads settings from text. Relative paths in it are relative to the folder of `path`, which errors name too.
+    pub fn from_str(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let source = Source::new(&file, text);
+        let tree = source.parse()?;
+        let mut root = Section::root(&source, &tree);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let config = Self {
+            store: root.get("store", |value| store(value, folder)),
+            browser: browser(root.section_or_empty("browser"), folder),
+            network: network(root.section_or_empty("network")),
+            evidence: evidence(root.section_or_empty("evidence")),
+            jira: root.section("jira").and_then(|section| jira(section, folder)),
+        };
+        root.finish(&["organisation_domains", "serve"]);
+        source.finish()?;
+        Ok(config)
+    }
+}
+
+/// The text of a file of settings.
+pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+fn browser(mut section: Section<'_>, folder: &Path) -> BrowserConfig {
+    let default = BrowserConfig::default();
+    let kinds_of_browser = [
+        ("headless-shell", BrowserKind::HeadlessShell),
+        ("chromium", BrowserKind::Chromium),
+    ];
+    let config = BrowserConfig {
+        kind: section
+            .get("kind", kinds::word(&kinds_of_browser, &[]))
+            .unwrap_or(default.kind),
+        path: section.get("path", |value| file_path(value, folder)),
+        processes: section
+            .get("processes", kinds::whole(1..=64_u16))
+            .map_or(default.processes, usize::from),
+        tabs: section.get("tabs", kinds::whole(1..=512_u16)).map(usize::from),
+        sandbox: section.get("sandbox", kinds::flag).unwrap_or(default.sandbox),
+        resolve: section.pairs("resolve", kinds::host_port).unwrap_or_default(),
+        trust_spki: section.get("trust_spki", kinds::list(kinds::spki)).unwrap_or_default(),
+        page_deadline: section
+            .get("page_deadline", kinds::duration(SECOND..=TEN_MINUTES))
+            .unwrap_or(default.page_deadline),
+    };
+    section.finish(&["endpoints"]);
+    config
+}
+
+fn network(mut section: Section<'_>) -> NetworkConfig {
+    let default = NetworkConfig::default();
+    let config = NetworkConfig {
+        allow_private: section
+            .get("allow_private", kinds::list(kinds::cidr))
+            .unwrap_or_default(),
+        proxy: section.get("proxy", kinds::service_url),
+        user_agent: section
+            .get("user_agent", kinds::user_agent)
+            .unwrap_or(default.user_agent),
+    };
+    section.finish(&[]);
+    config
+}
+
+fn evidence(mut section: Section<'_>) -> EvidenceConfig {
+    let default = EvidenceConfig::default();
+    let config = EvidenceConfig {
+        keep_scans: section
+            .get("keep_scans", kinds::whole(1..=1_000_u32))
+            .unwrap_or(default.keep_scans),
+        keep: section
+            .get("keep_days", kinds::whole(1..=3_650_u64))
+            .map_or(default.keep, |days| Duration::from_hours(24 * days)),
+    };
+    section.finish(&["screenshots"]);
+    config
+}
+
+fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
+    let deployments = [("cloud", Deployment::Cloud)];
+    let modes = [
+        ("live", TicketMode::Live),
+        ("dry-run", TicketMode::DryRun),
+        ("off", TicketMode::Off),
+    ];
+    let deployment = section.require("deployment", "\"cloud\"", kinds::word(&deployments, &["datacenter"]));
+    let base_url = section.require(
+        "base_url",
+        "the URL of Jira, such as \"https://shop.atlassian.net\"",
+        jira_url,
+    );
+    let browse_url = section.get("browse_url", kinds::service_url);
+    let mode = section
+        .get("mode", kinds::word(&modes, &[]))
+        .unwrap_or(TicketMode::Live);
+    let requests_per_s = section
+        .get("requests_per_s", kinds::number(0.01..=100.0))
+        .unwrap_or(2.0);
+    let timeout = section
+        .get("timeout", kinds::duration(SECOND..=TEN_MINUTES))
+        .unwrap_or(Duration::from_secs(30));
+    section.require("auth", "who the scanner is in Jira", |_| Ok(()));
+    let auth = section.section("auth").and_then(|auth| jira_auth(auth, folder));
+    let defaults = ticket_defaults(section.section_or_empty("defaults"));
+    section.finish(&["proxy", "ca_file", "lifecycle", "route"]);
+
+    let base_url = base_url?;
+    Some(JiraConfig {
+        deployment: deployment?,
+        browse_url: browse_url.unwrap_or_else(|| base_url.clone()),
+        base_url,
+        auth: auth?,
+        mode,
+        requests_per_s,
+        timeout,
+        defaults: defaults?,
+    })
+}
+
+fn jira_auth(mut section: Section<'_>, folder: &Path) -> Option<JiraAuth> {
+    let basic = kinds::word(&[("basic", ())], &["pat", "oauth2"]);
+    // What else is needed depends on it.
+    section.require("kind", "\"basic\"", basic)?;
+    let email = section.require("email", "the address of the account that files tickets", email);
+    let env = section.get("token_env", kinds::env_name);
+    let file = section.get("token_file", |value| file_path(value, folder));
+    if section.has("token_env") && section.has("token_file") {
+        let beside = Wrong::new("stands beside `token_env`", "keep one of the two");
+        section.report("token_file", beside);
+    } else if !section.has("token_file") {
+        let what = "the name of the environment variable that holds the API token; or `token_file`";
+        section.require("token_env", what, |_| Ok(()));
+    }
+    section.finish(&["client_id", "client_secret_env", "client_secret_file"]);
+    Some(JiraAuth::Basic {
+        email: email?,
+        token: env.map(SecretSource::Env).or(file.map(SecretSource::File))?,
+    })
+}
+
+fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
+    let project = section.require(
+        "project",
+        "the key of the project that tickets are filed in",
+        project_key,
+    );
+    let search_projects = section.get("search_projects", kinds::some_of(project_key));
+    let issue_type = section.get("issue_type", kinds::text);
+    let min_severity = section.get("min_severity", kinds::parsed(SEVERITIES));
+    let min_confidence = section.get("min_confidence", kinds::parsed(CONFIDENCES));
+    let labels = section.get("labels", kinds::list(label));
+    let priority = section.pairs("priority", |severity, value| {
+        let severity = severity
+            .parse()
+            .map_err(|_| Wrong::new("is not a severity", format!("write a key of {SEVERITIES}")))?;
+        Ok((severity, kinds::text(value)?))
+    });
+    let fields = section.pairs("fields", |id, value| Ok((id.to_owned(), kinds::json(value)?)));
+    section.finish(&[
+        "components",
+        "security_level",
+        "parent",
+        "assignee",
+        "min_confidence_for",
+    ]);
+
+    let project = project?;
+    Some(TicketDefaults {
+        search_projects: search_projects.unwrap_or_else(|| vec![project.clone()]),
+        project,
+        issue_type: issue_type.unwrap_or_else(|| "Bug".to_owned()),
+        min_severity: min_severity.unwrap_or(phantom_checks::Severity::Medium),
+        min_confidence: min_confidence.unwrap_or(phantom_checks::Confidence::Firm),
+        labels: labels.unwrap_or_else(|| vec!["phantom-gang".to_owned()]),
+        priority: priority.unwrap_or_default().into_iter().collect(),
+        fields: fields.unwrap_or_default().into_iter().collect(),
+    })
+}
+
+/// `sqlite:` and a path, made relative to the folder of the settings: the store must not depend on where a command is
+/// started. The value may hold a password and is not repeated.
+fn store(value: Value<'_>, folder: &Path) -> Result<String, Wrong> {
+    let expected = "write \"sqlite:\" and the path of a file, such as \"sqlite:phantom.db\"";
+    let text = kinds::text(value)?;
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return Err(Wrong::new("= \"postgres:…\" is not supported yet", expected));
+    }
+    let path = text
+        .strip_prefix("sqlite:")
+        .map(|path| path.strip_prefix("//").unwrap_or(path));
+    match path {
+        None | Some("") => Err(Wrong::new("names no store", expected)),
+        Some(memory) if memory.starts_with(":memory:") => Ok(text),
+        Some(path) => Ok(format!("sqlite:{}", folder.join(path).display())),
+    }
+}
+
+fn file_path(value: Value<'_>, folder: &Path) -> Result<PathBuf, Wrong> {
+    kinds::text(value).map(|path| folder.join(path))
+}
+
+/// A token must not travel in the clear, except within one machine.
+fn jira_url(value: Value<'_>) -> Result<Url, Wrong> {
+    let url = kinds::service_url(value)?;
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "https" || loopback {
+        Ok(url)
+    } else {
+        Err(Wrong::new(
+            "is http, which would send the token in the clear",
+            "write the https URL; http is for loopback only",
+        ))
+    }
+}
+
+fn email(value: Value<'_>) -> Result<String, Wrong> {
+    let text = kinds::text(value)?;
+    let whole = text
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    if whole && !text.contains([' ', ':']) {
+        Ok(text)
+    } else {
+        Err(kinds::quoted(
+            &text,
+            "write an address such as \"scanner@shop.example\"",
+        ))
+    }
+}
+
+fn project_key(value: Value<'_>) -> Result<String, Wrong> {
+    let text = kinds::text(value)?;
+    let key = text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if key {
+        Ok(text)
+    } else {
+        Err(kinds::quoted(&text, "write a project's key such as \"SEC\""))
+    }
+}
+
+fn label(value: Value<'_>) -> Result<String, Wrong> {
+    let text = kinds::text(value)?;
+    if text.len() <= 255 && !text.contains(char::is_whitespace) {
+        Ok(text)
+    } else {
+        Err(kinds::quoted(
+            &text,
+            "write a label without spaces, at most 255 characters",
+        ))
+    }
+}

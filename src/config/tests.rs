@@ -1,0 +1,309 @@
+use super::*;
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::from_str(text, std::path::Path::new("etc/phantom.toml"))
+}
+
+fn errors(text: &str) -> Vec<String> {
+    let error = read(text).expect_err(text);
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+const JIRA: &str = r#"
+[jira]
+deployment = "cloud"
+base_url = "https://shop.atlassian.net/"
+auth = { kind = "basic", email = "scanner@shop.example", token_env = "JIRA_TOKEN" }
+
+[jira.defaults]
+project = "SEC"
+"#;
+
+#[test]
+fn an_empty_file_is_the_default() {
+    let config = read("").unwrap();
+    assert!(config.store.is_none() && config.jira.is_none());
+    assert_eq!(config.browser.page_deadline, Duration::from_secs(45));
+    assert!(config.network.user_agent.starts_with("{{ browser }} phantom-gang/"));
+}
+
+#[test]
+fn the_annotated_example_is_valid() {
+    let config = Config::load(std::path::Path::new("examples/phantom.toml")).unwrap();
+    assert_eq!(config.store.as_deref(), Some("sqlite:examples/phantom.db"));
+    let resolve = [
+        ("*.test:443".to_owned(), "127.0.0.1:8443".to_owned()),
+        ("*.test:80".to_owned(), "127.0.0.1:9082".to_owned()),
+    ];
+    assert_eq!(config.browser.resolve, resolve);
+    let jira = config.jira.unwrap();
+    assert_eq!(jira.base_url.as_str(), "https://shop.atlassian.net/");
+    assert_eq!(jira.defaults.search_projects, ["SEC", "WEB"]);
+    assert_eq!(jira.defaults.priority[&Severity::Critical], "Highest");
+    assert_eq!(
+        jira.defaults.fields["customfield_10010"],
+        serde_json::json!({ "value": "DAST" })
+    );
+}
+
+#[test]
+fn jira_needs_little() {
+    let jira = read(JIRA).unwrap().jira.unwrap();
+    assert_eq!(jira.defaults.search_projects, ["SEC"]);
+    assert_eq!(jira.browse_url, jira.base_url);
+    assert_eq!(jira.mode, TicketMode::Live);
+    let JiraAuth::Basic { email, token } = jira.auth;
+    assert_eq!(email, "scanner@shop.example");
+    assert_eq!(token, SecretSource::Env("JIRA_TOKEN".to_owned()));
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    for (written, meant) in [
+        ("sqlite:phantom.db", "sqlite:etc/phantom.db"),
+        ("sqlite:///var/lib/phantom.db", "sqlite:/var/lib/phantom.db"),
+        ("sqlite::memory:", "sqlite::memory:"),
+    ] {
+        let config = read(&format!("store = {written:?}")).unwrap();
+        assert_eq!(config.store.as_deref(), Some(meant));
+    }
+}
+
+#[test]
+fn the_first_mapping_of_a_name_stands_first() {
+    let text = "[browser.resolve]\n\"b.test:443\" = \"127.0.0.1:1\"\n\"*.TEST:443\" = \"[::1]:2\"\n\"a.test:443\" = \"127.0.0.1:3\"";
+    let names: Vec<_> = read(text)
+        .unwrap()
+        .browser
+        .resolve
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["b.test:443", "*.test:443", "a.test:443"]);
+}
+
+/// Each wrong line, where it is wrong, and the whole message.
+#[test]
+fn what_is_wrong_is_said_with_place_key_and_advice() {
+    let cases = [
+        (
+            "tabs = 4",
+            "`tabs` is not a known key (etc/phantom.toml:1:1); known here: store, browser, network, evidence, jira, organisation_domains, serve",
+        ),
+        (
+            "[browser]\ntab = 4",
+            "`browser.tab` is not a known key (etc/phantom.toml:2:1); did you mean `tabs`?",
+        ),
+        (
+            "browser = 4",
+            "`browser` is a whole number (etc/phantom.toml:1:11); make it a table",
+        ),
+        (
+            "[browser]\ntabs = \"4\"",
+            "`browser.tabs` is a string (etc/phantom.toml:2:8); write a whole number from 1 to 512",
+        ),
+        (
+            "[browser]\ntabs = 0",
+            "`browser.tabs` is 0 (etc/phantom.toml:2:8); write a whole number from 1 to 512",
+        ),
+        (
+            "[browser]\ntabs = 99999999999999999999",
+            "`browser.tabs` is 99999999999999999999 (etc/phantom.toml:2:8); write a whole number from 1 to 512",
+        ),
+        (
+            "[browser]\nendpoints = []",
+            "`browser.endpoints` is not supported yet (etc/phantom.toml:2:1); remove it",
+        ),
+        (
+            "[browser]\nkind = \"firefox\"",
+            "`browser.kind` is \"firefox\" (etc/phantom.toml:2:8); write \"headless-shell\" or \"chromium\"",
+        ),
+        (
+            "[browser]\nkind = \"chrome\"",
+            "`browser.kind` is \"chrome\" (etc/phantom.toml:2:8); did you mean \"chromium\"? Write \"headless-shell\" or \"chromium\"",
+        ),
+        (
+            "[browser]\nsandbox = \"no\"",
+            "`browser.sandbox` is a string (etc/phantom.toml:2:11); write true or false",
+        ),
+        (
+            "[browser]\npage_deadline = \"fast\"",
+            "`browser.page_deadline` is \"fast\" (etc/phantom.toml:2:17); write a duration such as \"45s\", \"20m\", \"3h\", \"90d\" or \"1h 30m\"",
+        ),
+        (
+            "[browser]\npage_deadline = \"3h\"",
+            "`browser.page_deadline` is \"3h\" (etc/phantom.toml:2:17); write a duration from \"1s\" to \"10m\"",
+        ),
+        (
+            "[browser]\npage_deadline = 45",
+            "`browser.page_deadline` is a whole number (etc/phantom.toml:2:17); write a duration such as \"45s\", \"20m\", \"3h\" or \"90d\"",
+        ),
+        (
+            "[browser]\nresolve = { \"*.test\" = \"127.0.0.1:1\" }",
+            "`browser.resolve.\"*.test\"` is not a host and a port (etc/phantom.toml:2:24); write a key such as \"*.test:443\"",
+        ),
+        (
+            "[browser]\nresolve = { \"*.test:443\" = \"localhost\" }",
+            "`browser.resolve.\"*.test:443\"` is \"localhost\" (etc/phantom.toml:2:28); write an address and a port such as \"127.0.0.1:8443\"",
+        ),
+        (
+            "[browser]\ntrust_spki = [\"abc\"]",
+            "`browser.trust_spki` [0] is \"abc\" (etc/phantom.toml:2:15); write the Base64 of the SHA-256 of a public key (44 characters)",
+        ),
+        (
+            "[network]\nallow_private = [\"10.20.0.0/16\",\n  \"10.20.1.0/16\"]",
+            "`network.allow_private` [1] is \"10.20.1.0/16\" (etc/phantom.toml:3:3); write the network's first address: \"10.20.0.0/16\"",
+        ),
+        (
+            "[network]\nproxy = \"proxy:3128\"",
+            "`network.proxy` is neither http nor https (etc/phantom.toml:2:9); write a URL such as \"https://shop.example/\"",
+        ),
+        (
+            "[network]\nuser_agent = \"{{ version }}\"",
+            "`network.user_agent` has a placeholder that is not known (etc/phantom.toml:2:14); write `{{ browser }}` for the browser's own; there is no other",
+        ),
+        (
+            "store = \"postgres://scanner:hunter2@db/phantom\"",
+            "`store` = \"postgres:…\" is not supported yet (etc/phantom.toml:1:9); write \"sqlite:\" and the path of a file, such as \"sqlite:phantom.db\"",
+        ),
+        (
+            "serve = { listen = \"127.0.0.1:8686\" }",
+            "`serve` is not supported yet (etc/phantom.toml:1:1); remove it",
+        ),
+        (
+            "store = ",
+            "this is not TOML: string values must be quoted, expected literal string (etc/phantom.toml:1:9); correct it",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(errors(text), [message], "{text}");
+    }
+}
+
+#[test]
+fn what_jira_lacks_is_named() {
+    assert_eq!(
+        errors("\n[jira]\n"),
+        [
+            "`jira.deployment` is missing (etc/phantom.toml:2:1); add it: \"cloud\"",
+            "`jira.base_url` is missing (etc/phantom.toml:2:1); add it: the URL of Jira, such as \"https://shop.atlassian.net\"",
+            "`jira.auth` is missing (etc/phantom.toml:2:1); add it: who the scanner is in Jira",
+            "`jira.defaults.project` is missing (etc/phantom.toml:2:1); add it: the key of the project that tickets are filed in",
+        ]
+    );
+}
+
+#[test]
+fn what_jira_cannot_do_yet_is_refused_by_name() {
+    for (from, to, message) in [
+        (
+            "\"cloud\"",
+            "\"datacenter\"",
+            "`jira.deployment` = \"datacenter\" is not supported yet (etc/phantom.toml:3:14); write \"cloud\"",
+        ),
+        (
+            "\"basic\"",
+            "\"pat\"",
+            "`jira.auth.kind` = \"pat\" is not supported yet (etc/phantom.toml:5:17); write \"basic\"",
+        ),
+        (
+            "[jira.defaults]",
+            "[[jira.route]]\nproject = \"SHOP\"\n[jira.defaults]",
+            "`jira.route` is not supported yet (etc/phantom.toml:7:8); remove it",
+        ),
+        (
+            "[jira.defaults]",
+            "[jira.lifecycle]\n[jira.defaults]",
+            "`jira.lifecycle` is not supported yet (etc/phantom.toml:7:7); remove it",
+        ),
+        (
+            "[jira.defaults]",
+            "[jira.defaults]\nparent = \"SEC-1\"",
+            "`jira.defaults.parent` is not supported yet (etc/phantom.toml:8:1); remove it",
+        ),
+        (
+            "https://shop.atlassian.net/",
+            "http://jira.shop.example",
+            "`jira.base_url` is http, which would send the token in the clear (etc/phantom.toml:4:12); write the https URL; http is for loopback only",
+        ),
+        (
+            "\"SEC\"",
+            "\"Security\"",
+            "`jira.defaults.project` is \"Security\" (etc/phantom.toml:8:11); write a project's key such as \"SEC\"",
+        ),
+        (
+            "token_env = \"JIRA_TOKEN\"",
+            "token_env = \"A\", token_file = \"b\"",
+            "`jira.auth.token_file` stands beside `token_env` (etc/phantom.toml:5:88); keep one of the two",
+        ),
+        (
+            ", token_env = \"JIRA_TOKEN\"",
+            "",
+            "`jira.auth.token_env` is missing (etc/phantom.toml:5:8); add it: the name of the environment variable that holds the API token; or `token_file`",
+        ),
+        (
+            "\"SEC\"",
+            "\"SEC\"\npriority = { severe = \"High\" }",
+            "`jira.defaults.priority.severe` is not a severity (etc/phantom.toml:9:23); write a key of \"critical\", \"high\", \"medium\", \"low\" or \"info\"",
+        ),
+        (
+            "\"SEC\"",
+            "\"SEC\"\nmin_severity = \"severe\"",
+            "`jira.defaults.min_severity` is \"severe\" (etc/phantom.toml:9:16); write \"critical\", \"high\", \"medium\", \"low\" or \"info\"",
+        ),
+    ] {
+        assert_eq!(errors(&JIRA.replacen(from, to, 1)), [message], "{to}");
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback() {
+    for host in ["127.0.0.1:8090", "[::1]:8090", "localhost:8090", "jira.localhost"] {
+        let text = JIRA.replacen("https://shop.atlassian.net", &format!("http://{host}"), 1);
+        assert!(read(&text).is_ok(), "{host}");
+    }
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_repeated() {
+    for text in [
+        JIRA.replacen("JIRA_TOKEN", "hunter2-hunter2=9F", 1),
+        JIRA.replacen("JIRA_TOKEN", "hunter2", 1),
+        JIRA.replacen("token_env = \"JIRA_TOKEN\"", "token = \"hunter2\"", 1),
+        JIRA.replacen("https://shop", "https://me:hunter2@shop", 1),
+        "[network]\nproxy = \"http://me:hunter2@proxy:3128\"".to_owned(),
+        "[network]\nproxy = \"http://me:hunter2@pro xy\"".to_owned(),
+        "store = \"mysql://me:hunter2@db\"".to_owned(),
+    ] {
+        let error = read(&text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter"), "{error}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
+    let text = "[network]\nproxy = 1\nfoo = 2\n[browser]\ntabs = 0\nkind = 3\n[serve]\n";
+    let places: Vec<_> = read(text)
+        .unwrap_err()
+        .problems()
+        .iter()
+        .map(|problem| problem.line)
+        .collect();
+    assert_eq!(places, [2, 3, 5, 6, 7]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::load(std::path::Path::new("no/such.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("cannot read no/such.toml: "), "{error}");
+    assert!(error.ends_with("; check that it exists and may be read"), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_file_is_too_strange(text in "(?s).{0,200}") {
+        let _ = read(&text);
+    }
+}

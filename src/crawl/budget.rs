@@ -1,0 +1,91 @@
+//! Where a crawl ends though pages are left.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::show_duration;
+use crate::site::Limits;
+
+/// A limit that ended a crawl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// So many pages were rendered.
+    Pages(u64),
+    /// So much time has passed.
+    Duration(Duration),
+}
+
+/// The limit that ends a crawl now, if any: `rendered` counts pages that were or are being looked at, `elapsed` is the
+/// time since the scan began, over all its runs.
+pub fn limit_reached(limits: &Limits, rendered: u64, elapsed: Duration) -> Option<Limit> {
+    if rendered >= limits.pages {
+        Some(Limit::Pages(limits.pages))
+    } else if elapsed >= limits.duration {
+        Some(Limit::Duration(limits.duration))
+    } else {
+        None
+    }
+}
+
+impl Limit {
+    /// Why the pages that are left are skipped, for each of them.
+    pub fn reason(self) -> String {
+        format!("{self} was reached")
+    }
+
+    /// What a report says of `left` pages that were known and not looked at.
+    pub fn remark(self, left: u64) -> String {
+        let key = match self {
+            Self::Pages(_) => "pages",
+            Self::Duration(_) => "duration",
+        };
+        let pages = if left == 1 { "page" } else { "pages" };
+        format!("{self} was reached: {left} known {pages} not looked at; raise `limits.{key}` to see more")
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pages(1) => f.write_str("the limit of 1 page"),
+            Self::Pages(pages) => write!(f, "the limit of {pages} pages"),
+            Self::Duration(duration) => write!(f, "the time limit of {}", show_duration(*duration)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_limit_reached_ends_the_crawl() {
+        let limits = Limits {
+            pages: 10,
+            duration: Duration::from_mins(90),
+            ..Limits::default()
+        };
+        for (rendered, minutes, expected) in [
+            (9, 89, None),
+            (10, 0, Some(Limit::Pages(10))),
+            (10, 90, Some(Limit::Pages(10))),
+            (0, 90, Some(Limit::Duration(Duration::from_mins(90)))),
+        ] {
+            let reached = limit_reached(&limits, rendered, Duration::from_mins(minutes));
+            assert_eq!(reached, expected, "{rendered} {minutes}");
+        }
+    }
+
+    #[test]
+    fn a_limit_says_what_it_cost() {
+        assert_eq!(
+            Limit::Pages(10).remark(3),
+            "the limit of 10 pages was reached: 3 known pages not looked at; raise `limits.pages` to see more"
+        );
+        assert_eq!(
+            Limit::Duration(Duration::from_hours(3)).remark(1),
+            "the time limit of 3h was reached: 1 known page not looked at; raise `limits.duration` to see more"
+        );
+        assert_eq!(Limit::Pages(1).reason(), "the limit of 1 page was reached");
+    }
+}

@@ -1,0 +1,169 @@
+//! GETs that look as if they changed something.
+
+use url::Url;
+
+/// Words that end, remove or leave something.
+const VERBS: &[&str] = &[
+    "cancel",
+    "deactivate",
+    "delete",
+    "destroy",
+    "disable",
+    "erase",
+    "logoff",
+    "logout",
+    "optout",
+    "purge",
+    "remove",
+    "revoke",
+    "signoff",
+    "signout",
+    "terminate",
+    "uninstall",
+    "unregister",
+    "unsubscribe",
+    "wipe",
+];
+
+/// Verbs that are written as two words, too.
+const PAIRS: &[(&str, &str)] = &[
+    ("log", "out"),
+    ("log", "off"),
+    ("sign", "out"),
+    ("sign", "off"),
+    ("opt", "out"),
+];
+
+/// Words that mean it at either end of a longer one: `dologout`, `logoutuser`, `deleteuser`; not `deleted`.
+const AT_AN_END: &[&str] = &["delete", "logout", "signout", "unsubscribe"];
+
+/// Parameters whose value names what is to be done, or the page that does it.
+const ACTIONS: &[&str] = &[
+    "_method",
+    "a",
+    "act",
+    "action",
+    "cmd",
+    "command",
+    "controller",
+    "do",
+    "event",
+    "func",
+    "function",
+    "method",
+    "mode",
+    "op",
+    "operation",
+    "p",
+    "page",
+    "path",
+    "r",
+    "route",
+    "task",
+    "view",
+];
+
+/// So many words are the title of an article, not a command: `how-to-delete-your-cookies`.
+const PROSE: usize = 5;
+
+/// Whether a GET of this URL looks as if it logged out, deleted or ended something.
+///
+/// Judged by words in the path and in what the query asks to be done. Too many is better than too few: what is left
+/// out is listed as not checked.
+pub fn looks_destructive(url: &Url) -> bool {
+    let path = url.path().split('/').any(|segment| names_deed(&decoded(segment)));
+    path || url.query_pairs().any(|(name, value)| {
+        names_deed(&name) || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
+    })
+}
+
+fn decoded(segment: &str) -> String {
+    // A plus is a plus in a path.
+    let pair = format!("={}", segment.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
+
+fn names_deed(text: &str) -> bool {
+    let words = words(text);
+    if words.len() >= PROSE {
+        return words.first().is_some_and(|word| VERBS.contains(&word.as_str()));
+    }
+    words.iter().any(|word| VERBS.contains(&word.as_str()))
+        || words
+            .windows(2)
+            .any(|pair| PAIRS.iter().any(|(first, second)| pair == [*first, *second]))
+        || words.iter().any(|word| is_two_words(word))
+}
+
+/// Whether one word is a deed and something else.
+fn is_two_words(word: &str) -> bool {
+    AT_AN_END
+        .iter()
+        .any(|verb| word.len() >= verb.len() + 2 && (word.starts_with(verb) || word.ends_with(verb)))
+}
+
+/// The words of an identifier or a slug, in lower case: `deleteUser_now` is delete, user, now.
+fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut lower_before = false;
+    for c in text.chars().take(300) {
+        let begins = !c.is_alphanumeric() || (c.is_uppercase() && lower_before);
+        lower_before = c.is_lowercase();
+        if begins {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deeds_are_told_from_pages_about_them() {
+        let cases = [
+            ("/logout", true),
+            ("/Logout.aspx", true),
+            ("/log-out?next=/", true),
+            ("/account/sign_out", true),
+            ("/users/7/delete", true),
+            ("/deleteUser?id=7", true),
+            ("/userdelete.php", true),
+            ("/doLogout", true),
+            ("/l%6fgout", true),
+            ("/cart/remove/7", true),
+            ("/newsletter/unsubscribe/abc", true),
+            ("/orders/7/cancel", true),
+            ("/index.php?action=delete&id=7", true),
+            ("/index.php?page=logout", true),
+            ("/?r=site/logout", true),
+            ("/?_method=DELETE", true),
+            ("/cart?remove_item=7", true),
+            ("/a?logout", true),
+            ("/a;b=1/delete;c=2", true),
+            ("/", false),
+            ("/login", false),
+            ("/blog/2024/how-to-delete-your-cookies", false),
+            ("/search?q=delete", false),
+            ("/deleted", false),
+            ("/removal", false),
+            ("/cancellation-policy", false),
+            ("/catalogue/outdoor", false),
+            ("/blogoutput", false),
+            ("/logoutuser", true),
+            ("/sign/outside", false),
+        ];
+        for (path, expected) in cases {
+            let url = Url::parse("https://shop.example").unwrap().join(path).unwrap();
+            assert_eq!(looks_destructive(&url), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use phantom_checks::check::CsrfDefence;
+use url::Url;
+
+use super::*;
+use crate::config::{ConfigError, NetworkConfig};
+
+fn read(text: &str) -> Result<Site, ConfigError> {
+    Site::from_str(text, Path::new("sitemaps/shop.toml"))
+}
+
+const SHOP: &str = "id = \"shop\"\nstart = [\"https://www.shop.example/#top\"]\n";
+
+#[test]
+fn a_site_needs_an_id_and_a_start() {
+    let site = read(SHOP).unwrap();
+    assert_eq!(site.title, "shop");
+    assert_eq!(site.start[0].as_str(), "https://www.shop.example/");
+    assert_eq!(site.scope.include, ["https://www.shop.example/**"]);
+    assert_eq!(site.facts.hosts, ["www.shop.example"]);
+    assert!(site.scope.obey_robots && !site.scope.allow_private);
+    assert_eq!(site.limits.pages, 5_000);
+}
+
+#[test]
+fn the_annotated_example_is_valid() {
+    let site = Site::load(Path::new("sitemaps/example.toml")).unwrap();
+    assert_eq!(site.id.0, "example");
+    assert_eq!(site.facts.hosts, ["help.shop.example", "www.shop.example"]);
+    assert_eq!(site.facts.csrf_token_fields, ["shop_nonce"]);
+    assert_eq!(site.headers, [("X-Scanner".to_owned(), "phantom-gang".to_owned())]);
+    assert_eq!(site.disabled_checks, ["server-version"]);
+    assert_eq!(site.limits.duration, Duration::from_hours(3));
+}
+
+#[test]
+fn a_stored_site_is_the_same_site() {
+    let mut site = Site::load(Path::new("sitemaps/example.toml")).unwrap();
+    site.facts.csrf_defence = CsrfDefence::FetchMetadata;
+    let json = serde_json::to_string(&site).unwrap();
+    let again: Site = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), json);
+    assert_eq!(again.facts, site.facts);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_place_key_and_advice() {
+    let cases = [
+        (
+            "",
+            "`id` is missing (sitemaps/shop.toml:1:1); add it: a short name that is kept for ever, such as \"shop-main\"\n`start` is missing (sitemaps/shop.toml:1:1); add it: the URLs where the crawl starts",
+        ),
+        (
+            "id = \"Shop\"\nstart = []",
+            "`id` is \"Shop\" (sitemaps/shop.toml:1:6); write at most 64 small letters, digits and hyphens, such as \"shop-main\"\n`start` is empty (sitemaps/shop.toml:2:9); name at least one, or remove the key",
+        ),
+        (
+            "id = \"shop\"\nstart = [\"www.shop.example\"]",
+            "`start` [0] is not a URL (relative URL without a base) (sitemaps/shop.toml:2:10); write a URL such as \"https://shop.example/\"",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(read(text).unwrap_err().to_string(), message, "{text}");
+    }
+    let cases = [
+        (
+            "[scope]\ninclude = [\"/**\"]",
+            "`scope.include` [0] = \"/**\" names no host, so every site of the web would be in scope (sitemaps/shop.toml:4:12); begin it with a host, such as \"https://www.shop.example/**\"",
+        ),
+        (
+            "[scope]\nexclude = [\"logout\"]",
+            "`scope.exclude` [0] = \"logout\" is no pattern of URLs (sitemaps/shop.toml:4:12); begin it with \"https://\", \"http://\", \"*://\", \"/\" or \"**\"",
+        ),
+        (
+            "[scope]\ninclude = [\"https://a.example/**\"]",
+            "`start` names https://www.shop.example/, which is not in the site's scope (sitemaps/shop.toml:2:9); include it under [scope], or start elsewhere",
+        ),
+        (
+            "[scope]\nexclude = [\"**\"]",
+            "`start` names https://www.shop.example/, which is excluded by the site's pattern `**` (sitemaps/shop.toml:2:9); include it under [scope], or start elsewhere",
+        ),
+        (
+            "[scope]\nrobot = \"obey\"",
+            "`scope.robot` is not a known key (sitemaps/shop.toml:4:1); did you mean `robots`?",
+        ),
+        (
+            "[limits]\npages_per_s = 0",
+            "`limits.pages_per_s` is 0 (sitemaps/shop.toml:4:15); write a number from 0.01 to 1000",
+        ),
+        (
+            "[limits]\npages_per_template = 30",
+            "`limits.pages_per_template` is not supported yet (sitemaps/shop.toml:4:1); remove it",
+        ),
+        (
+            "[explore]\nmode = \"safe\"",
+            "`explore` is not supported yet (sitemaps/shop.toml:3:2); remove it",
+        ),
+        (
+            "[login]",
+            "`login` is not supported yet (sitemaps/shop.toml:3:2); remove it",
+        ),
+        (
+            "[[suppress]]",
+            "`suppress` is not supported yet (sitemaps/shop.toml:3:3); remove it",
+        ),
+        (
+            "run_on = \"vpn\"",
+            "`run_on` is not supported yet (sitemaps/shop.toml:3:1); remove it",
+        ),
+        (
+            "sitemaps = \"all\"",
+            "`sitemaps` is \"all\" (sitemaps/shop.toml:3:12); write \"auto\"",
+        ),
+        (
+            "[checks]\npatched = [\"jquery\"]",
+            "`checks.patched` [0] is \"jquery\" (sitemaps/shop.toml:4:12); write a library and its version such as \"jquery@1.12.4\"",
+        ),
+        (
+            "[checks]\ncsrf_defence = \"cookies\"",
+            "`checks.csrf_defence` is \"cookies\" (sitemaps/shop.toml:4:16); write \"none\" or \"fetch-metadata\" or \"origin\"",
+        ),
+        (
+            "[client]\nheaders = { Host = \"a\" }",
+            "`client.headers.Host` is set by the scanner itself (sitemaps/shop.toml:4:20); remove it",
+        ),
+        (
+            "[client]\nheaders = { \"X Y\" = \"a\" }",
+            "`client.headers.\"X Y\"` is not a header's name (sitemaps/shop.toml:4:21); write a name such as X-Scanner",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(
+            read(&format!("{SHOP}{text}")).unwrap_err().to_string(),
+            message,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn secrets_in_headers_are_refused_and_not_repeated() {
+    for name in ["Authorization", "Cookie", "X-Api-Key", "X-Auth-Token"] {
+        let error = read(&format!("{SHOP}[client]\nheaders = {{ {name} = \"hunter2\" }}")).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(
+            text.contains("looks like a secret") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}
+
+fn book(files: &[(&str, &str)]) -> (tempfile::TempDir, Result<SiteBook, SiteError>) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let book = SiteBook::load(folder.path());
+    (folder, book)
+}
+
+const HELP: &str = "id = \"help\"\nstart = [\"https://help.shop.example/\"]\n";
+
+#[test]
+fn a_target_is_a_url_an_id_or_a_file() {
+    let (folder, book) = book(&[
+        ("a.toml", SHOP),
+        ("b.toml", HELP),
+        ("example.toml", SHOP),
+        ("notes.txt", ""),
+    ]);
+    let book = book.unwrap();
+    assert_eq!(book.sites().count(), 2);
+    assert_eq!(book.find("help").unwrap().id.0, "help");
+    let file = folder.path().join("b.toml");
+    assert_eq!(book.find(file.to_str().unwrap()).unwrap().id.0, "help");
+
+    let adopted = book
+        .find("https://www.shop.example/sale?access_token=hunter2#top")
+        .unwrap();
+    assert_eq!(adopted.id.0, "shop");
+    assert_eq!(adopted.start, [Url::parse("https://www.shop.example/sale").unwrap()]);
+
+    let adhoc = book
+        .find("https://new.shop.example:8443/a?b&PHPSESSID=hunter2#c")
+        .unwrap();
+    assert_eq!(adhoc.id.0, "https://new.shop.example:8443");
+    assert_eq!(adhoc.start[0].as_str(), "https://new.shop.example:8443/a?b");
+    assert_eq!(adhoc.scope.include, ["https://new.shop.example:8443/**"]);
+    assert_eq!(adhoc.facts.hosts, ["new.shop.example"]);
+}
+
+#[test]
+fn an_http_origin_includes_its_https_one() {
+    let adhoc = Site::adhoc(&Url::parse("http://new.shop.example/").unwrap()).unwrap();
+    assert_eq!(adhoc.id.0, "http://new.shop.example");
+    let both = ["http://new.shop.example/**", "https://new.shop.example/**"];
+    assert_eq!(adhoc.scope.include, both);
+}
+
+#[test]
+fn a_target_that_means_nothing_says_what_to_give() {
+    let (folder, book) = book(&[("a.toml", SHOP), ("b.toml", HELP)]);
+    let book = book.unwrap();
+    let file = folder.path().join("a.toml").display().to_string();
+    let cases = [
+        ("shp", "no site has the id `shp`; did you mean `shop`?".to_owned()),
+        ("new.example", "no site has the id `new.example`; did you mean `https://new.example/`?".to_owned()),
+        ("qqq", "`qqq` is not known; give a URL, the id of a site, or the path of a site's file".to_owned()),
+        ("ftp://a.example/", "`ftp://a.example/` is neither http nor https; give a URL, the id of a site, or the path of a site's file".to_owned()),
+        ("https://me:pw@a.example/", "`https://a.example/` holds a user name or password, which would be seen in reports; give a URL, the id of a site, or the path of a site's file".to_owned()),
+        ("https://", "`the URL` cannot be read; give a URL, the id of a site, or the path of a site's file".to_owned()),
+        ("http://www.shop.example/", format!("http://www.shop.example/ is not in the site's scope in {file}, which claims its host; include it there, or scan another URL")),
+    ];
+    for (target, message) in cases {
+        assert_eq!(book.find(target).unwrap_err().to_string(), message, "{target}");
+    }
+    let missing = book.find("no/such.toml").unwrap_err().to_string();
+    assert!(missing.starts_with("cannot read no/such.toml: "), "{missing}");
+}
+
+#[test]
+fn two_files_that_claim_the_same_are_an_error_that_names_both() {
+    let wide = "id = \"wide\"\nstart = [\"https://shop.example/\"]\n[scope]\ninclude = [\"https://shop.example/**\", \"https://*.shop.example/**\"]\n";
+    for (other, says) in [
+        (SHOP, "both have the id `shop`; give one of them another id"),
+        (
+            wide,
+            "both claim https://www.shop.example/; exclude it under [scope] in one of them",
+        ),
+    ] {
+        let (folder, book) = book(&[("a.toml", SHOP), ("b.toml", other)]);
+        let (a, b) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+        let message = format!("{} and {} {says}", a.display(), b.display());
+        assert_eq!(book.unwrap_err().to_string(), message);
+    }
+    let narrow = format!("{wide}exclude = [\"https://www.shop.example/**\"]\n");
+    assert!(book(&[("a.toml", SHOP), ("b.toml", &narrow)]).1.is_ok());
+}
+
+#[test]
+fn overlaps_that_only_a_url_shows_are_found_when_it_is_asked_for() {
+    let part = |id: &str, start: &str, include: &str| {
+        format!(
+            "id = \"{id}\"\nstart = [\"https://shop.example/{start}\"]\n[scope]\ninclude = [\"https://shop.example/{include}\"]\n"
+        )
+    };
+    let (_folder, book) = book(&[("a.toml", &part("a", "a", "a*")), ("b.toml", &part("b", "b", "*b"))]);
+    let book = book.unwrap();
+    let error = book.find("https://shop.example/ab").unwrap_err();
+    assert!(matches!(error, SiteError::SameUrl { .. }), "{error}");
+}
+
+#[test]
+fn all_broken_files_are_named_and_a_missing_folder_is_empty() {
+    let (_folder, book) = book(&[("a.toml", "id = 1"), ("b.toml", "x"), ("c.toml", SHOP)]);
+    let error = book.unwrap_err().to_string();
+    assert!(error.contains("a.toml:1:6") && error.contains("b.toml:1:"), "{error}");
+    assert_eq!(SiteBook::load(Path::new("no/such/folder")).unwrap().sites().count(), 0);
+}
+
+#[test]
+fn a_private_start_needs_both_keys() {
+    let mut network = NetworkConfig::default();
+    let mut site = Site::adhoc(&Url::parse("http://127.0.0.1:8080/").unwrap()).unwrap();
+    let error = site.may_start(&network).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "http://127.0.0.1:8080/ is at a private address; to scan it, set `network.allow_private = [\"127.0.0.1\"]` in \
+         phantom.toml and `scope.allow_private = true` in the file of a site that includes it (both are missing)"
+    );
+    network.allow_private.push("127.0.0.0/8".parse().unwrap());
+    assert!(
+        site.may_start(&network)
+            .unwrap_err()
+            .to_string()
+            .contains("(the second is missing)")
+    );
+    site.scope.allow_private = true;
+    assert_eq!(site.may_start(&network), Ok(()));
+    for (url, private) in [
+        ("http://localhost/", true),
+        ("http://a.localhost/", true),
+        ("http://10.1.2.3/", true),
+        ("http://0x7f.1/", true),
+        ("http://169.254.169.254/", true),
+        ("http://100.64.0.1/", true),
+        ("http://[::1]/", true),
+        ("http://[::ffff:10.0.0.1]/", true),
+        ("http://[fd00::1]/", true),
+        ("http://8.8.8.8/", false),
+        ("http://[2001:db8::1]/", false),
+        ("http://shop.example/", false),
+    ] {
+        let site = Site::adhoc(&Url::parse(url).unwrap()).unwrap();
+        assert_eq!(site.may_start(&NetworkConfig::default()).is_err(), private, "{url}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_file_is_too_strange(text in "(?s).{0,200}") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_target_is_too_strange(target in ".{0,60}", url in "https?://.{0,40}") {
+        let _ = SiteBook::default().find(&target);
+        let _ = SiteBook::default().find(&url);
+    }
+}
