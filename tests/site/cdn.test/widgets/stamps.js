@@ -1,0 +1,1 @@
+document.getElementById("stamps").textContent = "Three of ten";
