@@ -51,7 +51,7 @@
 //! - CWE-352, Cross-Site Request Forgery: <https://cwe.mitre.org/data/definitions/352.html>
 //! - OWASP, Cross-Site Request Forgery Prevention Cheat Sheet:
 //!   <https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html>
-//! - IETF, Cookies (RFC 6265bis), SameSite: <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis>
+//! - IETF, Cookies (RFC 6265bis), `SameSite`: <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis>
 
 mod token;
 
