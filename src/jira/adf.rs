@@ -207,6 +207,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn the_limit_holds(texts in prop::collection::vec(".{0,400}", 0..8), max in 60_usize..3_000) {
             let mut blocks = vec![Block::Bullets(texts.iter().map(|text| vec![Inline::text(text.as_str())]).collect())];

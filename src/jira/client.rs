@@ -30,9 +30,9 @@ const MAX_ANSWER: usize = 8 << 20;
 /// Pages of one search that are read at most: 50 issues each carry one label.
 const MAX_PAGES: usize = 20;
 /// The pause after a 429 that does not say how long.
-const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
 /// The longest pause that is believed.
-const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
+const MAX_PAUSE: Duration = Duration::from_hours(24);
 
 /// A connection to one Jira.
 #[derive(Debug)]
@@ -327,7 +327,7 @@ fn describe(error: &reqwest::Error) -> String {
         return format!("no answer in time ({out})");
     }
     if out.is_empty() {
-        out = "the request failed".to_owned();
+        out.push_str("the request failed");
     }
     text::cut(&text::line(&out), 300)
 }

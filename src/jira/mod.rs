@@ -26,7 +26,10 @@ pub use failure::{Failure, Rejection};
 pub use fields::new_issue;
 pub use lifecycle::{Action, Policy, StatusCategory, Ticket, TicketView, decide};
 pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, compose};
-pub use wire::{Comment, CreatedIssue, Issue, IssueFields, Myself, NewIssue, SearchPage, SearchRequest, Stamp};
+pub use wire::{
+    Comment, CreatedIssue, Issue, IssueFields, Myself, NewComment, NewFields, NewIssue, Property, SearchPage,
+    SearchRequest, Stamp,
+};
 
 use url::Url;
 

@@ -14,6 +14,8 @@ pub const MAX_SUMMARY: usize = 255;
 pub const MAX_DESCRIPTION: usize = 32_767;
 /// Affected pages that are listed at most.
 pub const MAX_ROWS: u32 = 50;
+/// Facts that are shown at most.
+const MAX_FACTS: usize = 40;
 
 /// All that a ticket is made of.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,7 @@ fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
 }
 
 fn evidence(finding: &Finding) -> String {
-    let mut text = finding.title.clone();
+    let mut lines = vec![cut(&finding.title, 1_000)];
     let width = finding
         .facts
         .iter()
@@ -91,11 +93,11 @@ fn evidence(finding: &Finding) -> String {
         .max()
         .unwrap_or(0)
         .min(24);
-    for fact in &finding.facts {
-        text.push('\n');
-        text.push_str(&format!("{:width$}  {}", fact.label, fact.value));
+    for fact in finding.facts.iter().take(MAX_FACTS) {
+        let label = cut(&line(&fact.label), 24);
+        lines.push(format!("{label:width$}  {}", fact.value));
     }
-    text
+    lines.join("\n")
 }
 
 fn pages(material: &Material<'_>) -> Block {

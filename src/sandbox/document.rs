@@ -86,9 +86,9 @@ fn node(node: &Value, out: &mut String, depth: usize) {
         "tableCell" => "td",
         _ => "div",
     };
-    out.push_str(&format!("<{tag}>"));
+    out.extend(["<", tag, ">"]);
     children(node, out, depth);
-    out.push_str(&format!("</{tag}>"));
+    out.extend(["</", tag, ">"]);
 }
 
 fn text(node: &Value, out: &mut String) {

@@ -285,7 +285,7 @@ pub(super) fn time(time: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn refused(fields: Value) -> BTreeMap<String, String> {
+    fn refused(fields: &Value) -> BTreeMap<String, String> {
         let options = SandboxOptions {
             required_fields: vec!["customfield_1".to_owned()],
             ..SandboxOptions::default()
@@ -303,7 +303,7 @@ mod tests {
             "project": {"key": "SEC"}, "issuetype": {"name": "Bug"}, "summary": "s", "labels": ["a"],
             "customfield_1": "x",
         });
-        assert_eq!(refused(good.clone()), BTreeMap::new());
+        assert_eq!(refused(&good), BTreeMap::new());
         for (id, value) in [
             ("project", json!({"key": "NO"})),
             ("project", json!({"id": "1"})),
@@ -321,7 +321,7 @@ mod tests {
         ] {
             let mut fields = good.clone();
             fields[id] = value.clone();
-            let errors = refused(fields);
+            let errors = refused(&fields);
             assert_eq!(errors.keys().collect::<Vec<_>>(), [id], "{value}: {errors:?}");
         }
     }

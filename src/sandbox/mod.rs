@@ -25,6 +25,8 @@ mod options;
 mod pages;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use faults::Faults;
 pub use log::Exchange;

@@ -25,7 +25,7 @@ fn page(title: &str, body: &str) -> String {
 
 /// The queue, newest first.
 pub(super) fn queue(issues: &[SandboxIssue]) -> String {
-    let rows: String = issues
+    let rows: Vec<String> = issues
         .iter()
         .rev()
         .map(|issue| {
@@ -41,26 +41,27 @@ pub(super) fn queue(issues: &[SandboxIssue]) -> String {
         .collect();
     let body = format!(
         "<h1>Jira sandbox</h1><p class=\"muted\">{} tickets. A rehearsal: nothing here is in a real Jira.</p>\
-         <table><tr><th>Key</th><th>Summary</th><th>Priority</th><th>Status</th><th>Created (UTC)</th></tr>{rows}\
+         <table><tr><th>Key</th><th>Summary</th><th>Priority</th><th>Status</th><th>Created (UTC)</th></tr>{}\
          </table>",
-        issues.len()
+        issues.len(),
+        rows.concat()
     );
     page("Jira sandbox", &body)
 }
 
 /// One ticket.
 pub(super) fn ticket(issue: &SandboxIssue) -> String {
-    let labels: String = issue
+    let labels: Vec<String> = issue
         .labels
         .iter()
         .map(|label| format!("<span class=\"tag\">{}</span>", escape(label)))
         .collect();
-    let properties: String = issue
+    let properties: Vec<String> = issue
         .properties
         .iter()
         .map(|(key, value)| format!("<li><code>{}</code> {}</li>", escape(key), escape(&value.to_string())))
         .collect();
-    let comments: String = issue
+    let comments: Vec<String> = issue
         .comments
         .iter()
         .map(|comment| {
@@ -79,7 +80,10 @@ pub(super) fn ticket(issue: &SandboxIssue) -> String {
         kind = escape(&issue.issue_type),
         priority = escape(&issue.priority),
         status = status(issue),
+        labels = labels.concat(),
         description = html(&issue.description),
+        comments = comments.concat(),
+        properties = properties.concat(),
     );
     page(&format!("{} {}", issue.key, issue.summary), &body)
 }

@@ -173,14 +173,15 @@ impl Sandbox {
         self.app.state().requests
     }
 
-    /// Waits until every connection that was made before this call is closed and its last request dealt with.
+    /// Waits until every connection that was made before this call is closed by its peer and its last request dealt
+    /// with. For tests that kill a client: while a peer keeps a connection open, this does not return.
     pub async fn quiet(&self) {
         let mut open = self.open.clone();
         // Connections are accepted in order: once this one is, all earlier ones were.
-        if let Ok(last) = TcpStream::connect(self.address).await {
-            if let Ok(name) = last.local_addr() {
-                let _ = open.wait_for(|open| open.contains(&name)).await;
-            }
+        if let Ok(last) = TcpStream::connect(self.address).await
+            && let Ok(name) = last.local_addr()
+        {
+            let _ = open.wait_for(|open| open.contains(&name)).await;
         }
         let _ = open.wait_for(BTreeSet::is_empty).await;
     }
@@ -210,10 +211,10 @@ impl App {
     }
 
     fn save(&self, state: &State) {
-        if let Some(path) = &self.options.state_file {
-            if let Err(error) = state.kept.save(path) {
-                tracing::warn!(path = %path.display(), %error, "the sandbox cannot keep its issues");
-            }
+        if let Some(path) = &self.options.state_file
+            && let Err(error) = state.kept.save(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "the sandbox cannot keep its issues");
         }
     }
 

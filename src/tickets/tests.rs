@@ -7,16 +7,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
-use super::testing::{FakeStore, ManualClock, TOKEN, config, finding};
+use super::testing::{FakeStore, ManualClock, config, finding};
 use super::{ActionState, Clock, Event, Report, Timing, Worker, dry_run};
-use crate::config::JiraConfig;
+use crate::config::{JiraAuth, JiraConfig, SecretSource};
 use crate::jira::{PROPERTY, label};
 use crate::sandbox::{Faults, Sandbox, SandboxOptions};
 use crate::store::Store;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 struct Scene {
     store: Arc<FakeStore>,
@@ -24,6 +25,7 @@ struct Scene {
     sandbox: Sandbox,
     config: JiraConfig,
     events: Arc<Mutex<Vec<Event>>>,
+    token: NamedTempFile,
 }
 
 impl Scene {
@@ -36,18 +38,29 @@ impl Scene {
         let time = Arc::clone(&clock);
         let sandbox = Sandbox::start(SandboxOptions {
             faults,
-            token: TOKEN.to_owned(),
             now: Arc::new(move || time.time()),
             ..options
         })
         .await
         .unwrap();
-        Self {
+        let token = NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), SandboxOptions::default().token).unwrap();
+        let mut scene = Self {
             store: Arc::new(FakeStore::with((1..=findings).map(finding))),
             config: config(sandbox.base_url()),
             clock,
             sandbox,
             events: Arc::default(),
+            token,
+        };
+        scene.config.auth = scene.auth();
+        scene
+    }
+
+    fn auth(&self) -> JiraAuth {
+        JiraAuth::Basic {
+            email: SandboxOptions::default().user,
+            token: SecretSource::File(self.token.path().to_owned()),
         }
     }
 
@@ -268,8 +281,8 @@ async fn an_unreachable_jira_is_waited_for() {
         let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         unused.local_addr().unwrap().port()
     };
-    scene.config = config(&format!("http://127.0.0.1:{port}"));
-    let report = scene.run(Duration::from_secs(60)).await;
+    scene.config.base_url = format!("http://127.0.0.1:{port}").parse().unwrap();
+    let report = scene.run(Duration::from_mins(1)).await;
     assert_eq!((report.created, report.waiting), (0, 2));
     assert!(report.paused.unwrap().contains("nothing was changed"));
     assert!(scene.store.states().is_empty());
@@ -375,7 +388,8 @@ async fn die_after(scene: &Scene, polls: usize) -> bool {
 
 #[tokio::test]
 async fn a_crash_at_any_point_makes_no_second_ticket() {
-    for (drop_creates, lag) in [(0, 0), (1, 0), (0, 60)] {
+    // A lag longer than the lease of the dead, so that waiting for that is not enough.
+    for (drop_creates, lag) in [(0, 0), (1, 0), (0, 90)] {
         let mut polls = 1;
         loop {
             let faults = Faults {
@@ -401,7 +415,7 @@ async fn a_crash_at_any_point_makes_no_second_ticket() {
 async fn crash_after_crash_makes_no_second_ticket() {
     let faults = Faults {
         drop_creates: 2,
-        search_lag: Duration::from_secs(30),
+        search_lag: Duration::from_secs(90),
         ..Faults::default()
     };
     let scene = Scene::new(4, faults).await;

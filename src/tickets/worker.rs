@@ -40,10 +40,10 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            settle: Duration::from_secs(120),
+            settle: Duration::from_mins(2),
             backoff: Duration::from_secs(1),
-            max_backoff: Duration::from_secs(300),
-            lease: Duration::from_secs(60),
+            max_backoff: Duration::from_mins(5),
+            lease: Duration::from_mins(1),
         }
     }
 }
@@ -218,11 +218,11 @@ impl Run<'_> {
             return Ok(());
         }
         loop {
-            if let Some((until, why)) = self.hold.take() {
-                if !self.wait(until).await? {
-                    self.pause(why);
-                    return Ok(());
-                }
+            if let Some((until, why)) = self.hold.take()
+                && !self.wait(until).await?
+            {
+                self.pause(why);
+                return Ok(());
             }
             let due = store.due_intents(clock.now(), BATCH).await?;
             if due.is_empty() {

@@ -1,0 +1,6 @@
+//! The one integration binary; a module for each subject.
+
+// Helpers of tests are tests, which clippy does not know.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+
+mod contracts;
