@@ -200,12 +200,18 @@ fn host_of<B>(request: &Request<B>) -> String {
 #[error("dropped as the content asked")]
 struct Dropped;
 
+/// Breaks the connection, but lets what was written before be sent.
+async fn cut() -> Result<Bytes, Dropped> {
+    tokio::task::yield_now().await;
+    Err(Dropped)
+}
+
 async fn respond(reply: Reply) -> Result<Response<HttpBody>, Dropped> {
     let ok = |bytes| Ok::<Bytes, Infallible>(bytes);
     let body = match reply.body {
         Body::Full(bytes) => HttpBody::from(bytes),
         Body::Never(bytes) => HttpBody::from_stream(stream::iter([ok(bytes)]).chain(stream::pending())),
-        Body::Cut(bytes) => HttpBody::from_stream(stream::iter([Ok(bytes), Err(Dropped)])),
+        Body::Cut(bytes) => HttpBody::from_stream(stream::iter([Ok(bytes)]).chain(stream::once(cut()))),
         Body::Stream(bytes) => HttpBody::from_stream(bytes.map(ok)),
         Body::Silence => future::pending().await,
         Body::Drop => return Err(Dropped),
