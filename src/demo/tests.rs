@@ -54,7 +54,9 @@ fn targets(base: &Url, html: &str, selector: &str, attribute: &str) -> Vec<Url> 
         .select(&selector)
         .filter_map(|element| element.value().attr(attribute));
     let mut urls: Vec<_> = values.map(|value| base.join(value).unwrap()).collect();
-    urls.iter_mut().for_each(|url| url.set_fragment(None));
+    for url in &mut urls {
+        url.set_fragment(None);
+    }
     urls
 }
 
