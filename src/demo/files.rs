@@ -32,6 +32,8 @@ enum Source {
 }
 
 /// The demo's content, in the binary so that it works away from the checkout.
+///
+/// Cargo sees a changed file, but a new one only once this source is compiled again.
 #[derive(Embed)]
 #[folder = "tests/site/"]
 struct Embedded;

@@ -59,8 +59,8 @@ impl Microsite {
         let authority = certs::Authority::generate()?;
         let (spki, ca_pem) = (authority.spki(), authority.pem().to_owned());
         let tls = TlsAcceptor::from(Arc::new(certs::server_config(authority, Arc::clone(&content))?));
-        let (https_listener, https) = listen().await?;
-        let (http_listener, http) = listen().await?;
+        let (secure, https) = listen().await?;
+        let (in_the_clear, http) = listen().await?;
 
         let stop = CancellationToken::new();
         let log = Log::default();
@@ -71,8 +71,8 @@ impl Microsite {
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
-        tasks.spawn(host.clone().accept(https_listener, Some(tls)));
-        tasks.spawn(host.accept(http_listener, None));
+        tasks.spawn(host.clone().accept(secure, Some(tls)));
+        tasks.spawn(host.accept(in_the_clear, None));
         Ok(Self {
             resolve: vec![
                 ("*.test:443".to_owned(), https.to_string()),
@@ -200,12 +200,18 @@ fn host_of<B>(request: &Request<B>) -> String {
 #[error("dropped as the content asked")]
 struct Dropped;
 
+/// Breaks the connection, but lets what was written before be sent.
+async fn cut() -> Result<Bytes, Dropped> {
+    tokio::task::yield_now().await;
+    Err(Dropped)
+}
+
 async fn respond(reply: Reply) -> Result<Response<HttpBody>, Dropped> {
     let ok = |bytes| Ok::<Bytes, Infallible>(bytes);
     let body = match reply.body {
         Body::Full(bytes) => HttpBody::from(bytes),
         Body::Never(bytes) => HttpBody::from_stream(stream::iter([ok(bytes)]).chain(stream::pending())),
-        Body::Cut(bytes) => HttpBody::from_stream(stream::iter([Ok(bytes), Err(Dropped)])),
+        Body::Cut(bytes) => HttpBody::from_stream(stream::iter([Ok(bytes)]).chain(stream::once(cut()))),
         Body::Stream(bytes) => HttpBody::from_stream(bytes.map(ok)),
         Body::Silence => future::pending().await,
         Body::Drop => return Err(Dropped),
@@ -213,11 +219,10 @@ async fn respond(reply: Reply) -> Result<Response<HttpBody>, Dropped> {
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
     for (name, value) in reply.headers {
-        match (HeaderName::try_from(&name), HeaderValue::try_from(&value)) {
-            (Ok(name), Ok(value)) => {
-                response.headers_mut().append(name, value);
-            }
-            _ => tracing::warn!(name, value, "not a header"),
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(&name), HeaderValue::try_from(&value)) {
+            response.headers_mut().append(name, value);
+        } else {
+            tracing::warn!(name, value, "not a header");
         }
     }
     Ok(response)
