@@ -13,6 +13,8 @@ use crate::report::{FindingPart, Report, plural, span};
 const MAX_FINDINGS: usize = 40;
 /// Groups of what was not checked listed; the rest is counted.
 const MAX_GROUPS: usize = 8;
+/// Columns that a title needs to be told from others.
+const MIN_TITLE: usize = 40;
 /// Columns of a line, where there is no terminal.
 const PLAIN_COLUMNS: usize = 160;
 
@@ -67,29 +69,34 @@ fn lines(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) ->
     lines
 }
 
-/// A table whose title column takes what the others leave.
+/// A table whose title column takes what the others leave. Where that is too little, the column of the checks goes:
+/// titles say it too.
 fn findings(findings: &[FindingPart], style: &Style, columns: usize) -> Vec<String> {
     let shown = findings.get(..MAX_FINDINGS).unwrap_or(findings);
-    let width = |of: &dyn Fn(&FindingPart) -> String, heading: &str| {
-        let widest = shown.iter().map(|finding| measure_text_width(&of(finding))).max();
-        widest.unwrap_or(0).max(heading.len())
+    let widest = |of: fn(&FindingPart) -> String, heading: &str| {
+        let widths = shown.iter().map(|finding| measure_text_width(&of(finding)));
+        widths.max().unwrap_or(0).max(heading.len())
     };
-    let check = width(&|finding| finding.check.clone(), "check");
-    let ticket = width(&ticket_of, "ticket");
-    let taken = 8 + 2 + 9 + 2 + check + 2 + 5 + 2 + ticket + 2;
-    let title = columns.saturating_sub(taken).clamp(20, 110);
+    let ticket = widest(ticket_of, "ticket");
+    let fixed = "severity  sure       pages  ".len() + ticket + 2;
+    let check = widest(|finding| finding.check.clone(), "check");
+    let check = Some(check).filter(|check| columns >= fixed + check + 2 + MIN_TITLE);
+    let taken = fixed + check.map_or(0, |check| check + 2);
+    let title = columns.saturating_sub(taken).clamp(MIN_TITLE / 2, 110);
+    let check_cell = |text: &str| check.map_or_else(String::new, |check| format!("{text:<check$}  "));
 
     let heading = format!(
-        "{:<8}  {:<9}  {:<check$}  {:>5}  {:<ticket$}  {}",
-        "severity", "sure", "check", "pages", "ticket", "finding"
+        "severity  sure       {}pages  {:<ticket$}  finding",
+        check_cell("check"),
+        "ticket"
     );
     let mut lines = vec![style.clone().dim().apply_to(heading).to_string()];
     lines.extend(shown.iter().map(|finding| {
         format!(
-            "{:<8}  {:<9}  {:<check$}  {:>5}  {:<ticket$}  {}",
+            "{:<8}  {:<9}  {}{:>5}  {:<ticket$}  {}",
             paint::severity(finding.severity, style),
             finding.confidence,
-            finding.check,
+            check_cell(&finding.check),
             finding.pages_total,
             ticket_of(finding),
             fit(&finding.title, title),
@@ -97,7 +104,7 @@ fn findings(findings: &[FindingPart], style: &Style, columns: usize) -> Vec<Stri
     }));
     let rest = findings.len() - shown.len();
     if rest > 0 {
-        lines.push(format!("… and {} more; a report lists them all", rest));
+        lines.push(format!("… and {rest} more; a report lists them all"));
     }
     lines
 }
@@ -161,13 +168,11 @@ fn more(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> 
 
 fn verdict(report: &Report, style: &Style) -> Vec<String> {
     let verdict = &report.verdict;
-    let took = report.scan.duration().map(|time| format!(" in {}", span(time)));
-    let headline = format!(
-        "{}: {}{}",
-        fit(&report.scan.title, 60),
-        verdict.headline,
-        took.unwrap_or_default()
-    );
+    let title = fit(&report.scan.title, 60);
+    let headline = match report.scan.duration() {
+        Some(took) => format!("{title}, {}: {}", span(took), verdict.headline),
+        None => format!("{title}: {}", verdict.headline),
+    };
     vec![
         paint::verdict(verdict.exit_code, style).apply_to(headline).to_string(),
         verdict.sentence.clone(),
@@ -203,7 +208,7 @@ mod tests {
             "tickets 2 findings not brought into line",
             "report  out/report.html",
             "go on   phantom scan --resume 20261123-020000-7f3a",
-            "Shop, main site: Incomplete in 31 min 0 s\n1187 of 1243 pages looked at",
+            "Shop, main site, 31 min 0 s: Incomplete, with 3 findings at or above high\n1187 of 1243 pages looked at",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn page_text_cannot_act_and_tables_keep_to_the_width() {
-        for columns in [90, 120, 200] {
+        for columns in [70, 80, 120, 200] {
             let text = plain(columns);
             assert!(!text.contains(|c| safe::is_hidden(c) && c != '\n'));
             let table: Vec<_> = text.lines().skip(1).take_while(|line| !line.is_empty()).collect();

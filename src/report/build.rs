@@ -311,7 +311,7 @@ mod tests {
                     allow_private: false,
                 },
                 limits: Limits {
-                    duration: Duration::from_secs(60),
+                    duration: Duration::from_mins(1),
                     ..Limits::default()
                 },
                 headers: Vec::new(),
@@ -415,7 +415,13 @@ mod tests {
                 1,
                 "1 finding at or above high",
             ),
-            (Complete, counts(9, 1, 0, 0), Some(Severity::Critical), 3, "Incomplete"),
+            (
+                Complete,
+                counts(9, 1, 0, 0),
+                Some(Severity::Critical),
+                3,
+                "Incomplete, with 1 finding at or above high",
+            ),
             (Complete, counts(9, 0, 0, 1), None, 3, "Incomplete"),
             (Running, counts(9, 0, 0, 0), None, 3, "Incomplete"),
             (Incomplete, counts(0, 0, 0, 0), None, 3, "Incomplete"),
@@ -424,7 +430,7 @@ mod tests {
                 counts(9, 1, 0, 4),
                 Some(Severity::High),
                 130,
-                "Interrupted",
+                "Interrupted, with 1 finding at or above high",
             ),
         ] {
             let findings = severity.map(|severity| sighting(severity, "x")).into_iter().collect();
@@ -453,7 +459,7 @@ mod tests {
         );
         assert_eq!(
             report.verdict.sentence,
-            "9 of 16 pages looked at, 1 failed, 4 not reached, 2 skipped on purpose; 1 finding, 1 at or above high. \
+            "9 of 16 pages looked at, 1 failed, 4 not reached, 2 skipped on purpose; 1 finding in all. \
              What was not looked at may hold more."
         );
         let groups: Vec<_> = report

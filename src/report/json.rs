@@ -1,5 +1,7 @@
 //! The JSON report: the [`Report`] as it is, for programs.
 
+use std::fmt::Write as _;
+
 use super::safe::is_hidden;
 use super::{Format, Report, ReportError};
 
@@ -17,7 +19,8 @@ fn render(report: &Report) -> Result<String, ReportError> {
         // Outside strings JSON has only visible ASCII and line breaks, so what is escaped is always inside one.
         if is_hidden(c) && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         } else {
             safe.push(c);

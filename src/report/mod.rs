@@ -1,6 +1,6 @@
 //! What a scan comes to, written down: one model, and one file for each way to write it.
 //!
-//! To add a format: a file with a `FORMAT`, and its line in [`FORMATS`].
+//! To add a format: a file with a `FORMAT`, and its line in `FORMATS`.
 
 mod build;
 mod html;

@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with every control, direction and invisible character made visible: ESC becomes `␛`, U+202E becomes
-/// `<U+202E>`. Line breaks and tabs are kept.
+/// The text with every control, direction and invisible character made visible, as `<U+202E>`. Line
+/// breaks and tabs are kept.
 pub fn visible(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_hidden(c) && c != '\n' && c != '\t')
 }
 
-/// [`visible`] text on one line: line breaks and tabs are shown too, as `␊` and `␉`.
+/// [`visible`] text on one line: line breaks and tabs are shown as the others.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     replace(text, is_hidden)
 }
@@ -43,24 +43,13 @@ fn replace(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if hidden(c) {
-            push_picture(&mut shown, c);
+            // Writing to a String cannot fail. Unicode has pictures of the old control characters, but few fonts have.
+            let _ = write!(shown, "<U+{:04X}>", u32::from(c));
         } else {
             shown.push(c);
         }
     }
     Cow::Owned(shown)
-}
-
-/// The picture Unicode has for the old control characters, else the code point in words.
-fn push_picture(shown: &mut String, c: char) {
-    match u32::from(c) {
-        code @ 0..=0x1f => shown.extend(char::from_u32(0x2400 + code)),
-        0x7f => shown.push('\u{2421}'),
-        code => {
-            // Writing to a String cannot fail.
-            let _ = write!(shown, "<U+{code:04X}>");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -72,16 +61,16 @@ mod tests {
     fn what_acts_or_hides_is_shown() {
         for (text, shown) in [
             ("plain ä 漢 🙂", "plain ä 漢 🙂"),
-            ("\u{1b}[2J\u{7}", "␛[2J␇"),
+            ("\u{1b}[2J\u{7}", "<U+001B>[2J<U+0007>"),
             ("\u{9b}31m", "<U+009B>31m"),
             ("exe\u{202e}gpj.", "exe<U+202E>gpj."),
-            ("a\u{200b}b\u{feff}\u{7f}", "a<U+200B>b<U+FEFF>␡"),
+            ("a\u{200b}b\u{feff}\u{7f}", "a<U+200B>b<U+FEFF><U+007F>"),
             ("\u{e0041}", "<U+E0041>"),
-            ("two\nlines\tkept\r", "two\nlines\tkept␍"),
+            ("two\nlines\tkept\r", "two\nlines\tkept<U+000D>"),
         ] {
             assert_eq!(visible(text), shown);
         }
-        assert_eq!(one_line("two\nlines\t."), "two␊lines␉.");
+        assert_eq!(one_line("two\nlines\t."), "two<U+000A>lines<U+0009>.");
     }
 
     #[test]

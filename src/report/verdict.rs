@@ -30,21 +30,21 @@ impl Verdict {
     pub fn of(state: ScanState, pages: PageCounts, findings: &[FindingPart], fail_on: Severity) -> Self {
         let hits = findings.iter().filter(|finding| counts(finding, fail_on)).count() as u64;
         let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
-        let (exit_code, headline) = if state == ScanState::Interrupted {
-            (130, "Interrupted".to_owned())
-        } else if incomplete {
-            (3, "Incomplete".to_owned())
-        } else if hits > 0 {
-            (1, format!("{} at or above {fail_on}", plural(hits, "finding")))
-        } else {
-            (0, format!("Nothing at or above {fail_on}"))
+        let found = format!("{} at or above {fail_on}", plural(hits, "finding"));
+        let (exit_code, headline) = match (state, hits) {
+            (ScanState::Interrupted, 0) => (130, "Interrupted".to_owned()),
+            (ScanState::Interrupted, _) => (130, format!("Interrupted, with {found}")),
+            (_, 0) if incomplete => (3, "Incomplete".to_owned()),
+            _ if incomplete => (3, format!("Incomplete, with {found}")),
+            (_, 0) => (0, format!("Nothing at or above {fail_on}")),
+            _ => (1, found),
         };
         Self {
             fail_on,
             findings: hits,
             exit_code,
             headline,
-            sentence: sentence(pages, findings, hits, fail_on, exit_code),
+            sentence: sentence(pages, findings, exit_code),
         }
     }
 }
@@ -53,7 +53,7 @@ fn counts(finding: &FindingPart, fail_on: Severity) -> bool {
     finding.severity >= fail_on && !finding.third_party && finding.state != FindingState::Suppressed
 }
 
-fn sentence(pages: PageCounts, findings: &[FindingPart], hits: u64, fail_on: Severity, exit_code: u8) -> String {
+fn sentence(pages: PageCounts, findings: &[FindingPart], exit_code: u8) -> String {
     let mut parts = vec![format!("{} of {} looked at", pages.done, plural(pages.known, "page"))];
     for (count, what) in [
         (pages.failed, "failed"),
@@ -64,21 +64,14 @@ fn sentence(pages: PageCounts, findings: &[FindingPart], hits: u64, fail_on: Sev
             parts.push(format!("{count} {what}"));
         }
     }
-    let mut sentence = parts.join(", ");
-    sentence.push_str("; ");
-    match findings.len() as u64 {
-        0 => sentence.push_str("nothing found"),
-        all => {
-            sentence.push_str(&plural(all, "finding"));
-            // The headline of a whole scan gives this number already.
-            if exit_code > 1 {
-                sentence.push_str(&format!(", {hits} at or above {fail_on}"));
-            }
-        }
-    }
-    if exit_code > 1 {
-        sentence.push_str(". What was not looked at may hold more");
-    }
-    sentence.push('.');
-    sentence
+    let found = match findings.len() as u64 {
+        0 => "nothing found".to_owned(),
+        all => format!("{} in all", plural(all, "finding")),
+    };
+    let more = if exit_code > 1 {
+        " What was not looked at may hold more."
+    } else {
+        ""
+    };
+    format!("{}; {found}.{more}", parts.join(", "))
 }

@@ -110,7 +110,6 @@ impl Progress {
     pub fn redraw(&mut self) {
         let now = Instant::now();
         match &mut self.display {
-            Display::Quiet => {}
             Display::Bars(bars) => bars.draw(&mut self.state, now, &self.style),
             Display::Lines { due } if now >= *due => {
                 *due = now + PLAIN_EVERY;
@@ -118,7 +117,7 @@ impl Progress {
                     self.print(&fit(&text, PLAIN_COLUMNS));
                 }
             }
-            Display::Lines { .. } => {}
+            Display::Quiet | Display::Lines { .. } => {}
         }
     }
 
