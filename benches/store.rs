@@ -18,7 +18,7 @@ use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
 use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
 use phantom_gang::site::{Limits, Scope, Site, SiteId, Sitemaps};
-use phantom_gang::store::{self, Store};
+use phantom_gang::store;
 use url::Url;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -81,7 +81,7 @@ async fn completions(wanted: usize) -> Result<(), Box<dyn Error>> {
             done += 1;
         }
     }
-    let (took, cpu) = (begin.elapsed(), cpu_time() - cpu);
+    let (took, cpu) = (begin.elapsed(), cpu_time().saturating_sub(cpu));
     let size = std::fs::metadata(&path)?.len();
     println!(
         "completions: {:.0} pages/s, {:.2} ms of CPU and {} bytes of file a page",
@@ -138,16 +138,20 @@ fn ms(duration: Duration) -> f64 {
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 
-fn request<'a>(scan: &'a ScanId, max: u32) -> LeaseRequest<'a> {
+fn request(scan: &ScanId, max: u32) -> LeaseRequest<'_> {
     LeaseRequest {
         scan,
         owner: "bench",
         max,
-        ttl: Duration::from_secs(600),
+        ttl: Duration::from_mins(10),
         now: Timestamp::now(),
         pace: Duration::ZERO,
         concurrency: 64,

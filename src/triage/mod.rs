@@ -86,10 +86,9 @@ impl FindingState {
     #[must_use]
     pub fn seen_again(self, first_seen_in: &ScanId, scan: &ScanId) -> Self {
         match self {
-            Self::Fixed => Self::Regressed,
+            Self::Fixed | Self::Regressed => Self::Regressed,
             Self::Suppressed => Self::Suppressed,
             Self::New if first_seen_in == scan => Self::New,
-            Self::Regressed => Self::Regressed,
             _ => Self::Seen,
         }
     }

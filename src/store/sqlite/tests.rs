@@ -27,10 +27,10 @@ async fn folder_and_files_are_private() {
     let made = folder.path().join("data/phantom");
     let store = open(&made.join("phantom.db")).await.unwrap();
     start(&store, "s", &["https://shop.test/"]).await;
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&made), 0o700);
+    let bits = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(bits(&made), 0o700);
     for name in ["phantom.db", "phantom.db-wal", "phantom.db-shm", "phantom.db.lock"] {
-        assert_eq!(mode(&made.join(name)), 0o600, "{name}");
+        assert_eq!(bits(&made.join(name)), 0o600, "{name}");
     }
 }
 
@@ -55,6 +55,31 @@ async fn a_place_that_cannot_be_is_told_with_what_to_do() {
         matches!(&error, StoreError::Open { .. } | StoreError::ReadOnly(_)),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("phantom.db")).await.unwrap();
+    // SQLite answers a page limit and a full disk with the same code.
+    sqlx::query("PRAGMA max_page_count = 60")
+        .execute(&mut store.writers.lock().await.relaxed)
+        .await
+        .unwrap();
+    let store: Handle = Arc::new(store);
+    let scan = start(&store, "s", &["https://shop.test/"]).await;
+    let mut known = 1;
+    let error = loop {
+        let pages: Vec<_> = (0..100)
+            .map(|number| page(&format!("https://shop.test/{known}/{number}"), 1))
+            .collect();
+        match store.add_pages(&scan, &pages).await {
+            Ok(added) => known += added,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full), "{error}");
+    assert_eq!(counted(&store, &scan).await, [known, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
