@@ -129,7 +129,7 @@ impl World {
             self.pages.entry(url).or_default();
         }
         let added = self.store.add_pages(&self.scan, &new).await.unwrap();
-        assert_eq!(added as usize, self.pages.len() - before);
+        assert_eq!(usize::try_from(added).unwrap(), self.pages.len() - before);
     }
 
     async fn lease(&mut self, by: u8, max: u32) {
