@@ -1,6 +1,13 @@
 //! Where scans are kept. Nothing outside this module writes SQL.
 
+mod codec;
+#[cfg(test)]
+mod conformance;
+mod location;
+mod sqlite;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -42,6 +49,17 @@ pub enum StoreError {
 /// A shorthand for what every operation returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// Opens the store at `location`, made if there is none yet: `sqlite:PATH`, a plain path, or `None` for SQLite in the
+/// platform's data folder. Several processes may have one store open.
+///
+/// # Errors
+/// [`StoreError::Open`] says what is wrong with the place and what to do about it; [`StoreError::Full`] that there is
+/// no room.
+pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
+    let path = location::sqlite_path(location)?;
+    Ok(Arc::new(sqlite::SqliteStore::open(&path).await?))
+}
+
 /// What is kept, and the transactions on it. Every method is atomic: after a crash at any instant it has happened
 /// wholly or not at all.
 #[async_trait]
@@ -78,7 +96,7 @@ pub trait Store: Send + Sync {
     /// only when its pace allows and fewer than `concurrency` unexpired leases are held on it, by anyone.
     async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<Lease>>;
     /// When the next page may become available, so that a worker need not poll: the earliest of the paced hosts and
-    /// the running leases; `None` if no page is waiting or leased.
+    /// the running leases; `None` if no page is waiting or leased. Pages given back by others may come sooner.
     async fn next_lease_at(&self, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>>;
     /// Extends a lease to `until`. False if it is no longer ours.
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<bool>;
@@ -86,10 +104,11 @@ pub trait Store: Send + Sync {
     async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
     /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
-    /// The owners of running leases of a scan.
+    /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.
     async fn lease_owners(&self, scan: &ScanId) -> Result<Vec<String>>;
     /// Records a page: its state, evidence, script texts, observations with their findings and intents, and the pages
-    /// found on it. False if the lease had gone to another worker: then nothing was recorded.
+    /// found on it. False if the lease had gone to another worker, or the page was recorded already: then nothing was
+    /// recorded. A finding wishes for its ticket once for each scan that sees it, and when it changes.
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
@@ -101,7 +120,8 @@ pub trait Store: Send + Sync {
     /// The texts kept under these hashes.
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>>;
     /// Deletes the evidence of all but the newest `keep_scans` scans of each site, all evidence older than `before`,
-    /// and the script texts that no evidence names any more.
+    /// and the texts of scripts that only scans without evidence name. Not one transaction: what a crash leaves undone
+    /// the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
 
     // Findings

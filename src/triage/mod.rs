@@ -2,6 +2,8 @@
 //!
 //! Pure: no clock, no store, no Jira.
 
+mod sighting;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -11,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::scan::ScanId;
 use crate::site::SiteId;
+
+pub use sighting::Sighting;
 
 /// What a finding is known by: 32 hexadecimal digits made of site id, check id and cause.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,16 +72,23 @@ pub enum FindingState {
 }
 
 impl FindingState {
+    /// The flaw is taken to be there, as far as anyone knows.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::New | Self::Seen | Self::NotObserved | Self::Regressed => true,
+            Self::Fixed | Self::Suppressed | Self::Withdrawn => false,
+        }
+    }
+
     /// The state after one more sighting by `scan`.
     ///
     /// A finding stays new for as long as the scan that found it runs.
     #[must_use]
     pub fn seen_again(self, first_seen_in: &ScanId, scan: &ScanId) -> Self {
         match self {
-            Self::Fixed => Self::Regressed,
+            Self::Fixed | Self::Regressed => Self::Regressed,
             Self::Suppressed => Self::Suppressed,
             Self::New if first_seen_in == scan => Self::New,
-            Self::Regressed => Self::Regressed,
             _ => Self::Seen,
         }
     }

@@ -1,0 +1,162 @@
+//! Scans, pages and evidence are kept as they were given.
+
+use phantom_checks::Severity;
+
+use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
+use crate::crawl::{NewPage, PageKey, PageOutcome, PageState};
+use crate::scan::{ScanId, ScanState};
+use crate::site::SiteId;
+
+pub(crate) async fn scans_are_kept(one: Handle, two: Handle) {
+    assert_eq!(one.salt().await.unwrap(), two.salt().await.unwrap());
+    assert_ne!(one.salt().await.unwrap(), [0; 32]);
+
+    let mut scan = scan_of("shop", "s1", 5);
+    scan.remarks = vec!["the clock said “no”".to_owned()];
+    one.create_scan(&scan, &[]).await.unwrap();
+    let kept = two.scan(&scan.id).await.unwrap().unwrap();
+    assert_eq!(
+        serde_json::to_value(&kept).unwrap(),
+        serde_json::to_value(&scan).unwrap()
+    );
+
+    let remarks = ["disk full".to_owned()];
+    two.set_scan_state(&scan.id, ScanState::Incomplete, Some(at(9)), &remarks)
+        .await
+        .unwrap();
+    let kept = one.scan(&scan.id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.ended), (ScanState::Incomplete, Some(at(9))));
+    assert_eq!(kept.remarks, remarks);
+    assert!(one.create_scan(&scan, &[]).await.is_err(), "an id is used once");
+    assert!(one.scan(&ScanId("none".into())).await.unwrap().is_none());
+}
+
+pub(crate) async fn unfinished_scans_are_found(one: Handle, _two: Handle) {
+    for (site, id, started) in [("shop", "a", 1), ("shop", "b", 3), ("blog", "c", 2)] {
+        one.create_scan(&scan_of(site, id, started), &[]).await.unwrap();
+    }
+    let newest = async |site: Option<&str>| {
+        let site = site.map(|site| SiteId(site.to_owned()));
+        let scan = one.unfinished_scan(site.as_ref()).await.unwrap();
+        scan.map(|scan| scan.id.0)
+    };
+    assert_eq!(newest(None).await.as_deref(), Some("b"));
+    assert_eq!(newest(Some("blog")).await.as_deref(), Some("c"));
+    assert_eq!(newest(Some("wiki")).await, None);
+    for (id, state) in [("b", ScanState::Complete), ("a", ScanState::Interrupted)] {
+        one.set_scan_state(&ScanId(id.into()), state, None, &[]).await.unwrap();
+    }
+    assert_eq!(newest(Some("shop")).await.as_deref(), Some("a"));
+    assert_eq!(newest(None).await.as_deref(), Some("c"));
+}
+
+pub(crate) async fn pages_are_listed(one: Handle, _two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/b", "https://shop.test/a"]).await;
+    let refused = NewPage {
+        skip: Some("robots.txt disallows it".to_owned()),
+        ..page("https://shop.test/admin", 1)
+    };
+    one.add_pages(&scan, &[refused]).await.unwrap();
+
+    let waiting = one.pages(&scan, PageState::Waiting, 10).await.unwrap();
+    let urls: Vec<_> = waiting.iter().map(|row| row.url.as_str()).collect();
+    assert_eq!(urls, ["https://shop.test/a", "https://shop.test/b"]);
+    assert_eq!(one.pages(&scan, PageState::Waiting, 1).await.unwrap().len(), 1);
+
+    let lease = lease_one(&one, &scan, 0).await;
+    let failed = Rendered {
+        outcome: PageOutcome::Failed("net::ERR_CONNECTION_REFUSED".to_owned()),
+        evidence: None,
+        ..Rendered::done(&lease)
+    };
+    assert!(failed.record(&one, 1).await);
+    for (state, reason) in [
+        (PageState::Skipped, "robots.txt disallows it"),
+        (PageState::Failed, "net::ERR_CONNECTION_REFUSED"),
+    ] {
+        let rows = one.pages(&scan, state, 10).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].state, rows[0].reason.as_deref()), (state, Some(reason)));
+    }
+    assert_eq!(counted(&one, &scan).await, [1, 0, 0, 1, 1]);
+}
+
+pub(crate) async fn evidence_and_bodies_are_kept(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let lease = lease_one(&one, &scan, 0).await;
+    let rendered = Rendered::done(&lease)
+        .script("h1", Some("alert(1)"))
+        .script("h2", Some(""))
+        .script("h3", None);
+    assert!(rendered.record(&one, 1).await);
+    assert_eq!(two.evidence(&scan, &lease.key).await.unwrap(), rendered.evidence);
+    let asked = ["h1", "h2", "h3", "h4"].map(str::to_owned);
+    assert_eq!(two.bodies(&asked).await.unwrap(), rendered.bodies);
+    assert!(two.bodies(&[]).await.unwrap().is_empty());
+    assert!(two.evidence(&scan, &PageKey("other".into())).await.unwrap().is_none());
+}
+
+pub(crate) async fn old_evidence_is_pruned(one: Handle, two: Handle) {
+    let mut leases = Vec::new();
+    for (site, id, started) in [
+        ("shop", "1", 10),
+        ("shop", "2", 20),
+        ("shop", "3", 30),
+        ("blog", "b", 5),
+    ] {
+        let scan = scan_of(site, id, started);
+        one.create_scan(&scan, &[page("https://shop.test/", 0)]).await.unwrap();
+        let lease = lease_one(&one, &scan.id, 100).await;
+        let rendered = Rendered::done(&lease)
+            .observing([observed("cdn.test", Severity::Low)])
+            .script(&format!("only-{id}"), Some(id))
+            .script("shared", Some("x"));
+        assert!(rendered.record(&one, started).await);
+        one.set_scan_state(&scan.id, ScanState::Complete, None, &[])
+            .await
+            .unwrap();
+        leases.push(lease);
+    }
+    let left = async || {
+        let mut left = Vec::new();
+        for lease in &leases {
+            if two.evidence(&lease.scan, &lease.key).await.unwrap().is_some() {
+                left.push(lease.scan.0.clone());
+            }
+        }
+        let hashes = ["only-1", "only-2", "only-3", "only-b", "shared"].map(str::to_owned);
+        let bodies: Vec<_> = two.bodies(&hashes).await.unwrap().into_keys().collect();
+        (left, bodies)
+    };
+    one.prune_evidence(2, at(0)).await.unwrap();
+    let (scans, bodies) = left().await;
+    assert_eq!(scans, ["2", "3", "b"]);
+    assert_eq!(bodies, ["only-2", "only-3", "only-b", "shared"]);
+
+    one.prune_evidence(2, at(25)).await.unwrap();
+    let (scans, bodies) = left().await;
+    assert_eq!(scans, ["3"]);
+    assert_eq!(bodies, ["only-3", "shared"]);
+    assert_eq!(one.findings(&leases[0].scan).await.unwrap().len(), 1, "findings stay");
+
+    one.prune_evidence(0, at(0)).await.unwrap();
+    assert_eq!(left().await, (vec![], vec![]));
+}
+
+pub(crate) async fn hostile_text_is_kept(one: Handle, _two: Handle) {
+    let hostile = "nul \0 quote ' \" \\ <b> \u{202e} \u{fffd} 🦀 \\u0000 %s";
+    let scan = start(&one, "s", &["https://shop.test/'%22;DROP%20TABLE%20pages"]).await;
+    let lease = lease_one(&one, &scan, 0).await;
+    let mut observation = observed(hostile, Severity::High);
+    observation.title = hostile.to_owned();
+    let mut rendered = Rendered::done(&lease).observing([observation.clone()]);
+    rendered.bodies.insert(hostile.to_owned(), hostile.to_owned());
+    assert!(rendered.record(&one, 1).await);
+    let finding = one.findings(&scan).await.unwrap().remove(0);
+    assert_eq!((finding.title.as_str(), &finding.cause), (hostile, &observation.cause));
+    assert_eq!(finding.facts, observation.facts);
+    let (pages, _) = one.finding_pages(&scan, &finding.fingerprint, 9).await.unwrap();
+    assert_eq!(pages[0].facts, observation.facts);
+    assert_eq!(one.bodies(&[hostile.to_owned()]).await.unwrap(), rendered.bodies);
+    one.skip_waiting(&scan, hostile).await.unwrap();
+}

@@ -1,0 +1,94 @@
+//! Where a store is: from what a person writes to a path.
+
+use std::path::PathBuf;
+
+use super::{Result, StoreError};
+
+/// The path of the SQLite file that `location` names; `None` is the platform's data folder.
+pub(super) fn sqlite_path(location: Option<&str>) -> Result<PathBuf> {
+    let Some(location) = location else {
+        return default_path();
+    };
+    let refused = |why: &str| {
+        Err(StoreError::Open {
+            url: without_password(location),
+            why: why.to_owned(),
+            hint: "write it as sqlite:PATH, for example sqlite:/var/lib/phantom-gang/phantom.db".to_owned(),
+        })
+    };
+    let path = match location.split_once(':') {
+        Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
+        Some(("postgres" | "postgresql", _)) => return refused("PostgreSQL is not supported yet"),
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            return refused(&format!("there is no store of the kind {scheme}"));
+        }
+        _ => location,
+    };
+    match path {
+        "" => refused("the path is missing"),
+        ":memory:" => refused("a store that is gone with its process cannot resume a scan"),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+fn default_path() -> Result<PathBuf> {
+    match directories::ProjectDirs::from("", "", "phantom-gang") {
+        Some(dirs) => Ok(dirs.data_dir().join("phantom.db")),
+        None => Err(StoreError::Open {
+            url: "in the platform's data folder".to_owned(),
+            why: "no home folder is known".to_owned(),
+            hint: "set HOME, or name a place with --store sqlite:PATH".to_owned(),
+        }),
+    }
+}
+
+/// The location as it may be shown: what stands between `://` and the last `@` of the authority is left out.
+fn without_password(location: &str) -> String {
+    let Some((scheme, rest)) = location.split_once("://") else {
+        return location.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{tail}"),
+        None => location.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_file() {
+        for (location, path) in [
+            ("sqlite:scans.db", "scans.db"),
+            ("sqlite:/var/lib/scans.db", "/var/lib/scans.db"),
+            ("sqlite://scans.db", "scans.db"),
+            ("sqlite:///var/lib/scans.db", "/var/lib/scans.db"),
+            ("scans.db", "scans.db"),
+            ("/var/lib/a:b.db", "/var/lib/a:b.db"),
+        ] {
+            assert_eq!(sqlite_path(Some(location)).unwrap(), PathBuf::from(path), "{location}");
+        }
+        assert!(default_path().unwrap().ends_with("phantom.db"));
+    }
+
+    #[test]
+    fn what_is_refused_and_why() {
+        for (location, said) in [
+            (
+                "postgres://gang:pa@ss@db/scans",
+                "postgres://…@db/scans: PostgreSQL is not supported yet",
+            ),
+            ("mysql://db/scans", "no store of the kind mysql"),
+            ("sqlite:", "the path is missing"),
+            ("", "the path is missing"),
+            ("sqlite::memory:", "cannot resume"),
+        ] {
+            let error = sqlite_path(Some(location)).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+            assert!(!error.contains("pa@ss"), "{error}");
+        }
+    }
+}

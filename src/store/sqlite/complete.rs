@@ -1,0 +1,179 @@
+//! Recording what came of a page, in one transaction.
+
+use std::collections::BTreeSet;
+
+use sqlx::SqliteConnection;
+
+use super::super::codec::{json, pack};
+use super::{Result, SqliteStore, findings, frontier, immediate};
+use crate::crawl::{Completion, Lease, NewPage, PageOutcome};
+use crate::site::SiteId;
+
+pub(super) const HELD: &str = "SELECT p.id, p.scan, s.site FROM scans s JOIN pages p ON p.scan = s.seq \
+     WHERE s.id = ?1 AND p.key = ?2 AND p.token = ?3 AND p.state IN ('leased', 'waiting')";
+
+pub(super) const CLOSE: &str = "UPDATE pages SET state = ?2, reason = ?3, redirected_to = ?4, \
+     token = NULL, owner = NULL, lease_until = NULL WHERE id = ?1";
+
+pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = ?1 AND key = ?2";
+
+pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
+
+pub(super) const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT ?1, j.value FROM json_each(?2) j \
+     WHERE true ON CONFLICT DO NOTHING";
+
+/// The script texts that this scan has named already: they are there, and pruning leaves them alone.
+pub(super) const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN json_each(?2) j \
+     JOIN scan_bodies n ON n.scan = s.seq AND n.hash = j.value JOIN bodies b ON b.hash = n.hash WHERE s.id = ?1";
+
+/// What takes time and needs no lock: compressed evidence and script texts.
+struct Packed {
+    evidence: Option<Vec<u8>>,
+    bodies: Vec<(String, Vec<u8>)>,
+    /// Hashes that the evidence names or that came with a text.
+    named: BTreeSet<String>,
+}
+
+impl Packed {
+    async fn of(store: &SqliteStore, completion: &Completion<'_>) -> Result<Self> {
+        let Some(evidence) = completion.evidence else {
+            return Ok(Self {
+                evidence: None,
+                bodies: Vec::new(),
+                named: BTreeSet::new(),
+            });
+        };
+        let hashes: Vec<&String> = completion.bodies.keys().collect();
+        let held: BTreeSet<String> = if hashes.is_empty() {
+            BTreeSet::new()
+        } else {
+            sqlx::query_scalar(HELD_BODIES)
+                .bind(&completion.lease.scan.0)
+                .bind(json(&hashes)?)
+                .fetch_all(&store.readers)
+                .await?
+                .into_iter()
+                .collect()
+        };
+        let bodies = completion.bodies.iter().filter(|(hash, _)| !held.contains(*hash));
+        let named = evidence.scripts.iter().filter_map(|script| script.hash.clone());
+        Ok(Self {
+            evidence: Some(pack(json(evidence)?.as_bytes())?),
+            bodies: bodies
+                .map(|(hash, text)| Ok((hash.clone(), pack(text.as_bytes())?)))
+                .collect::<Result<_>>()?,
+            named: named.chain(completion.bodies.keys().cloned()).collect(),
+        })
+    }
+}
+
+pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -> Result<bool> {
+    let packed = Packed::of(store, completion).await?;
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let Some((page, scan, site)) = held(&mut tx, completion.lease).await? else {
+        return Ok(false);
+    };
+    let (state, reason) = match &completion.outcome {
+        PageOutcome::Done | PageOutcome::Redirected => ("done", None),
+        PageOutcome::Failed(reason) => ("failed", Some(reason)),
+        PageOutcome::Skipped(reason) => ("skipped", Some(reason)),
+    };
+    let target = completion
+        .recorded_as
+        .as_ref()
+        .filter(|target| target.key != completion.lease.key);
+    sqlx::query(CLOSE)
+        .bind(page)
+        .bind(state)
+        .bind(reason)
+        .bind(target.map(|target| &target.key.0))
+        .execute(&mut *tx)
+        .await?;
+    let subject = match target {
+        // What was not looked at says nothing of where it led to.
+        Some(target) if state == "done" => adopt(&mut tx, scan, target).await?,
+        _ => Some(page),
+    };
+    if let Some(subject) = subject {
+        keep(&mut tx, scan, subject, &packed, completion).await?;
+        let place = findings::Place {
+            site: &SiteId(site),
+            scan: &completion.lease.scan,
+            scan_seq: scan,
+            page: subject,
+            now: completion.now,
+        };
+        findings::record(&mut tx, &place, completion.observations).await?;
+    }
+    frontier::insert(&mut tx, scan, completion.found).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The page of a lease, its scan and site, if the lease still stands or nobody has taken the page over since.
+async fn held(connection: &mut SqliteConnection, lease: &Lease) -> Result<Option<(i64, i64, String)>> {
+    Ok(sqlx::query_as(HELD)
+        .bind(&lease.scan.0)
+        .bind(&lease.key.0)
+        .bind(&lease.token)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// The page that a redirect led to, now done; `None` if somebody has looked or is looking at it, or it must not be.
+async fn adopt(connection: &mut SqliteConnection, scan: i64, target: &NewPage) -> Result<Option<i64>> {
+    frontier::insert(connection, scan, std::slice::from_ref(target)).await?;
+    let (id, state): (i64, String) = sqlx::query_as(KNOWN)
+        .bind(scan)
+        .bind(&target.key.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    if target.skip.is_some() || matches!(state.as_str(), "done" | "leased") {
+        return Ok(None);
+    }
+    sqlx::query(CLOSE)
+        .bind(id)
+        .bind("done")
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .execute(connection)
+        .await?;
+    Ok(Some(id))
+}
+
+/// Evidence of a page, the script texts that it names, and that it names them.
+async fn keep(
+    connection: &mut SqliteConnection,
+    scan: i64,
+    page: i64,
+    packed: &Packed,
+    completion: &Completion<'_>,
+) -> Result<()> {
+    let Some(evidence) = &packed.evidence else {
+        return Ok(());
+    };
+    sqlx::query(KEEP_EVIDENCE)
+        .bind(page)
+        .bind(scan)
+        .bind(completion.now.as_millisecond())
+        .bind(evidence.as_slice())
+        .execute(&mut *connection)
+        .await?;
+    for (hash, data) in &packed.bodies {
+        sqlx::query("INSERT INTO bodies (hash, data) VALUES (?1, ?2) ON CONFLICT (hash) DO NOTHING")
+            .bind(hash)
+            .bind(data.as_slice())
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !packed.named.is_empty() {
+        sqlx::query(NAME_BODIES)
+            .bind(scan)
+            .bind(json(&packed.named)?)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}

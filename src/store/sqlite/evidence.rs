@@ -1,0 +1,109 @@
+//! Evidence and script texts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use phantom_checks::evidence::Evidence;
+
+use super::super::codec::{json, unpack};
+use super::{Result, SqliteStore, StoreError, immediate};
+use crate::crawl::PageKey;
+use crate::scan::ScanId;
+
+/// Rows deleted in one transaction, so that pruning never holds other writers up for long.
+const BATCH: i64 = 500;
+
+pub(super) const ONE: &str = "SELECT e.data FROM scans s JOIN pages p ON p.scan = s.seq JOIN evidence e ON e.page = p.id \
+     WHERE s.id = ?1 AND p.key = ?2";
+
+pub(super) const BODIES: &str = "SELECT b.hash, b.data FROM json_each(?1) j JOIN bodies b ON b.hash = j.value";
+
+/// The scans beyond the newest `?1` of their site that still have evidence.
+pub(super) const SURPLUS: &str = "SELECT r.seq FROM ( \
+         SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age FROM scans) r \
+     WHERE r.age > ?1 AND EXISTS (SELECT 1 FROM evidence e WHERE e.scan = r.seq)";
+
+pub(super) const DROP_OF_SCAN: &str = "DELETE FROM evidence WHERE page IN ( \
+     SELECT page FROM evidence WHERE scan = ?1 LIMIT ?2)";
+
+pub(super) const DROP_OLD: &str = "DELETE FROM evidence WHERE page IN ( \
+     SELECT page FROM evidence WHERE stored < ?1 LIMIT ?2)";
+
+/// A running scan keeps its names: its workers do not send a text twice.
+const DROP_NAMES: &str = "DELETE FROM scan_bodies WHERE scan IN ( \
+     SELECT n.scan FROM (SELECT DISTINCT scan FROM scan_bodies) n JOIN scans s ON s.seq = n.scan \
+     WHERE s.state <> 'running' AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.scan = n.scan))";
+
+const DROP_BODIES: &str = "DELETE FROM bodies WHERE hash IN ( \
+     SELECT b.hash FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM scan_bodies n WHERE n.hash = b.hash) LIMIT ?1)";
+
+pub(super) async fn one(store: &SqliteStore, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
+    let packed: Option<Vec<u8>> = sqlx::query_scalar(ONE)
+        .bind(&scan.0)
+        .bind(&page.0)
+        .fetch_optional(&store.readers)
+        .await?;
+    let Some(packed) = packed else { return Ok(None) };
+    let what = format!("the evidence of {page} in scan {scan}");
+    let evidence = serde_json::from_slice(&unpack(&packed, &what)?)
+        .map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))?;
+    Ok(Some(evidence))
+}
+
+pub(super) async fn bodies(store: &SqliteStore, hashes: &[String]) -> Result<BTreeMap<String, String>> {
+    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(BODIES)
+        .bind(json(hashes)?)
+        .fetch_all(&store.readers)
+        .await?;
+    rows.into_iter()
+        .map(|(hash, packed)| {
+            let what = format!("the script text {hash}");
+            let text = String::from_utf8(unpack(&packed, &what)?)
+                .map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))?;
+            Ok((hash, text))
+        })
+        .collect()
+}
+
+pub(super) async fn prune(store: &SqliteStore, keep_scans: u32, before: Timestamp) -> Result<()> {
+    let surplus: Vec<i64> = sqlx::query_scalar(SURPLUS)
+        .bind(keep_scans)
+        .fetch_all(&store.readers)
+        .await?;
+    for scan in surplus {
+        drop_in_batches(store, DROP_OF_SCAN, Some(scan)).await?;
+    }
+    drop_in_batches(store, DROP_OLD, Some(before.as_millisecond())).await?;
+    {
+        let mut writers = store.writers.lock().await;
+        let mut tx = immediate(&mut writers.relaxed).await?;
+        sqlx::query(DROP_NAMES).execute(&mut *tx).await?;
+        tx.commit().await?;
+    }
+    drop_in_batches(store, DROP_BODIES, None).await
+}
+
+/// Runs a deletion, whose last parameter is the number of rows, until nothing is left to delete.
+async fn drop_in_batches(store: &SqliteStore, statement: &'static str, argument: Option<i64>) -> Result<()> {
+    loop {
+        let mut writers = store.writers.lock().await;
+        let dropped = drop_some(&mut writers.relaxed, statement, argument).await?;
+        if dropped < BATCH.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}
+
+async fn drop_some(connection: &mut SqliteConnection, statement: &'static str, argument: Option<i64>) -> Result<u64> {
+    let mut tx = immediate(connection).await?;
+    let query = sqlx::query(statement);
+    let query = match argument {
+        Some(argument) => query.bind(argument),
+        None => query,
+    };
+    let done = query.bind(BATCH).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,412 @@
+//! The frontier: pages, their leases, and the pace of hosts.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use sqlx::{SqliteConnection, SqlitePool};
+use url::Url;
+
+use super::super::codec::{json, millis, time, unsigned};
+use super::{Result, SqliteStore, StoreError, immediate, scans};
+use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey};
+use crate::scan::ScanId;
+
+pub(super) const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason) \
+     SELECT ?1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
+         CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5 \
+     FROM json_each(?2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
+
+/// Leases that ran out give their pages back. The token stays: until another worker takes the page, the late one may
+/// still hand in what it rendered.
+pub(super) const RECLAIM: &str = "UPDATE pages SET state = 'waiting', owner = NULL, lease_until = NULL \
+     WHERE scan = ?1 AND state = 'leased' AND lease_until <= ?2";
+
+/// The hosts of waiting pages, one index seek each however many pages wait, with what their pace allows.
+pub(super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
+         SELECT min(host) FROM pages WHERE scan = ?1 AND state = 'waiting' \
+         UNION ALL \
+         SELECT (SELECT min(p.host) FROM pages p WHERE p.scan = ?1 AND p.state = 'waiting' AND p.host > w.host) \
+         FROM waiting w WHERE w.host IS NOT NULL \
+     ) \
+     SELECT w.host, coalesce(h.next_allowed, 0), \
+         (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > ?2), \
+         (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > ?2) \
+     FROM waiting w LEFT JOIN hosts h ON h.host = w.host WHERE w.host IS NOT NULL";
+
+/// The first waiting pages of each of some hosts.
+pub(super) const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes \
+     FROM json_each(?2) h CROSS JOIN pages p WHERE p.id IN ( \
+         SELECT w.id FROM pages w WHERE w.scan = ?1 AND w.state = 'waiting' AND w.host = h.value \
+         ORDER BY w.depth, w.id LIMIT ?3)";
+
+pub(super) const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = ?2, lease_until = ?3 \
+     FROM json_each(?1) j WHERE pages.id = j.value ->> 0";
+
+pub(super) const PACE: &str = "INSERT INTO hosts (host, next_allowed) SELECT j.value, ?2 FROM json_each(?1) j \
+     WHERE true ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed";
+
+pub(super) const FIRST_END: &str = "SELECT min(lease_until) FROM pages WHERE scan = ?1 AND state = 'leased'";
+
+pub(super) const RENEW: &str = "UPDATE pages SET lease_until = ?4 \
+     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND key = ?2 AND token = ?3 AND state = 'leased'";
+
+pub(super) const RELEASE: &str = "UPDATE pages SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL, \
+         alone = alone OR ?4, crashes = crashes + ?4 \
+     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND key = ?2 AND token = ?3 AND state IN ('leased', 'waiting')";
+
+pub(super) const RELEASE_OWNER: &str = "UPDATE pages \
+     SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL \
+     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND state = 'leased' AND owner = ?2";
+
+pub(super) const LEASE_OWNERS: &str = "SELECT DISTINCT p.owner FROM scans s JOIN pages p ON p.scan = s.seq \
+     WHERE s.id = ?1 AND p.state = 'leased' AND p.owner IS NOT NULL ORDER BY p.owner";
+
+pub(super) const SKIP_WAITING: &str = "UPDATE pages SET state = 'skipped', reason = ?2, token = NULL \
+     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND state = 'waiting'";
+
+/// The host whose pace a page obeys: the name without the port, as the ports of a name are mostly one machine.
+pub(super) fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+/// Adds pages that the scan does not know yet.
+pub(super) async fn insert(connection: &mut SqliteConnection, scan: i64, pages: &[NewPage]) -> Result<u64> {
+    if pages.is_empty() {
+        return Ok(0);
+    }
+    let rows: Vec<_> = pages
+        .iter()
+        .map(|page| {
+            let found_on = page.found_on.as_ref().map(|key| &key.0);
+            (
+                &page.key.0,
+                page.url.as_str(),
+                host(&page.url),
+                page.depth,
+                found_on,
+                &page.skip,
+            )
+        })
+        .collect();
+    let done = sqlx::query(INSERT)
+        .bind(scan)
+        .bind(json(&rows)?)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+pub(super) async fn add_pages(store: &SqliteStore, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let seq = scans::seq(&mut tx, scan).await?;
+    let added = insert(&mut tx, seq, pages).await?;
+    tx.commit().await?;
+    Ok(added)
+}
+
+/// A host with waiting pages.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+struct Host {
+    name: String,
+    /// No lease before, in milliseconds.
+    next_allowed: i64,
+    /// Unexpired leases.
+    held: i64,
+    /// When the first of them ends.
+    first_end: Option<i64>,
+}
+
+impl Host {
+    /// How many leases it may give out now.
+    fn room(&self, now: i64, pace: i64, concurrency: u32) -> i64 {
+        if self.next_allowed > now {
+            return 0;
+        }
+        let free = (i64::from(concurrency) - self.held).max(0);
+        if pace > 0 { free.min(1) } else { free }
+    }
+
+    /// When it may give out the next one.
+    fn free_at(&self, concurrency: u32) -> i64 {
+        match self.first_end {
+            Some(end) if self.held >= i64::from(concurrency) => end.max(self.next_allowed),
+            _ => self.next_allowed,
+        }
+    }
+}
+
+async fn hosts<'c>(
+    executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
+    scan: i64,
+    now: i64,
+) -> Result<Vec<Host>> {
+    let rows: Vec<(String, i64, i64, Option<i64>)> =
+        sqlx::query_as(HOSTS).bind(scan).bind(now).fetch_all(executor).await?;
+    let host = |(name, next_allowed, held, first_end)| Host {
+        name,
+        next_allowed,
+        held,
+        first_end,
+    };
+    Ok(rows.into_iter().map(host).collect())
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Candidate {
+    id: i64,
+    host: String,
+    key: String,
+    url: String,
+    depth: i64,
+    alone: bool,
+    crashes: i64,
+}
+
+/// The candidates that get a lease: hosts take turns, those with the fewest leases first; in a turn shallow pages come
+/// before deep ones, then hosts that have rested longest.
+fn choose(hosts: &[(Host, i64)], mut candidates: Vec<Candidate>, max: usize) -> Vec<Candidate> {
+    let known: HashMap<&str, &(Host, i64)> = hosts.iter().map(|entry| (entry.0.name.as_str(), entry)).collect();
+    candidates.sort_unstable_by_key(|page| (page.depth, page.id));
+    let mut given: HashMap<String, i64> = HashMap::new();
+    let mut ranked = Vec::new();
+    for page in candidates {
+        let Some((host, room)) = known.get(page.host.as_str()) else {
+            continue;
+        };
+        let given = given.entry(page.host.clone()).or_default();
+        if *given < *room {
+            ranked.push(((host.held + *given, page.depth, host.next_allowed, page.id), page));
+            *given += 1;
+        }
+    }
+    ranked.sort_unstable_by_key(|(rank, _)| *rank);
+    ranked.truncate(max);
+    ranked.into_iter().map(|(_, page)| page).collect()
+}
+
+pub(super) async fn lease(store: &SqliteStore, request: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
+    let now = request.now.as_millisecond();
+    let pace = millis(request.pace);
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let scan = scans::seq(&mut tx, request.scan).await?;
+    sqlx::query(RECLAIM).bind(scan).bind(now).execute(&mut *tx).await?;
+    let free: Vec<(Host, i64)> = hosts(&mut *tx, scan, now)
+        .await?
+        .into_iter()
+        .map(|host| {
+            let room = host.room(now, pace, request.concurrency);
+            (host, room)
+        })
+        .filter(|(_, room)| *room > 0)
+        .collect();
+    let most = free
+        .iter()
+        .map(|(_, room)| *room)
+        .max()
+        .unwrap_or(0)
+        .min(i64::from(request.max));
+    let names: Vec<&str> = free.iter().map(|(host, _)| host.name.as_str()).collect();
+    let candidates = if most == 0 {
+        Vec::new()
+    } else {
+        sqlx::query_as(CANDIDATES)
+            .bind(scan)
+            .bind(json(&names)?)
+            .bind(most)
+            .fetch_all(&mut *tx)
+            .await?
+    };
+    let chosen = choose(&free, candidates, request.max as usize);
+    let leases = take(&mut tx, request, chosen).await?;
+    tx.commit().await?;
+    Ok(leases)
+}
+
+/// Marks pages as leased and moves the pace of their hosts on.
+async fn take(
+    connection: &mut SqliteConnection,
+    request: &LeaseRequest<'_>,
+    chosen: Vec<Candidate>,
+) -> Result<Vec<Lease>> {
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = request.now.as_millisecond();
+    let tokens: Vec<(i64, String)> = chosen
+        .iter()
+        .map(|page| (page.id, hex::encode(rand::random::<[u8; 16]>())))
+        .collect();
+    let mut hosts: Vec<&str> = chosen.iter().map(|page| page.host.as_str()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    sqlx::query(TAKE)
+        .bind(json(&tokens)?)
+        .bind(request.owner)
+        .bind(now.saturating_add(millis(request.ttl)))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(PACE)
+        .bind(json(&hosts)?)
+        .bind(now.saturating_add(millis(request.pace)))
+        .execute(&mut *connection)
+        .await?;
+    chosen
+        .into_iter()
+        .zip(tokens)
+        .map(|(page, (_, token))| {
+            Ok(Lease {
+                token,
+                scan: request.scan.clone(),
+                url: Url::parse(&page.url)
+                    .map_err(|error| StoreError::Corrupt(format!("the URL {}: {error}", page.url)))?,
+                key: PageKey(page.key),
+                depth: unsigned(page.depth, "the depth of a page")?,
+                alone: page.alone,
+                crashes: unsigned(page.crashes, "the crashes of a page")?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn next_lease_at(store: &SqliteStore, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
+    let now = request.now.as_millisecond();
+    let readers: &SqlitePool = &store.readers;
+    let mut connection = readers.acquire().await?;
+    let scan = scans::seq(&mut connection, request.scan).await?;
+    let first_end: Option<i64> = sqlx::query_scalar(FIRST_END)
+        .bind(scan)
+        .fetch_one(&mut *connection)
+        .await?;
+    let hosts = hosts(&mut *connection, scan, now).await?;
+    let first_free = hosts.iter().map(|host| host.free_at(request.concurrency)).min();
+    [first_end, first_free]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| time(at.max(now)))
+        .transpose()
+}
+
+pub(super) async fn renew(store: &SqliteStore, lease: &Lease, until: Timestamp) -> Result<bool> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let done = sqlx::query(RENEW)
+        .bind(&lease.scan.0)
+        .bind(&lease.key.0)
+        .bind(&lease.token)
+        .bind(until.as_millisecond())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn release(store: &SqliteStore, lease: &Lease, crashed: bool) -> Result<()> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    sqlx::query(RELEASE)
+        .bind(&lease.scan.0)
+        .bind(&lease.key.0)
+        .bind(&lease.token)
+        .bind(crashed)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+pub(super) async fn release_owner(store: &SqliteStore, scan: &ScanId, owner: &str) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let done = sqlx::query(RELEASE_OWNER)
+        .bind(&scan.0)
+        .bind(owner)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
+pub(super) async fn lease_owners(store: &SqliteStore, scan: &ScanId) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(LEASE_OWNERS)
+        .bind(&scan.0)
+        .fetch_all(&store.readers)
+        .await?)
+}
+
+pub(super) async fn skip_waiting(store: &SqliteStore, scan: &ScanId, reason: &str) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let done = sqlx::query(SKIP_WAITING)
+        .bind(&scan.0)
+        .bind(reason)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, next_allowed: i64, held: i64) -> Host {
+        Host {
+            name: name.to_owned(),
+            next_allowed,
+            held,
+            first_end: (held > 0).then_some(900),
+        }
+    }
+
+    fn page(id: i64, host: &str, depth: i64) -> Candidate {
+        Candidate {
+            id,
+            host: host.to_owned(),
+            key: format!("https://{host}/{id}"),
+            url: format!("https://{host}/{id}"),
+            depth,
+            alone: false,
+            crashes: 0,
+        }
+    }
+
+    #[test]
+    fn what_a_host_may_give_out() {
+        for (next_allowed, held, pace, concurrency, room) in [
+            (100, 0, 500, 4, 1),
+            (101, 0, 500, 4, 0),
+            (100, 4, 500, 4, 0),
+            (0, 1, 0, 4, 3),
+            (0, 9, 0, 4, 0),
+        ] {
+            assert_eq!(host("a", next_allowed, held).room(100, pace, concurrency), room);
+        }
+        assert_eq!(host("a", 100, 1).free_at(1), 900);
+        assert_eq!(host("a", 100, 1).free_at(2), 100);
+        assert_eq!(host("a", 1000, 1).free_at(1), 1000);
+    }
+
+    #[test]
+    fn hosts_take_turns_and_shallow_pages_go_first() {
+        let hosts = [(host("a", 0, 0), 2), (host("b", 0, 0), 2), (host("busy", 0, 3), 1)];
+        let pages = vec![
+            page(1, "busy", 0),
+            page(2, "a", 1),
+            page(3, "a", 1),
+            page(4, "b", 2),
+            page(5, "b", 0),
+            page(6, "b", 2),
+            page(7, "gone", 0),
+        ];
+        let ids = |max| {
+            choose(&hosts, pages.clone(), max)
+                .iter()
+                .map(|page| page.id)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ids(10), [5, 2, 3, 4, 1]);
+        assert_eq!(ids(2), [5, 2]);
+    }
+}

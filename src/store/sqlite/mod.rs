@@ -1,0 +1,231 @@
+//! The store in one SQLite file, for one machine.
+//!
+//! Several processes may have it open. Every write begins with `BEGIN IMMEDIATE`, so that it never has to give up half
+//! way because another process wrote first. The file is in WAL mode: readers and the writer do not wait for each other.
+//!
+//! There are two writing connections. The *relaxed* one (`synchronous = NORMAL`) records pages: after a crash of the
+//! operating system the last transactions may be gone as a whole, which means that their pages are rendered again.
+//! After a crash of our own process nothing is gone. The *durable* one (`synchronous = FULL`) records what must not be
+//! forgotten because something outside is about to happen, or has: scans, tickets and outbox actions. It waits for the
+//! disk, and what the relaxed one wrote before reaches the disk with it.
+
+mod complete;
+mod evidence;
+mod findings;
+mod frontier;
+mod open;
+#[cfg(test)]
+mod plans;
+mod scans;
+#[cfg(test)]
+mod tests;
+mod tickets;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::Mutex;
+
+use super::{Result, Store, StoreError};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::site::SiteId;
+use crate::tickets::{ActionRecord, Intent, TicketLink};
+use crate::triage::{Finding, FindingPage, Fingerprint};
+
+/// A store in one SQLite file.
+pub(super) struct SqliteStore {
+    readers: SqlitePool,
+    /// One lock for both, so that within this process they never wait in the database for each other.
+    writers: Mutex<Writers>,
+}
+
+struct Writers {
+    relaxed: SqliteConnection,
+    durable: SqliteConnection,
+}
+
+/// Begins a write on one of the two connections. Dropped without a commit, it is rolled back.
+async fn immediate(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>> {
+    Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        const SHM_DOES_NOT_FIT: i32 = 4874;
+        let sqlx::Error::Database(ref database) = error else {
+            return Self::Database(error.to_string());
+        };
+        let said = database.message().to_owned();
+        let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+        // The low byte is the primary result code: https://www.sqlite.org/rescode.html
+        match (code, code & 0xff) {
+            (_, 13) | (SHM_DOES_NOT_FIT, _) => Self::Full,
+            (_, 3 | 8 | 14) => Self::ReadOnly(said),
+            (_, 11 | 26) => Self::Corrupt(said),
+            (_, 5 | 6) => Self::Database(format!(
+                "{said}: another process kept it for longer than {} s; end that process or try again",
+                open::BUSY_TIMEOUT.as_secs()
+            )),
+            _ => Self::Database(said),
+        }
+    }
+}
+
+/// The error of an operation on a scan that the store does not know.
+fn no_such_scan(id: &ScanId) -> StoreError {
+    StoreError::Database(format!("there is no scan {id} in it"))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn salt(&self) -> Result<[u8; 32]> {
+        scans::salt(self).await
+    }
+
+    async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
+        scans::create(self, scan, pages).await
+    }
+
+    async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>> {
+        scans::one(self, id).await
+    }
+
+    async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+        scans::unfinished(self, site).await
+    }
+
+    async fn set_scan_state(
+        &self,
+        id: &ScanId,
+        state: ScanState,
+        ended: Option<Timestamp>,
+        remarks: &[String],
+    ) -> Result<()> {
+        scans::set_state(self, id, state, ended, remarks).await
+    }
+
+    async fn counts(&self, id: &ScanId) -> Result<ScanCounts> {
+        scans::counts(self, id).await
+    }
+
+    async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>> {
+        scans::pages(self, id, state, limit).await
+    }
+
+    async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
+        frontier::add_pages(self, scan, pages).await
+    }
+
+    async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
+        frontier::lease(self, request).await
+    }
+
+    async fn next_lease_at(&self, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
+        frontier::next_lease_at(self, request).await
+    }
+
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<bool> {
+        frontier::renew(self, lease, until).await
+    }
+
+    async fn release(&self, lease: &Lease, crashed: bool) -> Result<()> {
+        frontier::release(self, lease, crashed).await
+    }
+
+    async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64> {
+        frontier::release_owner(self, scan, owner).await
+    }
+
+    async fn lease_owners(&self, scan: &ScanId) -> Result<Vec<String>> {
+        frontier::lease_owners(self, scan).await
+    }
+
+    async fn complete(&self, completion: &Completion<'_>) -> Result<bool> {
+        complete::complete(self, completion).await
+    }
+
+    async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64> {
+        frontier::skip_waiting(self, scan, reason).await
+    }
+
+    async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
+        evidence::one(self, scan, page).await
+    }
+
+    async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>> {
+        evidence::bodies(self, hashes).await
+    }
+
+    async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()> {
+        evidence::prune(self, keep_scans, before).await
+    }
+
+    async fn findings(&self, scan: &ScanId) -> Result<Vec<Finding>> {
+        findings::of_scan(self, scan).await
+    }
+
+    async fn unseen_findings(&self, scan: &ScanId) -> Result<Vec<Finding>> {
+        findings::unseen(self, scan).await
+    }
+
+    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+        findings::one(self, fingerprint).await
+    }
+
+    async fn finding_pages(
+        &self,
+        scan: &ScanId,
+        fingerprint: &Fingerprint,
+        limit: u32,
+    ) -> Result<(Vec<FindingPage>, u64)> {
+        findings::pages(self, scan, fingerprint, limit).await
+    }
+
+    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {
+        tickets::due_intents(self, now, limit).await
+    }
+
+    async fn intent_count(&self) -> Result<u64> {
+        tickets::intent_count(self).await
+    }
+
+    async fn finish_intent(&self, intent: &Intent) -> Result<()> {
+        tickets::finish_intent(self, intent).await
+    }
+
+    async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()> {
+        tickets::postpone_intent(self, intent, due).await
+    }
+
+    async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>> {
+        tickets::ticket(self, fingerprint).await
+    }
+
+    async fn link_ticket(&self, link: &TicketLink) -> Result<()> {
+        tickets::link(self, link).await
+    }
+
+    async fn action(&self, key: &str) -> Result<Option<ActionRecord>> {
+        tickets::action(self, key).await
+    }
+
+    async fn record_action(&self, action: &ActionRecord) -> Result<()> {
+        tickets::record_action(self, action).await
+    }
+
+    async fn dead_actions(&self) -> Result<Vec<ActionRecord>> {
+        tickets::dead_actions(self).await
+    }
+
+    async fn lease_outbox(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
+        tickets::lease_outbox(self, owner, now, until).await
+    }
+
+    async fn release_outbox(&self, owner: &str) -> Result<()> {
+        tickets::release_outbox(self, owner).await
+    }
+}

@@ -1,0 +1,141 @@
+//! Making and opening the file.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::Mutex;
+
+use super::{Result, SqliteStore, StoreError, Writers};
+
+/// How long a write waits for another process's.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections for reading; they live on threads of their own.
+const READERS: u32 = 4;
+
+/// Cache of a writing connection in KiB; the indexes of the frontier are read and written at random.
+const WRITER_CACHE: &str = "-16000";
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+
+impl SqliteStore {
+    /// Opens the file, made with its folder if there is none: the folder for its owner alone (0700), the file too
+    /// (0600). The mode of what is there already stays as it is.
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
+        let place = path.to_path_buf();
+        // Dropped, and with it unlocked, when everything is open.
+        let _lock = tokio::task::spawn_blocking(move || make_and_lock(&place))
+            .await
+            .map_err(|error| StoreError::Database(error.to_string()))??;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let writer = options.clone().pragma("cache_size", WRITER_CACHE);
+        let mut durable = writer.clone().synchronous(SqliteSynchronous::Full).connect().await?;
+        migrate(&mut durable, path).await?;
+        sqlx::query("INSERT INTO installation (id, salt) VALUES (1, ?1) ON CONFLICT (id) DO NOTHING")
+            .bind(rand::random::<[u8; 32]>().as_slice())
+            .execute(&mut durable)
+            .await?;
+        let relaxed = writer.synchronous(SqliteSynchronous::Normal).connect().await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options.pragma("query_only", "true"));
+        Ok(Self {
+            readers,
+            writers: Mutex::new(Writers { relaxed, durable }),
+        })
+    }
+}
+
+/// Makes folder and file, and takes the lock that guards migrations: sqlx's own does nothing on SQLite.
+fn make_and_lock(path: &Path) -> Result<File> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let make = || {
+        make_folder(folder)?;
+        let lock = private_file(&beside(path, ".lock"))?;
+        lock.lock()?;
+        if path.try_exists()? {
+            // Never opened here: closing it would take SQLite's own locks away from this process.
+            #[cfg(unix)]
+            rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?;
+        } else {
+            private_file(path)?;
+        }
+        Ok(lock)
+    };
+    make().map_err(|error| open_error(path, folder, &error))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Opens a file for writing, made for its owner alone. SQLite gives its `-wal` and `-shm` the mode of the main file.
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn open_error(path: &Path, folder: &Path, error: &io::Error) -> StoreError {
+    use io::ErrorKind::{IsADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let folder = folder.display();
+    let hint = match error.kind() {
+        StorageFull | QuotaExceeded => return StoreError::Full,
+        PermissionDenied => format!("make {folder} writable for this user, or choose another place with --store"),
+        ReadOnlyFilesystem => "the file system is read-only; choose another place with --store".to_owned(),
+        IsADirectory => "name a file in that folder with --store".to_owned(),
+        _ => format!("check that {folder} is a folder that this user can write, or choose another with --store"),
+    };
+    StoreError::Open {
+        url: format!("sqlite:{}", path.display()),
+        why: error.to_string(),
+        hint,
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let refused = |why: String, hint: &str| StoreError::Open {
+        url: format!("sqlite:{}", path.display()),
+        why,
+        hint: hint.to_owned(),
+    };
+    MIGRATIONS.run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => refused(
+            "a newer version of this program has written it".to_owned(),
+            "use that version, or choose another place with --store",
+        ),
+        other => refused(
+            other.to_string(),
+            "restore a copy, or choose another place with --store",
+        ),
+    })
+}

@@ -1,0 +1,155 @@
+//! Scans and their pages, as reports see them.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::super::codec::{json, time, unjson, unsigned, unword, word};
+use super::{Result, SqliteStore, StoreError, frontier, immediate, no_such_scan};
+use crate::crawl::{NewPage, PageKey, PageRow, PageState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::site::SiteId;
+
+pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
+     WHERE state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
+pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
+     WHERE site = ?1 AND state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
+pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
+     FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = ?1";
+pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
+     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 AND p.state = ?2 ORDER BY p.key LIMIT ?3";
+
+#[derive(sqlx::FromRow)]
+struct ScanRow {
+    id: String,
+    spec: String,
+    trigger: String,
+    state: String,
+    started: i64,
+    ended: Option<i64>,
+    remarks: String,
+}
+
+impl ScanRow {
+    fn record(self) -> Result<ScanRecord> {
+        Ok(ScanRecord {
+            site: unjson(&self.spec, &format!("the site of scan {}", self.id))?,
+            trigger: unword(&self.trigger)?,
+            state: unword(&self.state)?,
+            started: time(self.started)?,
+            ended: self.ended.map(time).transpose()?,
+            remarks: unjson(&self.remarks, &format!("the remarks of scan {}", self.id))?,
+            id: ScanId(self.id),
+        })
+    }
+}
+
+/// The small number of a scan.
+pub(super) async fn seq(connection: &mut SqliteConnection, id: &ScanId) -> Result<i64> {
+    sqlx::query_scalar("SELECT seq FROM scans WHERE id = ?1")
+        .bind(&id.0)
+        .fetch_optional(connection)
+        .await?
+        .ok_or_else(|| no_such_scan(id))
+}
+
+pub(super) async fn salt(store: &SqliteStore) -> Result<[u8; 32]> {
+    let salt: Vec<u8> = sqlx::query_scalar("SELECT salt FROM installation WHERE id = 1")
+        .fetch_one(&store.readers)
+        .await?;
+    salt.try_into()
+        .map_err(|_| StoreError::Corrupt("the installation's salt has a wrong length".to_owned()))
+}
+
+pub(super) async fn create(store: &SqliteStore, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let seq: i64 = sqlx::query_scalar(
+        "INSERT INTO scans (id, site, spec, trigger, state, started, ended, remarks) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING seq",
+    )
+    .bind(&scan.id.0)
+    .bind(&scan.site.id.0)
+    .bind(json(&scan.site)?)
+    .bind(word(&scan.trigger)?)
+    .bind(word(&scan.state)?)
+    .bind(scan.started.as_millisecond())
+    .bind(scan.ended.map(Timestamp::as_millisecond))
+    .bind(json(&scan.remarks)?)
+    .fetch_one(&mut *tx)
+    .await?;
+    frontier::insert(&mut tx, seq, pages).await?;
+    Ok(tx.commit().await?)
+}
+
+pub(super) async fn one(store: &SqliteStore, id: &ScanId) -> Result<Option<ScanRecord>> {
+    sqlx::query_as::<_, ScanRow>("SELECT id, spec, trigger, state, started, ended, remarks FROM scans WHERE id = ?1")
+        .bind(&id.0)
+        .fetch_optional(&store.readers)
+        .await?
+        .map(ScanRow::record)
+        .transpose()
+}
+
+pub(super) async fn unfinished(store: &SqliteStore, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+    let query = match site {
+        Some(site) => sqlx::query_as::<_, ScanRow>(UNFINISHED_OF_SITE).bind(&site.0),
+        None => sqlx::query_as::<_, ScanRow>(UNFINISHED),
+    };
+    let row = query.fetch_optional(&store.readers).await?;
+    row.map(ScanRow::record).transpose()
+}
+
+pub(super) async fn set_state(
+    store: &SqliteStore,
+    id: &ScanId,
+    state: ScanState,
+    ended: Option<Timestamp>,
+    remarks: &[String],
+) -> Result<()> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let changed = sqlx::query("UPDATE scans SET state = ?2, ended = ?3, remarks = ?4 WHERE id = ?1")
+        .bind(&id.0)
+        .bind(word(&state)?)
+        .bind(ended.map(Timestamp::as_millisecond))
+        .bind(json(remarks)?)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    if changed == 0 {
+        return Err(no_such_scan(id));
+    }
+    Ok(tx.commit().await?)
+}
+
+pub(super) async fn counts(store: &SqliteStore, id: &ScanId) -> Result<ScanCounts> {
+    let (waiting, leased, done, failed, skipped): (i64, i64, i64, i64, i64) = sqlx::query_as(COUNTS)
+        .bind(&id.0)
+        .fetch_optional(&store.readers)
+        .await?
+        .ok_or_else(|| no_such_scan(id))?;
+    Ok(ScanCounts {
+        waiting: unsigned(waiting, "the number of waiting pages")?,
+        leased: unsigned(leased, "the number of leased pages")?,
+        done: unsigned(done, "the number of done pages")?,
+        failed: unsigned(failed, "the number of failed pages")?,
+        skipped: unsigned(skipped, "the number of skipped pages")?,
+    })
+}
+
+pub(super) async fn pages(store: &SqliteStore, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>> {
+    let rows: Vec<(String, String, Option<String>, Option<String>)> = sqlx::query_as(PAGES)
+        .bind(&id.0)
+        .bind(word(&state)?)
+        .bind(limit)
+        .fetch_all(&store.readers)
+        .await?;
+    let row = |(key, url, reason, redirected_to)| PageRow {
+        key: PageKey(key),
+        url,
+        state,
+        reason,
+        redirected_to,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
