@@ -73,7 +73,7 @@ async fn run() {
         "", "direct", "tunnel", "plain", "tunnel ×", "plain ×"
     );
     let bytes = BULK as f64 * CLIENTS as f64 / f64::from(1 << 20);
-    row("MiB/s", &measure(&ways, bytes, |route| bulk(route)).await);
+    row("MiB/s", &measure(&ways, bytes, bulk).await);
     row(
         "requests/s, kept alive",
         &measure(&ways, (REQUESTS * CLIENTS) as f64, requests).await,

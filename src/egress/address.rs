@@ -27,7 +27,7 @@ const V4: &[([u8; 4], u8, &str)] = &[
     ([240, 0, 0, 0], 4, "a reserved address"),
 ];
 
-/// The same of IPv6. What is in none of them and outside 2000::/3 is reserved.
+/// The same of IPv6. What is in none of them and outside `2000::/3` is reserved.
 const V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, "an unspecified address"),
     (Ipv6Addr::LOCALHOST, 128, "a loopback address"),

@@ -143,17 +143,15 @@ async fn send(
         kept.sender.ready().await?;
         kept.sender.send_request(Request::from_parts(parts, body)).await
     });
-    let response = match sent.await {
-        Ok(response) => response.map_err(|error| broken(&target, &error))?,
-        Err(_) => {
-            let seconds = patience.as_secs();
-            return Err(DialError::TimedOut {
-                target: target.to_string(),
-                stage: "waiting for a response",
-                seconds,
-            });
-        }
-    };
+    let seconds = patience.as_secs();
+    let response = sent
+        .await
+        .map_err(|_| DialError::TimedOut {
+            target: target.to_string(),
+            stage: "waiting for a response",
+            seconds,
+        })?
+        .map_err(|error| broken(&target, &error))?;
     let response = received(response, &kept)?;
     *client.kept.lock().await = Some(kept);
     Ok(response)

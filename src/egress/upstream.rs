@@ -100,21 +100,15 @@ fn authorization(url: &Url) -> Option<HeaderValue> {
 
 /// Undoes percent-encoding; a `%` that begins none stands for itself.
 fn decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let escape = (*byte == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match escape.and_then(|digits| hex::decode(digits).ok()) {
-            Some(value) => {
-                out.extend(value);
-                at += 3;
-            }
-            None => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let escaped = behind
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| hex::decode(digits).ok());
+        out.extend(escaped.as_deref().unwrap_or(&[*first]));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
     }
     out
 }

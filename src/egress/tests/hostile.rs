@@ -116,7 +116,7 @@ proptest! {
             browser.send(&bytes).await;
             let _ = browser.0.shutdown().await;
             browser.rest().await;
-            prop_still_answers(&egress).await;
+            still_answers(&egress).await;
             within(egress.stop()).await;
         });
     }
@@ -140,13 +140,13 @@ proptest! {
             let got = browser.rest().await;
             assert!(got.is_empty() || got.starts_with(b"HTTP/1."), "{got:?}");
             within(server).await.unwrap();
-            prop_still_answers(&egress).await;
+            still_answers(&egress).await;
             within(egress.stop()).await;
         });
     }
 }
 
-async fn prop_still_answers(egress: &Egress) {
+async fn still_answers(egress: &Egress) {
     assert_eq!(connect(egress, "127.0.0.1:1").await.code(), Some("refused"));
 }
 
@@ -172,7 +172,7 @@ async fn a_head_without_end_is_cut_off() {
 
 #[tokio::test]
 async fn a_response_head_without_end_is_an_error() {
-    let server = Server::start(|_| [b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &[b'x'; 1 << 20]].concat()).await;
+    let server = Server::start(|_| [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat()).await;
     let egress = proxy(mapped(server.address), &[]).await;
     let answer = get(&egress, "http://a.test/").await;
     assert_eq!((answer.status, answer.code()), (502, Some("protocol")));

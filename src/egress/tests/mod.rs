@@ -124,7 +124,7 @@ impl Server {
 
     /// Answers with the head of the request as body.
     async fn echo() -> Self {
-        Self::start(|head| response(head)).await
+        Self::start(response).await
     }
 
     fn connections(&self) -> usize {
