@@ -228,38 +228,40 @@ impl Tab {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let now = Instant::now();
-            let wake = {
-                let recorder = self.shared.recorder();
-                if recorder.loaded {
-                    let bound = *loaded_at.get_or_insert(now) + SETTLE_BOUND;
-                    let quiet = recorder.last_activity + QUIET;
-                    if now >= bound.min(until) {
-                        return Ok(true);
-                    }
-                    if recorder.in_flight() == 0 && now >= quiet {
-                        drop(recorder);
-                        match self.timers_due().await {
-                            Some(due) if !due.is_zero() => (now + due + QUIET).min(bound),
-                            _ => return Ok(true),
-                        }
-                    } else if recorder.in_flight() == 0 {
-                        quiet.min(bound)
-                    } else {
-                        bound
-                    }
-                } else {
-                    let stalled = recorder.last_activity + STALL;
-                    if now >= until || now >= stalled {
-                        return Ok(false);
-                    }
-                    stalled.min(until)
-                }
+            let wake = match self.waiting_for(now, until, &mut loaded_at) {
+                Wait::Over { loaded } => return Ok(loaded),
+                Wait::Until(wake) => wake,
+                Wait::Timers { bound } => match self.timers_due().await {
+                    Some(due) if !due.is_zero() => (now + due + QUIET).min(bound),
+                    _ => return Ok(true),
+                },
             };
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
                 () = self.session.gone().cancelled() => return Err(CdpError::TabGone),
             }
+        }
+    }
+
+    /// What the page is waited for now.
+    fn waiting_for(&self, now: Instant, until: Instant, loaded_at: &mut Option<Instant>) -> Wait {
+        let recorder = self.shared.recorder();
+        if !recorder.loaded {
+            let stalled = recorder.last_activity + STALL;
+            return if now >= until.min(stalled) {
+                Wait::Over { loaded: false }
+            } else {
+                Wait::Until(stalled.min(until))
+            };
+        }
+        let bound = (*loaded_at.get_or_insert(now) + SETTLE_BOUND).min(until);
+        let quiet = recorder.last_activity + QUIET;
+        match recorder.in_flight() {
+            _ if now >= bound => Wait::Over { loaded: true },
+            0 if now >= quiet => Wait::Timers { bound },
+            0 => Wait::Until(quiet.min(bound)),
+            _ => Wait::Until(bound),
         }
     }
 
@@ -281,6 +283,18 @@ impl Tab {
         // Only silence means that the browser hangs; a refusal means that the tab is closed already.
         !matches!(closed, Err(CdpError::Timeout { .. }))
     }
+}
+
+/// What a page that settles is waited for.
+enum Wait {
+    Over {
+        loaded: bool,
+    },
+    Until(Instant),
+    /// Nothing moves; its timers may still.
+    Timers {
+        bound: Instant,
+    },
 }
 
 fn auto_attach() -> target::SetAutoAttachParams {

@@ -71,11 +71,17 @@ pub trait OrExit<T> {
 
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_usage(self) -> Result<T, Failure> {
-        self.map_err(|error| Failure { error: error.into(), exit: Exit::Usage })
+        self.map_err(|error| Failure {
+            error: error.into(),
+            exit: Exit::Usage,
+        })
     }
 
     fn or_incomplete(self) -> Result<T, Failure> {
-        self.map_err(|error| Failure { error: error.into(), exit: Exit::Incomplete })
+        self.map_err(|error| Failure {
+            error: error.into(),
+            exit: Exit::Incomplete,
+        })
     }
 }
 
@@ -99,7 +105,13 @@ mod tests {
     #[test]
     fn when_several_hold_the_gravest_is_the_exit() {
         let order = [130, 2, 3, 1, 0];
-        let mut exits = [Exit::Clean, Exit::Interrupted, Exit::Findings, Exit::Usage, Exit::Incomplete];
+        let mut exits = [
+            Exit::Clean,
+            Exit::Interrupted,
+            Exit::Findings,
+            Exit::Usage,
+            Exit::Incomplete,
+        ];
         exits.sort_by(|one, other| other.cmp(one));
         assert_eq!(exits.map(Exit::code), order);
     }

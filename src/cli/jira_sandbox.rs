@@ -9,8 +9,10 @@ use crate::sandbox::{Sandbox, SandboxArgs};
 
 /// The arguments of `phantom jira-sandbox`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  phantom jira-sandbox --state queue.json\n  phantom jira-sandbox --project SHOP \
-                        --require customfield_10010\n  phantom jira-sandbox --rate-limit 3 --search-lag 10")]
+#[command(
+    after_help = "Examples:\n  phantom jira-sandbox --state queue.json\n  phantom jira-sandbox --project SHOP \
+                        --require customfield_10010\n  phantom jira-sandbox --rate-limit 3 --search-lag 10"
+)]
 pub struct JiraSandboxArgs {
     #[command(flatten)]
     sandbox: SandboxArgs,
@@ -18,23 +20,30 @@ pub struct JiraSandboxArgs {
 
 /// Runs the stand-in until it is interrupted.
 pub async fn run(args: JiraSandboxArgs) -> Ended {
-    let (user, token, projects) =
-        (args.sandbox.user.clone(), args.sandbox.token.clone(), args.sandbox.projects.join(", "));
+    let (user, token, projects) = (
+        args.sandbox.user.clone(),
+        args.sandbox.token.clone(),
+        args.sandbox.projects.join(", "),
+    );
     let sandbox = Sandbox::start(args.sandbox.into()).await.or_usage()?;
     let lines = [
-        format!("A stand-in for Jira Cloud, with project {projects}. Look at its queue: {}", sandbox.queue_url()),
+        format!(
+            "A stand-in for Jira Cloud, with project {projects}. Look at its queue: {}",
+            sandbox.queue_url()
+        ),
         "In phantom.toml:".to_owned(),
         "  [jira]".to_owned(),
         "  deployment = \"cloud\"".to_owned(),
         format!("  base_url = \"{}\"", sandbox.base_url()),
-        format!("  auth = {{ kind = \"basic\", email = \"{user}\", token_env = \"JIRA_TOKEN\" }}   # JIRA_TOKEN={token}"),
+        format!(
+            "  auth = {{ kind = \"basic\", email = \"{user}\", token_env = \"JIRA_TOKEN\" }}   # JIRA_TOKEN={token}"
+        ),
         "Ctrl-C ends it.".to_owned(),
     ];
     for line in lines {
         Term::stdout().write_line(&line).or_usage()?;
     }
     interrupt::token().cancelled().await;
-    sandbox.quiet().await;
     sandbox.stop();
     Ok(Exit::Clean)
 }

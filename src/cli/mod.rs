@@ -78,7 +78,12 @@ pub fn run() -> ExitCode {
     logs::init(cli.voice.verbose, cli.voice.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return exit::fail(&anyhow::anyhow!("the program cannot start its threads: {error}"), Exit::Usage),
+        Err(error) => {
+            return exit::fail(
+                &anyhow::anyhow!("the program cannot start its threads: {error}"),
+                Exit::Usage,
+            );
+        }
     };
     let ended = runtime.block_on(async {
         match cli.command {

@@ -20,16 +20,19 @@ use crate::report::{self, Context, Destination, Report};
 use crate::scan::{Listener, ScanError, ScanId, Scanner, Start, Trigger};
 use crate::site::Site;
 use crate::store::Store;
+use crate::tickets::Report as Filed;
 
 /// Events that may wait to be shown; showing is no reason to hold up a scan.
 const EVENTS: usize = 10_000;
 
 /// The arguments of `phantom scan`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  phantom scan https://www.shop.example/\n  phantom scan shop-main --tickets dry-run\n  \
+#[command(
+    after_help = "Examples:\n  phantom scan https://www.shop.example/\n  phantom scan shop-main --tickets dry-run\n  \
                         phantom scan sitemaps/shop-main.toml --report html=report.html --report json=report.json\n  \
                         phantom scan https://promo.shop.example/ --max-pages 50 --fail-on medium -q\n  \
-                        phantom scan --resume")]
+                        phantom scan --resume"
+)]
 pub struct ScanArgs {
     /// What to scan: URLs, ids of sites, or files of sites; a URL that no file in sitemaps/ claims is a site by itself.
     #[arg(value_name = "URL | SITE | FILE", required_unless_present = "resume")]
@@ -67,11 +70,26 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     let store = args.setup.store(&config).await?;
     let starts = args.starts(sites, &*store).await?;
     let many = starts.len() > 1;
-    if many && args.reports.iter().any(|wanted| !wanted.path.to_string_lossy().contains("{site}")) {
+    if many
+        && args
+            .reports
+            .iter()
+            .any(|wanted| !wanted.path.to_string_lossy().contains("{site}"))
+    {
         let error = anyhow::anyhow!("several targets need several files; write --report html={{site}}.html");
-        return Err(Failure { error, exit: Exit::Usage });
+        return Err(Failure {
+            error,
+            exit: Exit::Usage,
+        });
     }
-    let job = Job { args: &args, config, store, mode, voice, stop: interrupt::token() };
+    let job = Job {
+        args: &args,
+        config,
+        store,
+        mode,
+        voice,
+        stop: interrupt::token(),
+    };
     let mut worst = Exit::Clean;
     for start in starts {
         if job.stop.is_cancelled() {
@@ -113,26 +131,43 @@ impl ScanArgs {
     /// What is to be done: new scans, or what old ones left.
     async fn starts(&self, sites: Vec<Site>, store: &dyn Store) -> Result<Vec<Start>, Failure> {
         let Some(resume) = &self.resume else {
-            let new = |site| Start::New { site: Box::new(site), trigger: Trigger::OnDemand };
+            let new = |site| Start::New {
+                site: Box::new(site),
+                trigger: Trigger::OnDemand,
+            };
             return Ok(sites.into_iter().map(new).collect());
         };
         if !resume.is_empty() {
             return Ok(vec![Start::Resume(ScanId(resume.clone()))]);
         }
-        let wanted: Vec<_> = if sites.is_empty() { vec![None] } else { sites.iter().map(|site| Some(&site.id)).collect() };
+        let wanted: Vec<_> = if sites.is_empty() {
+            vec![None]
+        } else {
+            sites.iter().map(|site| Some(&site.id)).collect()
+        };
         let mut starts = Vec::new();
         for site in wanted {
             match store.unfinished_scan(site).await.or_incomplete()? {
                 Some(record) => starts.push(Start::Resume(record.id)),
                 None => {
                     let whose = site.map_or(String::new(), |site| format!(" of {site}"));
-                    return Err(anyhow::anyhow!("there is no scan{whose} to resume; leave out --resume to begin one"))
-                        .or_usage();
+                    return Err(anyhow::anyhow!(
+                        "there is no scan{whose} to resume; leave out --resume to begin one"
+                    ))
+                    .or_usage();
                 }
             }
         }
         Ok(starts)
     }
+}
+
+/// What came of one scan.
+pub(super) struct Done {
+    pub scan: ScanId,
+    pub exit: Exit,
+    pub report: Report,
+    pub filed: Option<Filed>,
 }
 
 /// One run of the command.
@@ -148,10 +183,11 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// Scans one site, files its tickets, writes its reports and says how it went.
     async fn one(&self, start: Start) -> Ended {
-        self.scan(start).await.map(|(exit, _)| exit)
+        self.scan(start).await.map(|done| done.exit)
     }
 
-    pub async fn scan(&self, start: Start) -> Result<(Exit, Report), Failure> {
+    /// The same, with all that came of it.
+    pub async fn scan(&self, start: Start) -> Result<Done, Failure> {
         let (sender, events) = mpsc::channel(EVENTS);
         let shown = tokio::spawn(Progress::new(self.voice.verbosity()).run(events));
         let listener: Listener = Arc::new(move |event| {
@@ -161,32 +197,45 @@ impl Job<'_> {
         drop(listener);
         // The progress takes its bars away before the summary is written.
         let _ = shown.await;
-        let (scan, left) = done?;
+        let (scan, filed) = done?;
         if self.mode == TicketMode::DryRun
             && let Some(jira) = &self.config.jira
         {
             tickets::show(&*self.store, jira).await?;
         }
-        self.conclude(&scan, left).await
+        let left = filed.as_ref().map_or(0, |filed| filed.waiting);
+        let (exit, report) = self.conclude(&scan, left).await?;
+        Ok(Done {
+            scan,
+            exit,
+            report,
+            filed,
+        })
     }
 
-    async fn scan_and_file(&self, start: Start, listener: &Listener) -> Result<(ScanId, u64), Failure> {
+    async fn scan_and_file(&self, start: Start, listener: &Listener) -> Result<(ScanId, Option<Filed>), Failure> {
         let scanner = Scanner {
             store: Arc::clone(&self.store),
             config: Arc::clone(&self.config),
-            tabs: self.args.tabs.map_or_else(|| self.config.browser.tabs.unwrap_or_else(default_tabs), usize::from),
+            tabs: self
+                .args
+                .tabs
+                .map_or_else(|| self.config.browser.tabs.unwrap_or_else(default_tabs), usize::from),
             listener: Arc::clone(listener),
             stop: self.stop.clone(),
         };
-        let ended = scanner.scan(start).await.map_err(|error| Failure { exit: exit_of(&error), error: error.into() })?;
-        let mut left = 0;
+        let ended = scanner.scan(start).await.map_err(|error| Failure {
+            exit: exit_of(&error),
+            error: error.into(),
+        })?;
+        let mut filed = None;
         if self.mode == TicketMode::Live
             && !self.stop.is_cancelled()
             && let Some(jira) = &self.config.jira
         {
-            left = tickets::file(&self.store, jira, listener, &self.stop).await?.waiting;
+            filed = Some(tickets::file(&self.store, jira, listener, &self.stop).await?);
         }
-        Ok((ended.record.id, left))
+        Ok((ended.record.id, filed))
     }
 
     async fn conclude(&self, scan: &ScanId, tickets_left: u64) -> Result<(Exit, Report), Failure> {
@@ -205,7 +254,16 @@ impl Job<'_> {
         let exit = Exit::of_verdict(report.verdict.exit_code);
         let resumable = report.scan.pages.left > 0;
         let resume = resumable.then(|| self.resume_command(scan));
-        summary::print(&report, &Epilogue { reports, resume, tickets_left }, self.voice.quiet).or_usage()?;
+        summary::print(
+            &report,
+            &Epilogue {
+                reports,
+                resume,
+                tickets_left,
+            },
+            self.voice.quiet,
+        )
+        .or_usage()?;
         Ok((exit, report))
     }
 
@@ -222,7 +280,16 @@ impl Job<'_> {
 }
 
 fn for_site(path: &std::path::Path, site: &str) -> PathBuf {
-    let name: String = site.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let name: String = site
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     PathBuf::from(path.to_string_lossy().replace("{site}", &name))
 }
 

@@ -39,7 +39,9 @@ impl Setup {
 
     /// Opens the store.
     pub async fn store(&self, config: &Config) -> Result<Arc<dyn Store>, Failure> {
-        store::open(self.store.as_deref().or(config.store.as_deref())).await.or_usage()
+        store::open(self.store.as_deref().or(config.store.as_deref()))
+            .await
+            .or_usage()
     }
 }
 

@@ -49,12 +49,14 @@ pub async fn file(
 
 fn shown(event: &Event) -> Option<ScanEvent> {
     Some(match event {
-        Event::Created { key, fingerprint } => {
-            ScanEvent::TicketCreated { key: key.clone(), title: format!("finding {}", fingerprint.short()) }
-        }
-        Event::Adopted { key, fingerprint } => {
-            ScanEvent::TicketAdopted { key: key.clone(), title: format!("finding {}", fingerprint.short()) }
-        }
+        Event::Created { key, fingerprint } => ScanEvent::TicketCreated {
+            key: key.clone(),
+            title: format!("finding {}", fingerprint.short()),
+        },
+        Event::Adopted { key, fingerprint } => ScanEvent::TicketAdopted {
+            key: key.clone(),
+            title: format!("finding {}", fingerprint.short()),
+        },
         Event::Dead(letter) => ScanEvent::TicketProblem(format!(
             "Jira refused the ticket of finding {}: {}",
             letter.fingerprint.short(),
@@ -75,7 +77,10 @@ fn shown(event: &Event) -> Option<ScanEvent> {
 pub async fn show(store: &dyn Store, jira: &JiraConfig) -> Result<(), Failure> {
     let term = Term::stdout();
     let planned = dry_run(store, jira, Timestamp::now()).await.or_incomplete()?;
-    let mut lines = vec![format!("Tickets, dry run: {} to file or look at. Nothing is sent.", planned.len())];
+    let mut lines = vec![format!(
+        "Tickets, dry run: {} to file or look at. Nothing is sent.",
+        planned.len()
+    )];
     for plan in planned {
         lines.push(format!("\n# finding {}", plan.fingerprint));
         lines.extend(plan.problem.map(|problem| format!("cannot be filed: {problem}")));

@@ -48,7 +48,12 @@ impl Inspector {
             .copied()
             .filter(|check| !disabled.iter().any(|id| id == check.meta().id))
             .collect();
-        Self { checks, facts, fetcher, answers: Mutex::default() }
+        Self {
+            checks,
+            facts,
+            fetcher,
+            answers: Mutex::default(),
+        }
     }
 
     pub fn checks(&self) -> &[&'static dyn Check] {
@@ -68,9 +73,16 @@ impl Inspector {
     }
 
     fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
-        let mut inspected = Inspected { observations: Vec::new(), failures: Vec::new() };
+        let mut inspected = Inspected {
+            observations: Vec::new(),
+            failures: Vec::new(),
+        };
         let mut questions = Vec::new();
-        let subject = Subject { evidence, bodies: &Texts(scripts), site: &self.facts };
+        let subject = Subject {
+            evidence,
+            bodies: &Texts(scripts),
+            site: &self.facts,
+        };
         for check in &self.checks {
             // A check that fails on one odd page must neither end the scan nor pass for silence.
             match catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
@@ -78,9 +90,11 @@ impl Inspector {
                     inspected.observations.extend(outcome.observations);
                     questions.extend(outcome.questions);
                 }
-                Err(_) => inspected
-                    .failures
-                    .push(format!("the check {} failed on {}; please report it", check.meta().id, evidence.page.url)),
+                Err(_) => inspected.failures.push(format!(
+                    "the check {} failed on {}; please report it",
+                    check.meta().id,
+                    evidence.page.url
+                )),
             }
         }
         questions.sort();
@@ -106,15 +120,22 @@ impl Inspector {
     }
 
     async fn ask_https(&self, text: &str, question: &Question) -> Answer {
-        let Ok(mut url) = Url::parse(text) else { return not_asked(question, "it is not a URL") };
+        let Ok(mut url) = Url::parse(text) else {
+            return not_asked(question, "it is not a URL");
+        };
         if url.scheme() != "https" && (url.set_scheme("https").is_err() || url.set_port(None).is_err()) {
             return not_asked(question, "it has no https form");
         }
         let outcome = match self.fetcher.get(&url, &[], 1_024, PATIENCE).await {
             Ok(fetched) => HttpsOutcome::Status { status: fetched.status },
-            Err(error) => HttpsOutcome::Failed { error: error.to_string() },
+            Err(error) => HttpsOutcome::Failed {
+                error: error.to_string(),
+            },
         };
-        Answer::Https { url: text.to_owned(), outcome }
+        Answer::Https {
+            url: text.to_owned(),
+            outcome,
+        }
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
@@ -123,5 +144,8 @@ impl Inspector {
 }
 
 fn not_asked(question: &Question, why: &str) -> Answer {
-    Answer::NotAsked { question: question.clone(), why: why.to_owned() }
+    Answer::NotAsked {
+        question: question.clone(),
+        why: why.to_owned(),
+    }
 }

@@ -49,7 +49,10 @@ mod tests {
         let me = this_process();
         assert!(!is_dead(&me));
         assert_eq!(pid(&me), Some(std::process::id().to_string().as_str()));
-        assert!(is_dead(&format!("{}:{}:1", host(), std::process::id())), "another process with our id");
+        assert!(
+            is_dead(&format!("{}:{}:1", host(), std::process::id())),
+            "another process with our id"
+        );
         assert!(is_dead(&format!("{}:4194305:77", host())), "no such process");
         assert!(!is_dead("elsewhere:4194305:77"), "another machine");
         assert!(!is_dead("nonsense"));

@@ -71,8 +71,11 @@ impl Run {
     pub fn new(scanner: &Scanner, parts: Parts) -> Self {
         let site = parts.record.site.clone();
         let inspector = Inspector::new(&site.disabled_checks, site.facts.clone(), parts.fetcher.clone());
-        let probes: Vec<_> =
-            inspector.checks().iter().filter_map(|check| Some((check.meta().id, check.probe()?))).collect();
+        let probes: Vec<_> = inspector
+            .checks()
+            .iter()
+            .filter_map(|check| Some((check.meta().id, check.probe()?)))
+            .collect();
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
@@ -121,7 +124,10 @@ impl Run {
 
     /// The rules as they are known now.
     pub fn rules(&self) -> Rules<'_> {
-        Rules { run: self, robots: self.robots() }
+        Rules {
+            run: self,
+            robots: self.robots(),
+        }
     }
 
     pub fn scope(&self) -> &ScopeRules {
@@ -134,7 +140,11 @@ impl Run {
         let robots = Arc::clone(&self.robots);
         Arc::new(move |url| {
             let robots = robots.read().unwrap_or_else(PoisonError::into_inner);
-            let links = LinkRules { scope: &scope, robots: &robots, depth: u32::MAX };
+            let links = LinkRules {
+                scope: &scope,
+                robots: &robots,
+                depth: u32::MAX,
+            };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
         })
     }
@@ -164,7 +174,11 @@ impl Run {
 
     /// The limit that ends the scan now.
     pub fn limit(&self) -> Option<Limit> {
-        limit_reached(&self.site.limits, self.rendered.load(Ordering::Relaxed), self.began.elapsed())
+        limit_reached(
+            &self.site.limits,
+            self.rendered.load(Ordering::Relaxed),
+            self.began.elapsed(),
+        )
     }
 
     /// Takes one page from the budget. False if a limit is reached.
@@ -207,10 +221,19 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     pub fn links(&self) -> LinkRules<'_> {
-        LinkRules { scope: &self.run.scope, robots: &self.robots, depth: self.run.site.limits.depth }
+        LinkRules {
+            scope: &self.run.scope,
+            robots: &self.robots,
+            depth: self.run.site.limits.depth,
+        }
     }
 
-    pub fn page(&self, url: &Url, depth: u32, found_on: Option<&crate::crawl::PageKey>) -> Result<NewPage, NotFollowed> {
+    pub fn page(
+        &self,
+        url: &Url,
+        depth: u32,
+        found_on: Option<&crate::crawl::PageKey>,
+    ) -> Result<NewPage, NotFollowed> {
         self.links().page(url, depth, found_on)
     }
 }
@@ -223,7 +246,10 @@ pub(super) struct OwnPace {
 
 impl OwnPace {
     fn new(apart: Duration) -> Self {
-        Self { apart, next: Mutex::default() }
+        Self {
+            apart,
+            next: Mutex::default(),
+        }
     }
 
     pub async fn wait(&self, url: &Url) {

@@ -119,7 +119,9 @@ impl Scanner {
         };
         let site = record.site.clone();
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
-        let tabs = self.tabs.min(usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1));
+        let tabs = self
+            .tabs
+            .min(usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1));
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
@@ -129,11 +131,30 @@ impl Scanner {
         let pool = Arc::new(pool.await?);
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
-        (self.listener)(ScanEvent::Started { scan: record.id.clone(), site: site.id.clone(), tabs, resumed });
+        (self.listener)(ScanEvent::Started {
+            scan: record.id.clone(),
+            site: site.id.clone(),
+            tabs,
+            resumed,
+        });
         let counts = self.store.counts(&record.id).await?;
-        let run = Arc::new(Run::new(self, Parts { record, rules, owner, egress, pool, fetcher, salt, counts }));
+        let run = Arc::new(Run::new(
+            self,
+            Parts {
+                record,
+                rules,
+                owner,
+                egress,
+                pool,
+                fetcher,
+                salt,
+                counts,
+            },
+        ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
-            run.remark("Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into());
+            run.remark(
+                "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
+            );
         }
         let worked = self.work(&run, tabs).await;
         run.pool.end().await;
@@ -147,11 +168,18 @@ impl Scanner {
         let now = Timestamp::now();
         // Robots are asked later: the start pages are what the person named.
         let robots = RobotsBook::new(false);
-        let links = LinkRules { scope: &rules, robots: &robots, depth: site.limits.depth };
+        let links = LinkRules {
+            scope: &rules,
+            robots: &robots,
+            depth: site.limits.depth,
+        };
         let mut pages: Vec<NewPage> = Vec::new();
         for url in &site.start {
-            let refused =
-                |why: String| ScanError::StartPage { site: site.id.clone(), url: url.to_string(), why };
+            let refused = |why: String| ScanError::StartPage {
+                site: site.id.clone(),
+                url: url.to_string(),
+                why,
+            };
             rules.admits(url).map_err(|why| refused(why.to_string()))?;
             let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
             // Whatever a start page looks like, a person asked for it.
@@ -171,7 +199,11 @@ impl Scanner {
     }
 
     async fn resume(&self, id: &ScanId) -> Result<(ScanRecord, ScopeRules), ScanError> {
-        let mut record = self.store.scan(id).await?.ok_or_else(|| ScanError::NoSuchScan(id.clone()))?;
+        let mut record = self
+            .store
+            .scan(id)
+            .await?
+            .ok_or_else(|| ScanError::NoSuchScan(id.clone()))?;
         if record.state == ScanState::Complete {
             return Err(ScanError::Complete(id.clone()));
         }
@@ -185,7 +217,9 @@ impl Scanner {
         }
         record.state = ScanState::Running;
         record.ended = None;
-        self.store.set_scan_state(id, ScanState::Running, None, &record.remarks).await?;
+        self.store
+            .set_scan_state(id, ScanState::Running, None, &record.remarks)
+            .await?;
         let rules = scope_rules(&record.site)?;
         Ok((record, rules))
     }
@@ -194,7 +228,11 @@ impl Scanner {
         EgressRules {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
-            private_hosts: if site.scope.allow_private { rules.own_hosts() } else { Vec::new() },
+            private_hosts: if site.scope.allow_private {
+                rules.own_hosts()
+            } else {
+                Vec::new()
+            },
             upstream: self.config.network.proxy.clone(),
             byte_budget: None,
         }
@@ -255,7 +293,9 @@ impl Scanner {
         record.state = state;
         record.ended = Some(ended);
         record.remarks = run.remarks();
-        self.store.set_scan_state(&run.scan, state, Some(ended), &record.remarks).await?;
+        self.store
+            .set_scan_state(&run.scan, state, Some(ended), &record.remarks)
+            .await?;
         let keep = &self.config.evidence;
         if let Ok(age) = jiff::SignedDuration::try_from(keep.keep)
             && let Ok(before) = ended.checked_sub(age)
@@ -264,15 +304,26 @@ impl Scanner {
         }
         (self.listener)(ScanEvent::Counts(counts));
         (self.listener)(ScanEvent::Finished { state });
-        Ok(Ended { record, counts, browser: run.pool.browser().version.clone() })
+        Ok(Ended {
+            record,
+            counts,
+            browser: run.pool.browser().version.clone(),
+        })
     }
 }
 
 fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
-    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope { site: site.id.clone(), why })
+    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope {
+        site: site.id.clone(),
+        why,
+    })
 }
 
 /// The URL that a page's document came from, after redirects.
 pub(super) fn document_url(evidence: &Evidence) -> &str {
-    evidence.page.redirects.last().map_or(evidence.page.requested_url.as_str(), |hop| hop.to.as_str())
+    evidence
+        .page
+        .redirects
+        .last()
+        .map_or(evidence.page.requested_url.as_str(), |hop| hop.to.as_str())
 }

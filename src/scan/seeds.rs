@@ -31,8 +31,9 @@ impl Run {
         let Ok(at) = url.join("/robots.txt") else { return };
         let fetched = self.fetch(&at, LONGEST_ROBOTS).await;
         let robots = match &fetched {
-            Ok(file) => Robots::of(&at, RobotsAnswer::Answered { status: file.status, body: &file.body }),
-            Err(error) => Robots::of(&at, RobotsAnswer::Unreachable(&error.to_string())),
+            Ok(file) => Robots::of(&at, RobotsAnswer::Status(file.status, &file.body)),
+            // Its pages cannot be reached either, and will say why better than a rule that forbids them would.
+            Err(_) => Robots::default(),
         };
         if let Some(remark) = robots.remark() {
             self.remark(remark.to_owned());
@@ -56,9 +57,14 @@ impl Run {
             match self.fetch(&at, LONGEST_SITEMAP).await {
                 Ok(file) if file.status == 200 => {
                     let sitemap = Sitemap::parse(&at, &file.body);
-                    sitemap.remarks.iter().for_each(|remark| self.remark(remark.clone()));
+                    sitemap.remark.into_iter().for_each(|remark| self.remark(remark));
                     queue.extend(sitemap.sitemaps);
-                    pages.extend(sitemap.pages.iter().filter_map(|url| self.rules().page(url, 1, None).ok()));
+                    pages.extend(
+                        sitemap
+                            .pages
+                            .iter()
+                            .filter_map(|url| self.rules().page(url, 1, None).ok()),
+                    );
                 }
                 Ok(file) if expected => self.remark(format!("sitemap {at}: the server answered {}", file.status)),
                 Err(error) if expected => self.remark(format!("sitemap {error}")),
@@ -73,8 +79,17 @@ impl Run {
             Sitemaps::List(urls) => (urls.iter().cloned().collect(), true),
             Sitemaps::Auto => {
                 let robots = self.robots();
-                let named = self.site.start.iter().filter_map(|start| robots.of(start)).flat_map(Robots::sitemaps);
-                let usual = self.site.start.iter().filter_map(|start| start.join("/sitemap.xml").ok());
+                let named = self
+                    .site
+                    .start
+                    .iter()
+                    .filter_map(|start| robots.of(start))
+                    .flat_map(Robots::sitemaps);
+                let usual = self
+                    .site
+                    .start
+                    .iter()
+                    .filter_map(|start| start.join("/sitemap.xml").ok());
                 (named.cloned().chain(usual).collect(), false)
             }
         }

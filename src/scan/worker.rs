@@ -35,13 +35,22 @@ enum Seen {
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
-    Again { why: String, crashed: bool, host_waits: Option<Duration> },
+    Again {
+        why: String,
+        crashed: bool,
+        host_waits: Option<Duration>,
+    },
 }
 
 impl Worker {
     pub fn new(run: Arc<Run>, number: usize) -> Self {
         let slot = run.pool.slot(number);
-        Self { run, number, slot, waits: 0 }
+        Self {
+            run,
+            number,
+            slot,
+            waits: 0,
+        }
     }
 
     /// Gives the cookies of this worker's browser to all others.
@@ -58,25 +67,42 @@ impl Worker {
 
     /// Looks at the next page. False if there is none, or the scan ends.
     pub async fn one_page(&mut self) -> Result<bool, ScanError> {
-        let Some(lease) = self.lease().await? else { return Ok(false) };
+        let Some(lease) = self.lease().await? else {
+            return Ok(false);
+        };
         let began = Instant::now();
         let url = lease.url.to_string();
-        self.run.tell(ScanEvent::PageStarted { tab: self.number, url: url.clone() });
+        self.run.tell(ScanEvent::PageStarted {
+            tab: self.number,
+            url: url.clone(),
+        });
         match self.look_at(&lease).await? {
             Seen::Page(captured) => self.record(&lease, *captured, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
-            Seen::Again { why, crashed, host_waits } => {
+            Seen::Again {
+                why,
+                crashed,
+                host_waits,
+            } => {
                 if let Some(wait) = host_waits {
                     let until = Timestamp::now() + jiff::SignedDuration::try_from(wait).unwrap_or_default();
-                    self.run.store.hold_host(lease.url.host_str().unwrap_or_default(), until).await?;
+                    self.run
+                        .store
+                        .hold_host(lease.url.host_str().unwrap_or_default(), until)
+                        .await?;
                 }
                 self.run.store.release(&lease, crashed).await?;
                 self.run.give_page_back();
-                self.run.tell(ScanEvent::PageLeft { tab: self.number, url, reason: why });
+                self.run.tell(ScanEvent::PageLeft {
+                    tab: self.number,
+                    url,
+                    reason: why,
+                });
             }
         }
         self.run.changed.notify_waiters();
-        self.run.tell(ScanEvent::Counts(self.run.store.counts(&self.run.scan).await?));
+        self.run
+            .tell(ScanEvent::Counts(self.run.store.counts(&self.run.scan).await?));
         Ok(true)
     }
 
@@ -89,7 +115,11 @@ impl Worker {
             if run.stop.is_cancelled() || run.give_up.is_cancelled() || !run.take_page() {
                 return Ok(None);
             }
-            let delay = run.site.start.first().and_then(|start| run.robots().of(start)?.crawl_delay());
+            let delay = run
+                .site
+                .start
+                .first()
+                .and_then(|start| run.robots().of(start)?.crawl_delay());
             let request = LeaseRequest {
                 scan: &run.scan,
                 owner: &run.owner,
@@ -103,7 +133,9 @@ impl Worker {
                 return Ok(Some(lease));
             }
             run.give_page_back();
-            let Some(next) = run.store.next_lease_at(&request).await? else { return Ok(None) };
+            let Some(next) = run.store.next_lease_at(&request).await? else {
+                return Ok(None);
+            };
             let wait = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default();
             tokio::select! {
                 () = changed => {}
@@ -139,7 +171,11 @@ impl Worker {
             Err(RenderError::Died(why)) if lease.alone && lease.crashes >= MOST_CRASHES => Ok(Seen::Not(
                 PageOutcome::Failed(format!("it ended its browser {MOST_CRASHES} times while alone: {why}")),
             )),
-            Err(RenderError::Died(why)) => Ok(Seen::Again { why, crashed: true, host_waits: None }),
+            Err(RenderError::Died(why)) => Ok(Seen::Again {
+                why,
+                crashed: true,
+                host_waits: None,
+            }),
             Err(RenderError::NoBrowser(error)) => {
                 run.store.release(lease, false).await?;
                 Err(error.into())
@@ -156,7 +192,9 @@ impl Worker {
             Visit::NotAPage { what } => return Seen::Not(PageOutcome::Skipped(what)),
             Visit::LeftScope { to } => {
                 let to = crate::browser::url_without_secrets(&to);
-                return Seen::Not(PageOutcome::Skipped(format!("redirects to {to}, which is not to be visited")));
+                return Seen::Not(PageOutcome::Skipped(format!(
+                    "redirects to {to}, which is not to be visited"
+                )));
             }
             Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {
                 return Seen::Not(PageOutcome::Skipped("redirects in a circle".to_owned()));
@@ -168,17 +206,33 @@ impl Worker {
         if let Some(wait) = wait_after(status, page.header("retry-after"), self.waits, Timestamp::now()) {
             self.waits += 1;
             if self.waits <= MOST_WAITS {
-                let why = format!("the server answered {status} and is left alone for {} s", wait.as_secs());
-                return Seen::Again { why, crashed: false, host_waits: Some(wait) };
+                let why = format!(
+                    "the server answered {status} and is left alone for {} s",
+                    wait.as_secs()
+                );
+                return Seen::Again {
+                    why,
+                    crashed: false,
+                    host_waits: Some(wait),
+                };
             }
         }
         self.waits = 0;
         match status {
             429 | 500.. => Seen::Not(PageOutcome::Failed(format!("the server answered {status}"))),
             400.. => Seen::Not(PageOutcome::Skipped(format!("the server answered {status}"))),
-            _ if captured.evidence.page.mime.as_deref().is_some_and(|mime| !is_page(mime)) => Seen::Not(
-                PageOutcome::Skipped(format!("not a page: {}", page.mime.as_deref().unwrap_or_default())),
-            ),
+            _ if captured
+                .evidence
+                .page
+                .mime
+                .as_deref()
+                .is_some_and(|mime| !is_page(mime)) =>
+            {
+                Seen::Not(PageOutcome::Skipped(format!(
+                    "not a page: {}",
+                    page.mime.as_deref().unwrap_or_default()
+                )))
+            }
             _ => Seen::Page(captured),
         }
     }
@@ -197,7 +251,10 @@ impl Worker {
         let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
         inspected.failures.into_iter().for_each(|failure| run.remark(failure));
         if captured.evidence.page.cut_short {
-            run.remark(format!("{} never finished loading; it was looked at as far as it came", lease.url));
+            run.remark(format!(
+                "{} never finished loading; it was looked at as far as it came",
+                lease.url
+            ));
         }
         self.learn_linked_robots(&captured).await;
         let recorded_as = redirected_to(&run, lease, &captured);
@@ -210,7 +267,11 @@ impl Worker {
             .complete(&Completion {
                 lease,
                 now: Timestamp::now(),
-                outcome: if recorded_as.is_some() { PageOutcome::Redirected } else { PageOutcome::Done },
+                outcome: if recorded_as.is_some() {
+                    PageOutcome::Redirected
+                } else {
+                    PageOutcome::Done
+                },
                 recorded_as,
                 evidence: Some(&captured.evidence),
                 bodies: &bodies,
@@ -235,8 +296,7 @@ impl Worker {
         let run = &self.run;
         let mut findings_new = 0;
         for observation in observations {
-            let fingerprint =
-                crate::triage::Fingerprint::of(&run.site.id, &observation.check, &observation.cause);
+            let fingerprint = crate::triage::Fingerprint::of(&run.site.id, &observation.check, &observation.cause);
             let finding = run.store.finding(&fingerprint).await?;
             let new = finding.is_some_and(|finding| finding.first_scan == run.scan);
             findings_new += u64::from(new);
@@ -250,7 +310,12 @@ impl Worker {
             });
         }
         let url = lease.url.to_string();
-        run.tell(ScanEvent::PageDone { tab: self.number, url, took: began.elapsed(), findings_new });
+        run.tell(ScanEvent::PageDone {
+            tab: self.number,
+            url,
+            took: began.elapsed(),
+            findings_new,
+        });
         Ok(())
     }
 
@@ -267,7 +332,9 @@ impl Worker {
 
     async fn record_loss(&self, lease: &Lease, outcome: PageOutcome) -> Result<(), ScanError> {
         let run = &self.run;
-        let (PageOutcome::Failed(reason) | PageOutcome::Skipped(reason)) = &outcome else { return Ok(()) };
+        let (PageOutcome::Failed(reason) | PageOutcome::Skipped(reason)) = &outcome else {
+            return Ok(());
+        };
         let (tab, url, reason) = (self.number, lease.url.to_string(), reason.clone());
         let failed = matches!(outcome, PageOutcome::Failed(_));
         let recorded = run
@@ -307,8 +374,12 @@ fn redirected_to(run: &Run, lease: &Lease, captured: &Captured) -> Option<NewPag
 }
 
 fn is_page(mime: &str) -> bool {
-    mime.starts_with("text/") || mime.ends_with("/xhtml+xml") || mime.ends_with("/xml") || mime.ends_with("/json")
-        || mime == "image/svg+xml" || mime.is_empty()
+    mime.starts_with("text/")
+        || mime.ends_with("/xhtml+xml")
+        || mime.ends_with("/xml")
+        || mime.ends_with("/json")
+        || mime == "image/svg+xml"
+        || mime.is_empty()
 }
 
 async fn grace_over(run: &Run) {

@@ -102,6 +102,8 @@ pub trait Store: Send + Sync {
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<bool>;
     /// Gives a page back unrendered. `crashed` counts a browser's death against it and marks it to be rendered alone.
     async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
+    /// Leaves a host alone until then, in all scans: it asked for that.
+    async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()>;
     /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
     /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.

@@ -314,6 +314,9 @@ impl Store for FakeStore {
     async fn release(&self, _: &Lease, _: bool) -> Result<()> {
         not_here()
     }
+    async fn hold_host(&self, _: &str, _: Timestamp) -> Result<()> {
+        not_here()
+    }
     async fn release_owner(&self, _: &ScanId, _: &str) -> Result<u64> {
         not_here()
     }

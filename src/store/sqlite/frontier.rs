@@ -45,6 +45,9 @@ pub(super) const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.valu
 pub(super) const PACE: &str = "INSERT INTO hosts (host, next_allowed) SELECT j.value, ?2 FROM json_each(?1) j \
      WHERE true ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed";
 
+const HOLD: &str = "INSERT INTO hosts (host, next_allowed) VALUES (?1, ?2) \
+     ON CONFLICT (host) DO UPDATE SET next_allowed = max(next_allowed, excluded.next_allowed)";
+
 pub(super) const FIRST_END: &str = "SELECT min(lease_until) FROM pages WHERE scan = ?1 AND state = 'leased'";
 
 pub(super) const RENEW: &str = "UPDATE pages SET lease_until = ?4 \
@@ -311,6 +314,17 @@ pub(super) async fn release(store: &SqliteStore, lease: &Lease, crashed: bool) -
         .bind(&lease.key.0)
         .bind(&lease.token)
         .bind(crashed)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+pub(super) async fn hold_host(store: &SqliteStore, host: &str, until: Timestamp) -> Result<()> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    sqlx::query(HOLD)
+        .bind(host)
+        .bind(until.as_millisecond())
         .execute(&mut *tx)
         .await?;
     Ok(tx.commit().await?)

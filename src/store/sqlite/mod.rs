@@ -136,6 +136,10 @@ impl Store for SqliteStore {
         frontier::release(self, lease, crashed).await
     }
 
+    async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()> {
+        frontier::hold_host(self, host, until).await
+    }
+
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64> {
         frontier::release_owner(self, scan, owner).await
     }

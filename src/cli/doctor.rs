@@ -1,0 +1,157 @@
+//! `phantom doctor`
+
+use std::time::Duration;
+
+use console::{Style, Term};
+
+use super::exit::{Ended, Exit, Failure, OrExit};
+use super::session::{self, Setup};
+use crate::browser::{Pool, PoolOptions, default_tabs};
+use crate::config::Config;
+use crate::egress::{Egress, EgressRules, UPSTREAM_WARNING};
+use crate::jira::Client;
+use crate::report::safe::visible;
+
+/// How long a browser may take to start before that is a finding in itself.
+const SLOW_START: Duration = Duration::from_secs(10);
+
+/// What one examination comes to.
+enum Health {
+    Good(String),
+    /// It works, but somebody should know.
+    Doubtful(String),
+    Bad(String),
+}
+
+/// Examines everything a scan needs, and says what to do about what is wrong.
+pub async fn run(setup: &Setup) -> Ended {
+    let mut exit = Exit::Clean;
+    let config = setup.config();
+    let mut say = |what: &str, health: Health| -> Result<(), Failure> {
+        let (mark, text) = match &health {
+            Health::Good(text) => (Style::new().green().apply_to("ok     "), text),
+            Health::Doubtful(text) => (Style::new().yellow().apply_to("warning"), text),
+            Health::Bad(text) => (Style::new().red().apply_to("wrong  "), text),
+        };
+        if matches!(health, Health::Bad(_)) {
+            exit = Exit::Usage;
+        }
+        Term::stdout()
+            .write_line(&format!("{mark}  {what:<9} {}", visible(text)))
+            .or_usage()
+    };
+    let config = match config {
+        Ok(config) => {
+            say("settings", Health::Good(described(setup, &config)))?;
+            config
+        }
+        Err(failure) => {
+            say("settings", Health::Bad(format!("{:#}", failure.error)))?;
+            Config::default()
+        }
+    };
+    say("sites", sites())?;
+    let store = setup.store(&config).await;
+    say(
+        "store",
+        match &store {
+            Ok(_) => Health::Good("can be opened and written".to_owned()),
+            Err(failure) => Health::Bad(format!("{:#}", failure.error)),
+        },
+    )?;
+    for (what, health) in browser(&config).await {
+        say(what, health)?;
+    }
+    say("jira", jira(&config).await)?;
+    Ok(exit)
+}
+
+fn described(setup: &Setup, config: &Config) -> String {
+    let file = match &setup.config {
+        Some(path) => path.display().to_string(),
+        None if std::path::Path::new("phantom.toml").is_file() => "phantom.toml".to_owned(),
+        None => "no phantom.toml, so the defaults".to_owned(),
+    };
+    format!("{file}; {} tabs", config.browser.tabs.unwrap_or_else(default_tabs))
+}
+
+fn sites() -> Health {
+    match session::sites() {
+        Ok(book) => match book.sites().count() {
+            0 => Health::Good("none in sitemaps/; URLs can be scanned without".to_owned()),
+            count => Health::Good(format!("{count} in sitemaps/")),
+        },
+        Err(failure) => Health::Bad(format!("{:#}", failure.error)),
+    }
+}
+
+async fn browser(config: &Config) -> Vec<(&'static str, Health)> {
+    let rules = EgressRules {
+        resolve: config.browser.resolve.clone(),
+        ..EgressRules::default()
+    };
+    let egress = match Egress::start(rules).await {
+        Ok(egress) => egress,
+        Err(error) => return vec![("egress", Health::Bad(error.to_string()))],
+    };
+    let mut found = vec![(
+        "egress",
+        match &config.network.proxy {
+            None => Health::Good("the proxy that browsers speak through can listen".to_owned()),
+            Some(_) => Health::Doubtful(UPSTREAM_WARNING.to_owned()),
+        },
+    )];
+    let began = std::time::Instant::now();
+    let pool = Pool::start(PoolOptions {
+        config: config.browser.clone(),
+        user_agent: config.network.user_agent.clone(),
+        egress: egress.address(),
+        tabs: 1,
+    });
+    match pool.await {
+        Err(error) => found.push(("browser", Health::Bad(error.to_string()))),
+        Ok(pool) => {
+            let took = began.elapsed();
+            let text = format!(
+                "{} {} starts in {:.1} s",
+                pool.browser().path.display(),
+                pool.browser().version,
+                took.as_secs_f64()
+            );
+            found.push((
+                "browser",
+                if took < SLOW_START {
+                    Health::Good(text)
+                } else {
+                    Health::Doubtful(text)
+                },
+            ));
+            found.push((
+                "sandbox",
+                match (config.browser.sandbox, pool.sandboxed()) {
+                    (_, true) => Health::Good("Chromium's own is on".to_owned()),
+                    (true, false) => Health::Doubtful(
+                        "Chromium's own is off, because it cannot run as root; run as another user to have it"
+                            .to_owned(),
+                    ),
+                    (false, false) => Health::Doubtful("Chromium's own is off, by browser.sandbox".to_owned()),
+                },
+            ));
+            pool.end().await;
+        }
+    }
+    found
+}
+
+async fn jira(config: &Config) -> Health {
+    let Some(jira) = &config.jira else {
+        return Health::Good("not configured; nothing is filed".to_owned());
+    };
+    match Client::new(jira) {
+        Err(error) => Health::Bad(error.to_string()),
+        Ok(client) => match client.myself().await {
+            Ok(_) => Health::Good(format!("{} knows us", jira.base_url)),
+            Err(failure) => Health::Bad(format!("{}: {failure}", jira.base_url)),
+        },
+    }
+}
