@@ -57,7 +57,7 @@ struct Kept {
 struct Text {
     hash: String,
     length: u64,
-    text: Arc<str>,
+    kept: Arc<str>,
 }
 
 impl Text {
@@ -69,7 +69,7 @@ impl Text {
         Self {
             hash: hex::encode(Sha256::digest(text.as_bytes())),
             length: text.len() as u64,
-            text: Arc::from(&text[..end]),
+            kept: Arc::from(&text[..end]),
         }
     }
 }
@@ -86,23 +86,23 @@ impl ScriptCache {
 
     fn put(&self, key: String, text: Text) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bytes += text.text.len();
+        kept.bytes += text.kept.len();
         if let Some(old) = kept.texts.insert(key.clone(), text) {
-            kept.bytes -= old.text.len();
+            kept.bytes -= old.kept.len();
         } else {
             kept.order.push_back(key);
         }
         while kept.bytes > CACHE_BYTES {
             let Some(oldest) = kept.order.pop_front() else { break };
             if let Some(old) = kept.texts.remove(&oldest) {
-                kept.bytes -= old.text.len();
+                kept.bytes -= old.kept.len();
             }
         }
     }
 }
 
 /// Two answers for one URL with one of these are the same text. Without a validator only a cached answer is.
-fn cache_key(request: &Request) -> Option<(String, bool)> {
+fn cache_key(request: &Request) -> (String, bool) {
     let url = final_url(request);
     let header = |name: &str| {
         request
@@ -112,8 +112,8 @@ fn cache_key(request: &Request) -> Option<(String, bool)> {
             .map(|header| &header.value)
     };
     match header("etag").or_else(|| header("last-modified")) {
-        Some(validator) => Some((format!("{url} {validator}"), true)),
-        None => Some((url.to_owned(), request.from_cache)),
+        Some(validator) => (format!("{url} {validator}"), true),
+        None => (url.to_owned(), request.from_cache),
     }
 }
 
@@ -265,7 +265,7 @@ impl Capture<'_> {
 
     async fn script_text(&self, request: &Request, session: &str) -> Option<Text> {
         let cache = &self.request.scripts;
-        let (key, reusable) = cache_key(request)?;
+        let (key, reusable) = cache_key(request);
         if reusable && let Some(known) = cache.get(&key) {
             return Some(known);
         }
@@ -540,7 +540,7 @@ impl<'a> Builder<'a> {
     fn keep(&mut self, text: &Text) -> String {
         self.texts
             .entry(text.hash.clone())
-            .or_insert_with(|| Arc::clone(&text.text));
+            .or_insert_with(|| Arc::clone(&text.kept));
         text.hash.clone()
     }
 

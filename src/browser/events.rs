@@ -27,7 +27,7 @@ events! {
         frame_id: Option<String>,
     }
     struct RequestData { url: String, method: String, mixed_content_type: String }
-    struct InitiatorData { r#type: String, url: Option<String>, line_number: Option<f64>, stack: Option<Stack> }
+    struct InitiatorData { r#type: String, url: Option<String>, line_number: Option<serde_json::Value>, stack: Option<Stack> }
     struct Stack { call_frames: Vec<CallFrame>, parent: Option<Box<Stack>> }
     struct CallFrame { url: String, line_number: i64 }
     struct ResponseReceived { request_id: String, loader_id: String, r#type: String, response: ResponseData }

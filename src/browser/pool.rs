@@ -180,8 +180,9 @@ impl Pool {
     /// Called after the start page, so that all browsers of a scan share the session that it began.
     pub async fn share_cookies(&self, slot: &Slot) {
         let Some((running, _)) = &slot.open else { return };
-        let mut ask = storage::GetCookiesParams::default();
-        ask.browser_context_id = Some(running.context.clone().into());
+        let ask = storage::GetCookiesParams {
+            browser_context_id: Some(running.context.clone().into()),
+        };
         let Ok(answer) = running.connection.browser().call::<CookiesAnswer>(ask, CALL).await else {
             return;
         };
@@ -253,10 +254,12 @@ impl Pool {
 
     async fn prepare(&self, connection: &Connection) -> Result<String, CdpError> {
         let browser = connection.browser();
-        let mut create = target::CreateBrowserContextParams::default();
-        create.dispose_on_detach = Some(true);
-        create.proxy_server = Some(format!("http://{}", self.egress));
-        create.proxy_bypass_list = Some("<-loopback>".to_owned());
+        let create = target::CreateBrowserContextParams {
+            dispose_on_detach: Some(true),
+            proxy_server: Some(format!("http://{}", self.egress)),
+            proxy_bypass_list: Some("<-loopback>".to_owned()),
+            ..Default::default()
+        };
         let ContextAnswer { browser_context_id } = browser.call(create, Duration::from_secs(30)).await?;
         let mut downloads = browser::SetDownloadBehaviorParams::new(browser::SetDownloadBehaviorBehavior::Deny);
         downloads.browser_context_id = Some(browser_context_id.clone().into());
@@ -343,9 +346,8 @@ impl Slot {
                 }
                 Err(match failed {
                     _ if died => RenderError::Died("its renderer or browser ended".to_owned()),
-                    Ok(Err(CdpError::Timeout { .. })) | Err(_) => RenderError::Deadline(request.deadline),
-                    Ok(Err(error)) => RenderError::Browser(error),
-                    Ok(Ok(_)) => RenderError::Deadline(request.deadline),
+                    Ok(Err(error)) if !matches!(error, CdpError::Timeout { .. }) => RenderError::Browser(error),
+                    _ => RenderError::Deadline(request.deadline),
                 })
             }
         }

@@ -155,7 +155,7 @@ impl Recorder {
         match event.method.as_str() {
             "Network.requestWillBeSent" => self.request_sent(&event.read()?, &event.session, now),
             "Network.responseReceived" => self.response(&event.read()?, now),
-            "Network.requestServedFromCache" => self.from_cache(&event.read()?),
+            "Network.requestServedFromCache" => self.served_from_cache(&event.read()?),
             "Network.loadingFinished" => self.finished(&event.read::<LoadingFinished>()?.request_id, now),
             "Network.loadingFailed" => self.failed(event.read()?, now),
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
@@ -177,9 +177,9 @@ impl Recorder {
             "Runtime.executionContextCreated" => self.context_created(event.read()?, &event.session),
             "Runtime.executionContextDestroyed" => self.context_destroyed(&event.read()?, &event.session),
             "Runtime.executionContextsCleared" => self.contexts_cleared(&event.session),
-            "Target.attachedToTarget" => return self.attached(event.read()?),
+            "Target.attachedToTarget" => return Some(self.attached(event.read()?)),
             "Target.detachedFromTarget" => self.detached(&event.read()?),
-            "Fetch.requestPaused" => return self.paused(event.read()?, &event.session),
+            "Fetch.requestPaused" => return Some(self.paused(event.read()?, &event.session)),
             _ => {}
         }
         None
@@ -270,7 +270,7 @@ impl Recorder {
         }
     }
 
-    fn from_cache(&mut self, served: &RequestServedFromCache) {
+    fn served_from_cache(&mut self, served: &RequestServedFromCache) {
         if let Some(request) = self.request_mut(&served.request_id) {
             request.from_cache = true;
         }
@@ -434,13 +434,13 @@ impl Recorder {
         }
     }
 
-    fn attached(&mut self, attached: AttachedToTarget) -> Option<Reaction> {
+    fn attached(&mut self, attached: AttachedToTarget) -> Reaction {
         let worker = match attached.target_info.r#type.as_str() {
             "page" => {
                 self.tried(attached.target_info.url, LinkSource::Popup);
-                return Some(Reaction::ClosePopup {
+                return Reaction::ClosePopup {
                     target: attached.target_info.target_id,
-                });
+                };
             }
             kind => kind != "iframe",
         };
@@ -453,10 +453,10 @@ impl Recorder {
             record.session = Arc::from(attached.session_id.as_str());
             record.context = None;
         }
-        Some(Reaction::SetUpChild {
+        Reaction::SetUpChild {
             session: attached.session_id,
             worker,
-        })
+        }
     }
 
     fn detached(&mut self, detached: &DetachedFromTarget) {
@@ -464,21 +464,21 @@ impl Recorder {
         self.frames.retain(|_, frame| *frame.session != *detached.session_id);
     }
 
-    fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Option<Reaction> {
+    fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
         let session = Arc::clone(session);
         let id = paused.request_id;
         if paused.frame_id != self.main_frame {
-            return Some(Reaction::Continue { session, paused: id });
+            return Reaction::Continue { session, paused: id };
         }
         if self.navigation == Navigation::Committed {
             self.tried(paused.request.url, LinkSource::Navigation);
-            return Some(Reaction::Stop { session, paused: id });
+            return Reaction::Stop { session, paused: id };
         }
         if (self.may_visit)(&paused.request.url) {
-            return Some(Reaction::Continue { session, paused: id });
+            return Reaction::Continue { session, paused: id };
         }
         self.left_scope = Some(paused.request.url);
-        Some(Reaction::Stop { session, paused: id })
+        Reaction::Stop { session, paused: id }
     }
 
     fn frame_of_session(&self, session: &Arc<str>) -> Option<String> {
@@ -535,7 +535,10 @@ fn initiator(data: &InitiatorData) -> Initiator {
     let frame = innermost(data.stack.as_ref());
     let (url, line) = match frame {
         Some((url, line)) => (Some(url), Some(line)),
-        None => (data.url.clone(), data.line_number.map(|line| line as i64)),
+        None => (
+            data.url.clone(),
+            data.line_number.as_ref().and_then(serde_json::Value::as_i64),
+        ),
     };
     Initiator {
         kind: data.r#type.clone(),

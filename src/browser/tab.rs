@@ -148,10 +148,14 @@ impl Tab {
         page.tell(&runtime::EnableParams::default());
         page.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
         page.tell(&auto_attach());
-        let mut documents = fetch::RequestPattern::default();
-        documents.resource_type = Some(network::ResourceType::Document);
-        let mut pause = fetch::EnableParams::default();
-        pause.patterns = Some(vec![documents]);
+        let documents = fetch::RequestPattern {
+            resource_type: Some(network::ResourceType::Document),
+            ..fetch::RequestPattern::default()
+        };
+        let pause = fetch::EnableParams {
+            patterns: Some(vec![documents]),
+            ..fetch::EnableParams::default()
+        };
         // The browser answers in order, so this answer means that all the rest is in force.
         page.call::<Nothing>(pause, CALL).await?;
         Ok(())

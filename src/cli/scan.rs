@@ -147,16 +147,14 @@ impl ScanArgs {
         };
         let mut starts = Vec::new();
         for site in wanted {
-            match store.unfinished_scan(site).await.or_incomplete()? {
-                Some(record) => starts.push(Start::Resume(record.id)),
-                None => {
-                    let whose = site.map_or(String::new(), |site| format!(" of {site}"));
-                    return Err(anyhow::anyhow!(
-                        "there is no scan{whose} to resume; leave out --resume to begin one"
-                    ))
-                    .or_usage();
-                }
-            }
+            let Some(record) = store.unfinished_scan(site).await.or_incomplete()? else {
+                let whose = site.map_or(String::new(), |site| format!(" of {site}"));
+                return Err(anyhow::anyhow!(
+                    "there is no scan{whose} to resume; leave out --resume to begin one"
+                ))
+                .or_usage();
+            };
+            starts.push(Start::Resume(record.id));
         }
         Ok(starts)
     }
@@ -268,14 +266,16 @@ impl Job<'_> {
     }
 
     fn resume_command(&self, scan: &ScanId) -> String {
-        let mut command = format!("phantom scan --resume {scan}");
-        if let Some(store) = &self.args.setup.store {
-            command.push_str(&format!(" --store {store}"));
-        }
-        if let Some(config) = &self.args.setup.config {
-            command.push_str(&format!(" --config {}", config.display()));
-        }
-        command
+        let mut command = vec![format!("phantom scan --resume {scan}")];
+        command.extend(self.args.setup.store.as_ref().map(|store| format!("--store {store}")));
+        command.extend(
+            self.args
+                .setup
+                .config
+                .as_ref()
+                .map(|config| format!("--config {}", config.display())),
+        );
+        command.join(" ")
     }
 }
 

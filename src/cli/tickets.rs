@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::tickets::{Event, Report, Worker, dry_run};
 
 /// How long a scan waits at its end for tickets that cannot be filed at once.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Whether tickets are filed: the command line's word, else the settings'. Without a Jira there is only `off`.
 pub fn mode(asked: Option<TicketMode>, jira: Option<&JiraConfig>) -> Result<TicketMode, Failure> {

@@ -124,7 +124,7 @@ impl Worker {
                 scan: &run.scan,
                 owner: &run.owner,
                 max: 1,
-                ttl: run.page_deadline * 2 + Duration::from_secs(60),
+                ttl: run.page_deadline * 2 + Duration::from_mins(1),
                 now: Timestamp::now(),
                 pace: pace(&run.site.limits, delay),
                 concurrency: run.site.limits.concurrency,
