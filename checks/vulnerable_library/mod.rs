@@ -236,11 +236,21 @@ fn facts(
             .unwrap_or_default();
         facts.push(Fact::new(
             "end of life",
-            format!("versions below {} are no longer maintained{link}", advisory.below),
+            format!("{} are no longer maintained{link}", ended_line(&advisory.below)),
         ));
     }
     facts.push(Fact::new("advisories of", catalog.date()));
     facts
+}
+
+/// The versions that a bound ends, as people say it: `2.999.999` is everything up to version 2.
+fn ended_line(below: &str) -> String {
+    match below.split_once('.') {
+        Some((major, rest)) if rest.split('.').all(|part| part == "999" || part == "9999") => {
+            format!("versions up to {major}")
+        }
+        _ => format!("versions below {below}"),
+    }
 }
 
 #[cfg(test)]

@@ -410,3 +410,14 @@ fn the_probe_names_libraries_that_are_known() {
         );
     }
 }
+
+#[test]
+fn invented_bounds_are_said_as_people_say_them() {
+    for (below, said) in [
+        ("2.999.999", "versions up to 2"),
+        ("3.0.0", "versions below 3.0.0"),
+        ("4", "versions below 4"),
+    ] {
+        assert_eq!(super::ended_line(below), said);
+    }
+}
