@@ -176,7 +176,6 @@ fn scan(id: &str) -> ScanRecord {
                 allow_private: false,
             },
             limits: Limits::default(),
-            headers: Vec::new(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
         },

@@ -314,7 +314,6 @@ mod tests {
                     duration: Duration::from_mins(1),
                     ..Limits::default()
                 },
-                headers: Vec::new(),
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
             },

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
 
-/// The identity of a scan: `20261123-045900-7f3a`, in UTC, so that ids sort by time.
+/// The identity of a scan: `20261123-045900-7f3a90c1`, in UTC, so that ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ScanId(pub String);

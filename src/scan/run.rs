@@ -62,6 +62,7 @@ pub(super) struct Run {
     robots: Arc<RwLock<RobotsBook>>,
     began: Instant,
     rendered: AtomicU64,
+    restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
     start_lost: Mutex<bool>,
     stored_texts: Mutex<HashSet<String>>,
@@ -98,6 +99,7 @@ impl Run {
             robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
+            restarts_told: AtomicU64::new(0),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
             start_lost: Mutex::default(),
             stored_texts: Mutex::default(),
@@ -155,6 +157,26 @@ impl Run {
         if remarks.len() < MOST_REMARKS && remarks.insert(remark.clone()) {
             drop(remarks);
             self.tell(ScanEvent::Remark(remark));
+        }
+    }
+
+    /// Says what the egress proxy kept pages from reaching.
+    pub fn remark_refusals(&self) {
+        for refusal in self.egress.refusals().iter().take(20) {
+            self.remark(format!(
+                "{} was not reached: {} is {}",
+                refusal.host, refusal.address, refusal.why
+            ));
+        }
+    }
+
+    /// Says that browsers were replaced since this was asked last.
+    pub fn tell_restarts(&self, reason: &str) {
+        let restarts = self.pool.stats.restarts.load(Ordering::Relaxed);
+        if self.restarts_told.swap(restarts, Ordering::Relaxed) < restarts {
+            self.tell(ScanEvent::BrowserRestarted {
+                reason: reason.to_owned(),
+            });
         }
     }
 

@@ -113,10 +113,12 @@ impl Scanner {
     pub async fn scan(&self, start: Start) -> Result<Ended, ScanError> {
         let resumed = matches!(start, Start::Resume(_));
         let owner = owner::this_process();
-        let (record, rules) = match start {
-            Start::New { site, trigger } => self.begin(*site, trigger).await?,
-            Start::Resume(id) => self.resume(&id).await?,
+        // Everything that can be wrong with the wish or the machine shows before anything is recorded.
+        let (record, pages) = match start {
+            Start::New { site, trigger } => begin(*site, trigger)?,
+            Start::Resume(id) => (self.left_over(&id).await?, Vec::new()),
         };
+        let rules = scope_rules(&record.site)?;
         let site = record.site.clone();
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self
@@ -131,6 +133,14 @@ impl Scanner {
         let pool = Arc::new(pool.await?);
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
+        if resumed {
+            let remarks = &record.remarks;
+            self.store
+                .set_scan_state(&record.id, ScanState::Running, None, remarks)
+                .await?;
+        } else {
+            self.store.create_scan(&record, &pages).await?;
+        }
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
             site: site.id.clone(),
@@ -163,43 +173,9 @@ impl Scanner {
         ended
     }
 
-    async fn begin(&self, site: Site, trigger: Trigger) -> Result<(ScanRecord, ScopeRules), ScanError> {
-        let rules = scope_rules(&site)?;
-        let now = Timestamp::now();
-        // Robots are asked later: the start pages are what the person named.
-        let robots = RobotsBook::new(false);
-        let links = LinkRules {
-            scope: &rules,
-            robots: &robots,
-            depth: site.limits.depth,
-        };
-        let mut pages: Vec<NewPage> = Vec::new();
-        for url in &site.start {
-            let refused = |why: String| ScanError::StartPage {
-                site: site.id.clone(),
-                url: url.to_string(),
-                why,
-            };
-            rules.admits(url).map_err(|why| refused(why.to_string()))?;
-            let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
-            // Whatever a start page looks like, a person asked for it.
-            pages.push(NewPage { skip: None, ..page });
-        }
-        let record = ScanRecord {
-            id: ScanId::new(now),
-            site,
-            trigger,
-            state: ScanState::Running,
-            started: now,
-            ended: None,
-            remarks: Vec::new(),
-        };
-        self.store.create_scan(&record, &pages).await?;
-        Ok((record, rules))
-    }
-
-    async fn resume(&self, id: &ScanId) -> Result<(ScanRecord, ScopeRules), ScanError> {
-        let mut record = self
+    /// A scan that did not end, freed from the workers that died with it.
+    async fn left_over(&self, id: &ScanId) -> Result<ScanRecord, ScanError> {
+        let record = self
             .store
             .scan(id)
             .await?
@@ -215,13 +191,11 @@ impl Scanner {
                 return Err(ScanError::StillRunning { scan: id.clone(), pid });
             }
         }
-        record.state = ScanState::Running;
-        record.ended = None;
-        self.store
-            .set_scan_state(id, ScanState::Running, None, &record.remarks)
-            .await?;
-        let rules = scope_rules(&record.site)?;
-        Ok((record, rules))
+        Ok(ScanRecord {
+            state: ScanState::Running,
+            ended: None,
+            ..record
+        })
     }
 
     fn egress_rules(&self, site: &Site, rules: &ScopeRules) -> EgressRules {
@@ -289,6 +263,7 @@ impl Scanner {
             ScanState::Complete
         };
         let ended = Timestamp::now();
+        run.remark_refusals();
         let mut record = run.record.clone();
         record.state = state;
         record.ended = Some(ended);
@@ -310,6 +285,41 @@ impl Scanner {
             browser: run.pool.browser().version.clone(),
         })
     }
+}
+
+/// A scan that is yet to be recorded, with its start pages.
+fn begin(site: Site, trigger: Trigger) -> Result<(ScanRecord, Vec<NewPage>), ScanError> {
+    let rules = scope_rules(&site)?;
+    let now = Timestamp::now();
+    // Robots are asked later: the start pages are what the person named.
+    let robots = RobotsBook::new(false);
+    let links = LinkRules {
+        scope: &rules,
+        robots: &robots,
+        depth: site.limits.depth,
+    };
+    let mut pages: Vec<NewPage> = Vec::new();
+    for url in &site.start {
+        let refused = |why: String| ScanError::StartPage {
+            site: site.id.clone(),
+            url: url.to_string(),
+            why,
+        };
+        rules.admits(url).map_err(|why| refused(why.to_string()))?;
+        let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
+        // Whatever a start page looks like, a person asked for it.
+        pages.push(NewPage { skip: None, ..page });
+    }
+    let record = ScanRecord {
+        id: ScanId::new(now),
+        site,
+        trigger,
+        state: ScanState::Running,
+        started: now,
+        ended: None,
+        remarks: Vec::new(),
+    };
+    Ok((record, pages))
 }
 
 fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {

@@ -166,6 +166,7 @@ impl Worker {
                 return Ok(Seen::Again { why: "the scan was stopped".to_owned(), crashed: false, host_waits: None });
             }
         };
+        run.tell_restarts("it died or hung, and was replaced");
         match rendered {
             Ok(visit) => Ok(self.judge(lease, visit)),
             Err(RenderError::Died(why)) if lease.alone && lease.crashes >= MOST_CRASHES => Ok(Seen::Not(

@@ -11,24 +11,10 @@ use super::scope::ScopeRules;
 use super::{Limits, Scope, Site, SiteError, SiteId, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
-use crate::crawl::{is_secret_parameter, page_key};
+use crate::crawl::page_key;
 
 /// Parameters that advertisers add to links.
 const IGNORED_BY_DEFAULT: [&str; 5] = ["utm_*", "gclid", "fbclid", "msclkid", "mc_eid"];
-
-/// Headers that this program sets itself, or that would change how a message is read.
-const OWN_HEADERS: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
 
 impl Site {
     /// Reads the file of a site.
@@ -80,7 +66,6 @@ impl Site {
             sitemaps: Sitemaps::Auto,
             scope,
             limits: Limits::default(),
-            headers: Vec::new(),
             disabled_checks: Vec::new(),
             facts: SiteFacts {
                 hosts: rules.own_hosts(),
@@ -111,12 +96,13 @@ fn site(mut root: Section<'_>) -> Option<Site> {
     let sitemaps = root.get("sitemaps", sitemaps).unwrap_or(Sitemaps::Auto);
     let scope = scope(root.section_or_empty("scope"), start.as_deref().unwrap_or_default());
     let limits = limits(root.section_or_empty("limits"));
-    let headers = headers(root.section_or_empty("client"));
     let (disabled_checks, mut facts) = checks(root.section_or_empty("checks"));
     if let Some(start) = &start {
         facts.hosts = own_hosts(&root, &scope, start);
     }
-    root.finish(&["run_on", "schedule", "explore", "login", "suppress", "profile"]);
+    root.finish(&[
+        "run_on", "schedule", "explore", "client", "login", "suppress", "profile",
+    ]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -127,7 +113,6 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         sitemaps,
         scope,
         limits,
-        headers,
         disabled_checks,
         facts,
     })
@@ -236,42 +221,6 @@ fn limits(mut section: Section<'_>) -> Limits {
     limits
 }
 
-fn headers(mut section: Section<'_>) -> Vec<(String, String)> {
-    let headers = section.pairs("headers", header).unwrap_or_default();
-    section.finish(&["headers_env", "locale", "viewport", "certificate", "consent"]);
-    headers
-}
-
-/// A header of every request to the site. It is stored with the scan, so it must not be a secret.
-fn header(name: &str, value: Value<'_>) -> Result<(String, String), Wrong> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || name.len() > 100 || !name.bytes().all(token) {
-        return Err(Wrong::new("is not a header's name", "write a name such as X-Scanner"));
-    }
-    let lower = name.to_ascii_lowercase();
-    if OWN_HEADERS.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("sec-") {
-        return Err(Wrong::new("is set by the scanner itself", "remove it"));
-    }
-    let secret = matches!(lower.as_str(), "authorization" | "cookie")
-        || ["token", "secret", "api-key", "apikey", "password", "session"]
-            .iter()
-            .any(|word| lower.contains(word));
-    let text = kinds::text(value)?;
-    if secret || is_secret_parameter(&lower, &text) {
-        return Err(Wrong::new(
-            "looks like a secret, which must not stand in a site's file",
-            "remove it; headers from the environment (`client.headers_env`) are not supported yet",
-        ));
-    }
-    if text.len() > 4_096 || !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-        return Err(Wrong::new(
-            "cannot be sent in a header",
-            "write at most 4,096 characters of plain ASCII",
-        ));
-    }
-    Ok((name.to_owned(), text))
-}
-
 fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
     let defences = [
         ("none", CsrfDefence::None),
@@ -323,14 +272,14 @@ fn sitemaps(value: Value<'_>) -> Result<Sitemaps, Wrong> {
 
 fn check_id(value: Value<'_>) -> Result<String, Wrong> {
     let text = kinds::text(value)?;
-    if text
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    {
-        Ok(text)
-    } else {
-        Err(kinds::quoted(&text, "write a check's id such as \"mixed-content\""))
+    if phantom_checks::by_id(&text).is_some() {
+        return Ok(text);
     }
+    let known: Vec<_> = phantom_checks::all().iter().map(|check| check.meta().id).collect();
+    Err(kinds::quoted(
+        &text,
+        format!("write the id of a check: {}", known.join(", ")),
+    ))
 }
 
 fn library(value: Value<'_>) -> Result<String, Wrong> {

@@ -50,8 +50,6 @@ pub struct Site {
     pub scope: Scope,
     /// Where a scan of it ends.
     pub limits: Limits,
-    /// Request headers for hosts in scope.
-    pub headers: Vec<(String, String)>,
     /// Ids of checks that do not run.
     pub disabled_checks: Vec<String>,
     /// What the checks are told about it.

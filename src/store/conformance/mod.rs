@@ -80,7 +80,6 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
                 allow_private: false,
             },
             limits: Limits::default(),
-            headers: Vec::new(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
         },
