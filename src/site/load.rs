@@ -11,7 +11,7 @@ use super::scope::ScopeRules;
 use super::{Limits, Scope, Site, SiteError, SiteId, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
-use crate::crawl::{is_secret_parameter, page_key};
+use crate::crawl::{is_secret, page_key};
 
 /// Parameters that advertisers add to links.
 const IGNORED_BY_DEFAULT: [&str; 5] = ["utm_*", "gclid", "fbclid", "msclkid", "mc_eid"];
@@ -257,7 +257,7 @@ fn header(name: &str, value: Value<'_>) -> Result<(String, String), Wrong> {
             .iter()
             .any(|word| lower.contains(word));
     let text = kinds::text(value)?;
-    if secret || is_secret_parameter(&lower, &text) {
+    if secret || is_secret(&lower, &text) {
         return Err(Wrong::new(
             "looks like a secret, which must not stand in a site's file",
             "remove it; headers from the environment (`client.headers_env`) are not supported yet",
