@@ -117,7 +117,7 @@ pub fn header(header: Header) -> Header {
     Header { value, ..header }
 }
 
-/// A script in which literals that are secrets, by their name or by their look, are replaced.
+/// A script, or an element's opening tag, in which literals that are secrets, by their name or by their look, are replaced.
 pub fn script(text: &str) -> String {
     // In JSON within a string, quotes are escaped.
     static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -214,6 +214,10 @@ mod tests {
             (
                 r#"document.cookie = "visit=k9f3; path=/""#,
                 r#"document.cookie = "visit=REDACTED; path=/""#,
+            ),
+            (
+                r#"<form name="token" action="javascript:go('m8Qw1rT5yU7iO3pA6s')">"#,
+                r#"<form name="token" action="javascript:go('REDACTED')">"#,
             ),
             (r#"fetch("https://u:p@shop.test/")"#, r#"fetch("https://shop.test/")"#),
             (

@@ -134,13 +134,20 @@ fn site(ask: &Ask<'_>) -> Reply {
         .header("x-echo", &with_secrets("Bearer {authorization}"))
 }
 
-/// Fails if one of the secrets is in the text, in any of the ways in which a text may be written.
-fn assert_clean(place: &str, text: &str) {
-    for (name, secret) in SECRETS {
-        if let Some(at) = text.find(secret) {
-            let around: String = text[..at].chars().rev().take(160).collect();
-            let around: String = around.chars().rev().collect();
-            panic!("{place}: the secret {name} leaks after …{around}");
+/// Texts, and which of the secrets are in them.
+#[derive(Default)]
+struct Search {
+    leaks: Vec<String>,
+}
+
+impl Search {
+    fn look(&mut self, place: &str, text: &str) {
+        for (name, secret) in SECRETS {
+            if let Some(at) = text.find(secret) {
+                let before: Vec<char> = text[..at].chars().rev().take(120).collect();
+                let before: String = before.into_iter().rev().collect();
+                self.leaks.push(format!("{name} in {place}, after …{before}"));
+            }
         }
     }
 }
@@ -196,32 +203,34 @@ async fn secrets_of_a_site_are_nowhere_in_what_is_kept_shown_or_sent() {
         .await;
     assert!(sandbox.issues().len() >= 3, "too few tickets to tell: {ran:#?}");
 
-    assert_clean("standard output", &ran.stdout);
-    assert_clean("standard error", &ran.stderr);
-    assert_clean("report.json", &report.to_string());
-    assert_clean("report.html", &fs::read_to_string(bench.path("report.html")).unwrap());
+    let mut search = Search::default();
+    search.look("standard output", &ran.stdout);
+    search.look("standard error", &ran.stderr);
+    search.look("report.json", &report.to_string());
+    search.look("report.html", &fs::read_to_string(bench.path("report.html")).unwrap());
     for issue in sandbox.issues() {
-        assert_clean(
+        search.look(
             &format!("ticket {}", issue.key),
             &serde_json::to_string(&issue).unwrap(),
         );
     }
     for exchange in sandbox.log() {
         let place = format!("{} {}", exchange.method, exchange.path);
-        assert_clean(&place, &serde_json::to_string(&exchange).unwrap());
+        search.look(&place, &serde_json::to_string(&exchange).unwrap());
     }
     let scan = ScanId(report["scan"]["id"].as_str().unwrap().to_owned());
     let kept = all_kept(&bench, &scan).await;
     for (place, text) in &kept {
-        assert_clean(place, text);
+        search.look(place, text);
     }
     for entry in fs::read_dir(bench.folder.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = fs::read(&path).unwrap();
-            assert_clean(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
+            search.look(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
         }
     }
+    assert!(search.leaks.is_empty(), "{}", search.leaks.join("\n"));
     saw_it_all(&report, &kept);
 }
 
@@ -232,7 +241,7 @@ fn saw_it_all(report: &Value, kept: &[(String, String)]) {
     let evidence: Value = serde_json::from_str(start).unwrap();
     let count = |key: &str| evidence[key].as_array().unwrap().len();
     assert!(
-        count("forms") == 3 && count("storage") == 2 && count("cookies") >= 2,
+        count("forms") == 3 && count("storage") >= 2 && count("cookies") >= 2,
         "{start}"
     );
     assert!(

@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
         Form {
             frame: frame.to_owned(),
             selector: form.selector,
-            snippet: redact::parameters(&form.snippet),
+            snippet: redact::script(&form.snippet),
             has_action: form.has_action,
             action: redact::url(&form.action),
             method: method(&form.method),
@@ -195,7 +195,7 @@ impl<'a> Builder<'a> {
             url: script.url,
             hash,
             length: script.length,
-            snippet: redact::parameters(&script.snippet),
+            snippet: redact::script(&script.snippet),
             kind: script.kind,
             integrity: script.integrity,
         }

@@ -169,7 +169,7 @@ impl Recorder {
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
-            "Page.windowOpen" => self.tried(event.read::<WindowOpen>()?.url, LinkSource::Popup),
+            "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
             "Page.javascriptDialogOpening" => {
@@ -409,9 +409,9 @@ impl Recorder {
         }
     }
 
-    fn tried(&mut self, url: String, source: LinkSource) {
+    fn tried(&mut self, url: &str, source: LinkSource) {
         if self.tried.len() < 200 && self.navigation != Navigation::Before {
-            self.tried.push((bounded(&url), source));
+            self.tried.push((bounded(url), source));
         }
     }
 
@@ -453,7 +453,7 @@ impl Recorder {
     fn attached(&mut self, attached: AttachedToTarget) -> Reaction {
         let worker = match attached.target_info.r#type.as_str() {
             "page" => {
-                self.tried(attached.target_info.url, LinkSource::Popup);
+                self.tried(&attached.target_info.url, LinkSource::Popup);
                 return Reaction::ClosePopup {
                     target: attached.target_info.target_id,
                 };
@@ -486,7 +486,7 @@ impl Recorder {
             return Reaction::Continue { session, paused: id };
         }
         if self.navigation == Navigation::Committed {
-            self.tried(paused.request.url, LinkSource::Navigation);
+            self.tried(&paused.request.url, LinkSource::Navigation);
             return Reaction::Stop { session, paused: id };
         }
         if (self.may_visit)(&paused.request.url) {
