@@ -38,10 +38,13 @@
   };
   attempt(() => visit(only || document), null);
 
+  // Only attributes that say what the element does are shown; any other may hold a token.
+  const shown = new Set(('accept-charset action async autocomplete class crossorigin defer enctype form id integrity ' +
+    'method name nomodule novalidate referrerpolicy rel role src target type').split(' '));
   const snippet = (element) => attempt(() => {
     const clone = Node.prototype.cloneNode.call(element, false);
-    for (const name of ['value', 'nonce', 'data-token', 'content']) {
-      if (has(clone, name)) Element.prototype.setAttribute.call(clone, name, '…');
+    for (const name of Element.prototype.getAttributeNames.call(clone)) {
+      if (!shown.has(name)) Element.prototype.setAttribute.call(clone, name, '…');
     }
     if (tagOf(clone) === 'script' || tagOf(clone) === 'form') clone.textContent = '';
     const outer = clone.outerHTML;

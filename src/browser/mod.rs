@@ -23,7 +23,7 @@ pub use capture::{Captured, ScriptCache};
 pub use connection::CdpError;
 pub use find::{Found, find};
 pub use pool::{Pool, PoolOptions, PoolStats, RenderError, SharedCookies, Slot};
-pub use redact::{REDACTED, Redactor, secret_name, url as url_without_secrets};
+pub use redact::{Redactor, url as url_without_secrets};
 pub use tab::{CaptureScript, PageRequest, Visit};
 
 /// How long a call that only asks the browser itself may take.

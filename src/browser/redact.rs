@@ -1,16 +1,18 @@
 //! What must not be kept is replaced here, before it becomes evidence.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use hmac::{Hmac, KeyInit, Mac};
-use phantom_checks::evidence::{Charset, Header, ValueShape};
+use phantom_checks::evidence::{Header, ValueShape};
+use phantom_checks::shape::{is_random, measure};
 use regex::{Captures, Regex};
 use sha2::Sha256;
-use url::Url;
+use url::{Url, form_urlencoded};
 
-/// Stands where a secret was.
-pub const REDACTED: &str = "REDACTED";
+use crate::crawl::{REDACTED, is_secret, is_web_token, without_session_segments};
+
+/// URLs that are not of the web are cut off here, in characters.
+const MOST_OF_OTHER_URL: usize = 200;
 
 /// Replaces secrets. Two installations never give equal hashes for equal values.
 #[derive(Clone)]
@@ -31,112 +33,111 @@ impl Redactor {
             hash: hash
                 .map(|hash| hex::encode(&hash.into_bytes()[..8]))
                 .unwrap_or_default(),
-            length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
-            charset: charset(value),
-            entropy: entropy(value),
+            ..unhashed(value)
         }
     }
 }
 
-/// A URL without password and without the values of parameters that are named like secrets.
+fn unhashed(value: &str) -> ValueShape {
+    let (charset, entropy) = measure(value);
+    ValueShape {
+        hash: String::new(),
+        length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
+        charset,
+        entropy,
+    }
+}
+
+/// A URL without credentials, without the session ids that some servers put into paths, and without the values of
+/// parameters that are secret. Of a `data:` URL only the type is left.
 pub fn url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
         return parameters(text);
     };
-    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
-        return text.chars().take(200).collect();
-    }
-    if url.password().is_some() || !url.username().is_empty() {
-        // Neither fails for these schemes.
-        let _ = url.set_password(None);
-        let _ = url.set_username("");
-    }
-    parameters(url.as_str())
-}
-
-/// A text in which the values of URL parameters that are named like secrets are replaced.
-pub fn parameters(text: &str) -> String {
-    static PARAMETER: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"([?&#;])([A-Za-z0-9_.\-\[\]]{2,60})=([^&#"'\s;<>]+)"#).ok());
-    let Some(pattern) = PARAMETER.as_ref() else {
-        return text.to_owned();
-    };
-    pattern
-        .replace_all(text, |found: &Captures<'_>| {
-            if secret_name(&found[2]) {
-                format!("{}{}={REDACTED}", &found[1], &found[2])
-            } else {
-                found[0].to_owned()
+    match url.scheme() {
+        "http" | "https" | "ws" | "wss" => {
+            // Neither fails for these schemes.
+            let _ = url.set_password(None);
+            let _ = url.set_username("");
+            let path = without_session_segments(url.path()).into_owned();
+            if path != url.path() {
+                url.set_path(&path);
             }
-        })
-        .into_owned()
+            parameters(url.as_str())
+        }
+        "data" => {
+            let head = text.split(',').next().unwrap_or_default();
+            head.chars().take(MOST_OF_OTHER_URL).chain(",".chars()).collect()
+        }
+        _ => {
+            let bounded: String = text.chars().take(20 * MOST_OF_OTHER_URL).collect();
+            script(&bounded).chars().take(MOST_OF_OTHER_URL).collect()
+        }
+    }
 }
 
-/// Does a field, parameter, header or meta element of this name carry a secret?
-pub fn secret_name(name: &str) -> bool {
-    const WHOLE: [&str; 14] = [
-        "sid",
-        "sessid",
-        "jsessionid",
-        "phpsessid",
-        "aspsessionid",
-        "cfid",
-        "cftoken",
-        "code",
-        "state",
-        "otp",
-        "pin",
-        "jwt",
-        "sig",
-        "key",
-    ];
-    const PART: [&str; 14] = [
-        "token",
-        "csrf",
-        "xsrf",
-        "passw",
-        "passwd",
-        "pwd",
-        "secret",
-        "session",
-        "apikey",
-        "api_key",
-        "api-key",
-        "signature",
-        "credential",
-        "nonce",
-    ];
-    let name = name.to_ascii_lowercase();
-    WHOLE.contains(&name.as_str()) || PART.iter().any(|part| name.contains(part))
+/// A text in which the secret parameters and the credentials of URLs are replaced.
+pub fn parameters(text: &str) -> String {
+    static PARAMETER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r#"([?&#])([^=&#?;"'\s<>]{1,120})=([^&#"'\s;<>]+)|(;)([^=&#?;"'\s<>]{1,120})=([^?/&#"'\s;<>]+)"#)
+            .ok()
+    });
+    static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"://[^/?#\s"'`<>@]+@"#).ok());
+    let (Some(parameter), Some(credentials)) = (PARAMETER.as_ref(), CREDENTIALS.as_ref()) else {
+        return REDACTED.to_owned();
+    };
+    let text = parameter.replace_all(text, |found: &Captures<'_>| {
+        let [before, name, value] = if found.get(1).is_some() { [1, 2, 3] } else { [4, 5, 6] }.map(|at| &found[at]);
+        let pair = format!("{name}={value}");
+        let decoded = form_urlencoded::parse(pair.as_bytes()).next();
+        if decoded.is_some_and(|(name, value)| is_secret(&name, &value)) {
+            format!("{before}{name}={REDACTED}")
+        } else {
+            found[0].to_owned()
+        }
+    });
+    credentials.replace_all(&text, "://").into_owned()
 }
 
 /// A response header as it may be kept.
 pub fn header(header: Header) -> Header {
+    static NONCE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("'nonce-[^']*'").ok());
+    let text = &header.value;
     let value = match header.name.as_str() {
-        "set-cookie" | "cookie" | "authorization" | "proxy-authorization" => REDACTED.to_owned(),
-        "location" | "content-location" | "refresh" | "link" => parameters(&header.value),
-        name if secret_name(name) => REDACTED.to_owned(),
-        _ => return header,
+        "set-cookie" | "cookie" | "proxy-authorization" => REDACTED.to_owned(),
+        name if name.starts_with("content-security-policy") => {
+            let nonces = NONCE.as_ref().map(|nonce| nonce.replace_all(text, "'nonce-REDACTED'"));
+            parameters(nonces.as_deref().unwrap_or(REDACTED))
+        }
+        "location" | "content-location" => url(text),
+        name if is_secret(name, text) => REDACTED.to_owned(),
+        _ if text.split([' ', ',', ';', '=', '"', '<', '>']).any(looks_random) => REDACTED.to_owned(),
+        _ => parameters(text),
     };
     Header { value, ..header }
 }
 
-/// An inline script in which literals that look like secrets, by their name or by their look, are replaced.
+/// A script, or an element's opening tag, in which literals that are secrets, by their name or by their look, are replaced.
 pub fn script(text: &str) -> String {
+    // In JSON within a string, quotes are escaped.
     static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r#"(?i)((?:token|csrf|xsrf|passw(?:or)?d|secret|api[_-]?key|session[_-]?id|authorization|credential|nonce)[\w-]*["'`]?\s*[:=,]\s*)(["'`])([^"'`\r\n]{4,4096})(["'`])"#,
+            r#"(?i)((?:token|csrf|xsrf|passw(?:or)?d|secret|api[_-]?key|sess(?:ion)?[_-]?(?:id|key)|authorization|credential|nonce)[\w-]*\\?["'`]?\s*[:=,]\s*)(\\?["'`])([^"'`\r\n]{4,4096})(["'`])"#,
         )
         .ok()
     });
+    static COOKIE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(\.cookie\s*=\s*["'`][^=;"'`]{1,200}=)([^;"'`]+)"#).ok());
     static LITERAL: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(["'`])([A-Za-z0-9+/=_.\-]{20,4096})(["'`])"#).ok());
-    let (Some(named), Some(literal)) = (NAMED.as_ref(), LITERAL.as_ref()) else {
+        LazyLock::new(|| Regex::new(r#"(["'`])([A-Za-z0-9+/=_.\-]{16,4096})(\\?["'`])"#).ok());
+    let (Some(named), Some(cookie), Some(literal)) = (NAMED.as_ref(), COOKIE.as_ref(), LITERAL.as_ref()) else {
         return REDACTED.to_owned();
     };
     let text = named.replace_all(text, |found: &Captures<'_>| {
-        format!("{}{}{REDACTED}{}", &found[1], &found[2], &found[4])
+        let escape = if found[3].ends_with('\\') { "\\" } else { "" };
+        format!("{}{}{REDACTED}{escape}{}", &found[1], &found[2], &found[4])
     });
+    let text = cookie.replace_all(&text, format!("${{1}}{REDACTED}"));
     let text = literal.replace_all(&text, |found: &Captures<'_>| {
         if looks_random(&found[2]) {
             format!("{}{REDACTED}{}", &found[1], &found[3])
@@ -147,52 +148,17 @@ pub fn script(text: &str) -> String {
     parameters(&text)
 }
 
-fn looks_random(value: &str) -> bool {
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
-    digits >= 2 && letters >= 2 && !value.contains("//") && entropy(value) >= 3.2
-}
-
-fn charset(value: &str) -> Charset {
-    let all = |is: fn(u8) -> bool| value.bytes().all(is);
-    if value.is_empty() {
-        Charset::Empty
-    } else if all(|byte| byte.is_ascii_digit()) {
-        Charset::Digits
-    } else if all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-        || all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F' | b'-'))
-    {
-        Charset::Hex
-    } else if all(|byte| byte.is_ascii_alphanumeric()) {
-        Charset::Alphanumeric
-    } else if all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_.:".contains(&byte)) {
-        Charset::Base64
-    } else if all(|byte| (b' '..=b'~').contains(&byte)) {
-        Charset::Ascii
-    } else {
-        Charset::Other
-    }
-}
-
-fn entropy(value: &str) -> f32 {
-    let mut counts: HashMap<char, u32> = HashMap::new();
-    let mut total = 0u32;
-    for character in value.chars() {
-        *counts.entry(character).or_default() += 1;
-        total += 1;
-    }
-    let total = total as f32;
-    // Adding zero turns the negative zero of a single repeated character into a plain one.
-    -counts
-        .values()
-        .map(|&count| count as f32 / total)
-        .map(|share| share * share.log2())
-        .sum::<f32>()
-        + 0.0
+/// Whether a word looks like a secret. Names of files and modules hold few digits, or repeat as words do.
+pub fn looks_random(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let letters = word.bytes().filter(u8::is_ascii_alphabetic).count();
+    is_web_token(word) || (digits >= 2 && letters >= 2 && !word.contains("//") && is_random(&unhashed(word)))
 }
 
 #[cfg(test)]
 mod tests {
+    use phantom_checks::evidence::Charset;
+
     use super::*;
 
     #[test]
@@ -207,11 +173,20 @@ mod tests {
                 "https://shop.test/cb#access_token=abc&type=x",
                 "https://shop.test/cb#access_token=REDACTED&type=x",
             ),
-            (
-                "https://shop.test/a;jsessionid=123?x=1",
-                "https://shop.test/a;jsessionid=REDACTED?x=1",
-            ),
+            ("https://shop.test/a;jsessionid=123?x=1", "https://shop.test/a?x=1"),
             ("/login?PHPSESSID=77", "/login?PHPSESSID=REDACTED"),
+            ("/a;jsessionid=12/b?x=1", "/a;jsessionid=REDACTED/b?x=1"),
+            ("/a?code=DE&amp;csrf%5Ftoken=12", "/a?code=DE&amp;csrf%5Ftoken=REDACTED"),
+            ("<a href='http://u:p@shop.test/'>", "<a href='http://shop.test/'>"),
+            (
+                "https://shop.test/in?next=%2Fcb%3Ftoken%3D0123456789abcdef0&x=1",
+                "https://shop.test/in?next=REDACTED&x=1",
+            ),
+            ("https://shop.test/(S(12ab))/a", "https://shop.test/a"),
+            ("data:text/html;base64,c2VjcmV0", "data:text/html;base64,"),
+            ("javascript:go('m8Qw1rT5yU7iO3pA6s')", "javascript:go('REDACTED')"),
+            ("about:blank", "about:blank"),
+            ("mailto:a@shop.test?subject=x", "mailto:a@shop.test?subject=x"),
             (
                 "https://shop.test/search?q=session+ideas",
                 "https://shop.test/search?q=session+ideas",
@@ -229,6 +204,27 @@ mod tests {
             (r#"var csrfToken = "k9f3";"#, r#"var csrfToken = "REDACTED";"#),
             (r#"{"password":"hunter2!"}"#, r#"{"password":"REDACTED"}"#),
             (
+                r#"x = "{\"csrfToken\":\"k9f3\",\"n\":1}""#,
+                r#"x = "{\"csrfToken\":\"REDACTED\",\"n\":1}""#,
+            ),
+            (
+                r#"h.set("X-CSRF-Token", "k9f3")"#,
+                r#"h.set("X-CSRF-Token", "REDACTED")"#,
+            ),
+            (
+                r#"document.cookie = "visit=k9f3; path=/""#,
+                r#"document.cookie = "visit=REDACTED; path=/""#,
+            ),
+            (
+                r#"<form name="token" action="javascript:go('m8Qw1rT5yU7iO3pA6s')">"#,
+                r#"<form name="token" action="javascript:go('REDACTED')">"#,
+            ),
+            (r#"fetch("https://u:p@shop.test/")"#, r#"fetch("https://shop.test/")"#),
+            (
+                r#"import "./vendor/jquery-1.12.4.min.js""#,
+                r#"import "./vendor/jquery-1.12.4.min.js""#,
+            ),
+            (
                 r#"x("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc")"#,
                 r#"x("REDACTED")"#,
             ),
@@ -240,6 +236,44 @@ mod tests {
         ];
         for (input, expected) in cases {
             assert_eq!(script(input), expected);
+        }
+    }
+
+    #[test]
+    fn headers_lose_secrets_and_keep_policies() {
+        let cases = [
+            ("set-cookie", "a=b", REDACTED),
+            ("x-auth-token", "0123456789abcdef0", REDACTED),
+            ("x-request-id", "7f4df451a9c3e2b08d6c5e1f00ab43cd", REDACTED),
+            ("x-echo", "who=m8Qw1rT5yU7iO3pA6s", REDACTED),
+            ("server", "nginx/1.25.3", "nginx/1.25.3"),
+            (
+                "strict-transport-security",
+                "max-age=31536000; includeSubDomains",
+                "max-age=31536000; includeSubDomains",
+            ),
+            (
+                "content-security-policy",
+                "script-src 'nonce-m8Qw1rT5yU7iO3pA6s'; report-uri /csp?token=0123456789abcdef0",
+                "script-src 'nonce-REDACTED'; report-uri /csp?token=REDACTED",
+            ),
+            ("location", "/cb?code=0123456789abcdef0&x=1", "/cb?code=REDACTED&x=1"),
+        ];
+        for (name, value, expected) in cases {
+            let given = Header {
+                name: name.into(),
+                value: value.into(),
+            };
+            assert_eq!(header(given).value, expected, "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics_and_twice_is_once(text in r#"[a-z:/?&#;=@%"'\\ \PC]{0,80}"#) {
+            let _ = script(&text);
+            let once = url(&text);
+            proptest::prop_assert_eq!(url(&once), once);
         }
     }
 

@@ -355,7 +355,7 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
                 }
             }
             if events.overflowed() {
-                recorder.dropped_requests += 1;
+                recorder.dropped += 1;
             }
         }
         for reaction in reactions {

@@ -16,6 +16,6 @@ pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcom
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
 pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
 pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};
-pub use secret::is_secret_parameter;
+pub use secret::{REDACTED, is_secret, is_web_token, without_session_segments};
 pub use sitemap::{LONGEST_SITEMAP, MOST_ENTRIES, Sitemap};
 pub use url::{LONGEST_URL, NotAPage, normal_escapes, page_key};

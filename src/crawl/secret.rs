@@ -1,10 +1,14 @@
-//! What in a URL looks like a session id or a token. It makes no page of its own, and it must not be stored.
+//! What looks like a session id, a token or a password. In a URL it makes no page of its own, and it must not be stored.
 
 use std::borrow::Cow;
 
-/// Parameters whose values are always secret or are for one session only.
+use url::form_urlencoded;
+
+/// Stands where a secret was.
+pub const REDACTED: &str = "REDACTED";
+
+/// Names whose values are always secret or are for one session only.
 const ALWAYS: &[&str] = &[
-    "_csrf",
     "_token",
     "_wpnonce",
     "access_token",
@@ -13,21 +17,16 @@ const ALWAYS: &[&str] = &[
     "apikey",
     "auth_token",
     "authenticity_token",
-    "authtoken",
     "authorization",
+    "authtoken",
     "cfid",
     "cftoken",
     "client_secret",
-    "csrf",
-    "csrfmiddlewaretoken",
-    "csrftoken",
-    "csrf_token",
     "__requestverificationtoken",
     "id_token",
     "jsessionid",
     "jwt",
-    "passwd",
-    "password",
+    "otp",
     "phpsessid",
     "pwd",
     "refresh_token",
@@ -44,32 +43,76 @@ const ALWAYS: &[&str] = &[
     "x-amz-credential",
     "x-amz-security-token",
     "x-amz-signature",
-    "xsrf",
-    "xsrf_token",
 ];
 
-/// Parameters that are secret only if their value looks it; `sid=12` may well be a story.
-const IF_LONG: &[&str] = &[
-    "auth", "code", "hash", "key", "nonce", "sid", "state", "ticket", "token",
+/// The same for names that hold one of these: `registration[_csrf_token]`, `new_password`.
+const ALWAYS_IN: &[&str] = &["aspsessionid", "csrf", "xsrf", "passw", "access_token"];
+
+/// Names whose values are secret only if they look it; `sid=12` may well be a story.
+const IF_LONG: &[&str] = &["auth", "code", "hash", "key", "sid", "state", "ticket"];
+
+/// The same for names that hold one of these.
+const IF_LONG_IN: &[&str] = &[
+    "api-key",
+    "api_key",
+    "apikey",
+    "authoriz",
+    "credential",
+    "nonce",
+    "secret",
+    "sessid",
+    "session",
+    "signature",
+    "token",
 ];
 
 /// What is long for those, in characters.
 const LONG: usize = 16;
 
-/// Whether a query parameter, decoded, carries a session id or a token.
-pub fn is_secret_parameter(name: &str, value: &str) -> bool {
+/// Whether the value under this name is a secret or is for one session only. Both are decoded; the name is that of a
+/// parameter, a field, a header or a meta element.
+pub fn is_secret(name: &str, value: &str) -> bool {
+    is_secret_by_itself(name, value) || holds_secret_parameter(value)
+}
+
+fn is_secret_by_itself(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let named = ALWAYS.contains(&name.as_str())
-        || name.starts_with("aspsessionid")
-        || name.ends_with("csrf_token")
-        || name.ends_with("csrftoken")
-        || name.ends_with("access_token");
-    named || (IF_LONG.contains(&name.as_str()) && value.chars().count() >= LONG) || is_web_token(value)
+    let is =
+        |whole: &[&str], part: &[&str]| whole.contains(&name.as_str()) || part.iter().any(|part| name.contains(part));
+    value == REDACTED
+        || is_web_token(value)
+        || is_authorization(value)
+        || is(ALWAYS, ALWAYS_IN)
+        || (value.chars().count() >= LONG && !are_words(value) && is(IF_LONG, IF_LONG_IN))
 }
 
 /// A JSON Web Token: three parts of Base64, the first of which is an object.
-fn is_web_token(value: &str) -> bool {
+pub fn is_web_token(value: &str) -> bool {
     value.starts_with("eyJ") && value.len() >= 40 && value.matches('.').count() == 2 && !value.contains('/')
+}
+
+/// The value of an `Authorization` header.
+fn is_authorization(value: &str) -> bool {
+    value
+        .split_once(' ')
+        .is_some_and(|(scheme, rest)| matches!(scheme, "Bearer" | "Basic") && rest.len() >= 8 && !rest.contains(' '))
+}
+
+/// Several words in small letters: `?session=a-better-web`.
+fn are_words(value: &str) -> bool {
+    let is_gap = |byte: u8| matches!(byte, b'-' | b'_' | b' ' | b',' | b'/');
+    value.bytes().any(is_gap) && value.bytes().all(|byte| byte.is_ascii_lowercase() || is_gap(byte))
+}
+
+/// A URL within a value, with a secret of its own: `?next=/reset?token=…`.
+fn holds_secret_parameter(value: &str) -> bool {
+    let is_url = value.starts_with('/') || value.contains("://");
+    is_url
+        && value.split(['?', '&', '#', ';']).skip(1).any(|part| {
+            form_urlencoded::parse(part.as_bytes())
+                .next()
+                .is_some_and(|(name, value)| !value.is_empty() && is_secret_by_itself(&name, &value))
+        })
 }
 
 /// A path without the session ids that some servers put into it: `/a;jsessionid=…/b`, `/(S(…))/a`.
@@ -99,8 +142,7 @@ pub fn without_session_segments(path: &str) -> Cow<'_, str> {
 }
 
 fn is_session_parameter(part: &str) -> bool {
-    part.split_once('=')
-        .is_some_and(|(name, value)| is_secret_parameter(name, value))
+    part.split_once('=').is_some_and(|(name, value)| is_secret(name, value))
 }
 
 /// ASP.NET's sessions without cookies: `(S(…))`, or several such letters.
@@ -129,12 +171,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_parameters_are_told_from_harmless_ones() {
+    fn secrets_are_told_from_harmless_values() {
         let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl";
         let cases = [
             ("PHPSESSID", "x", true),
             ("ASPSESSIONIDQQ", "x", true),
             ("shop_csrf_token", "x", true),
+            ("registration[_csrf_token]", "x", true),
+            ("newPassword", "x", true),
+            ("x-auth-token", "0123456789abcdef0", true),
+            ("x-echo", "Bearer 0a1b2c3d4e", true),
+            ("x-echo", "Basic training for all", false),
+            ("session", "3", false),
+            ("session", "building-a-better-web", false),
+            ("session", "qhfzplwmcbvnxjdk", true),
+            ("next", "/cb?state=0123456789abcdef0", true),
+            ("next", "https://shop.test/a?page=2#token=blue", false),
+            ("next", "/a?password=x", true),
+            ("code", REDACTED, true),
             ("sid", "12", false),
             ("sid", "0123456789abcdef0", true),
             ("token", "blue", false),
@@ -145,7 +199,7 @@ mod tests {
             ("q", "what is a token", false),
         ];
         for (name, value, secret) in cases {
-            assert_eq!(is_secret_parameter(name, value), secret, "{name}={value}");
+            assert_eq!(is_secret(name, value), secret, "{name}={value}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::PageKey;
-use super::secret::{is_secret_parameter, without_session_segments};
+use super::secret::{is_secret, without_session_segments};
 use crate::site::ScopeRules;
 
 /// The longest URL that is visited, in characters.
@@ -73,7 +73,7 @@ fn name_of(parameter: &str) -> &str {
 fn makes_a_difference(parameter: &str, scope: &ScopeRules) -> bool {
     url::form_urlencoded::parse(parameter.as_bytes())
         .next()
-        .is_none_or(|(name, value)| !scope.ignores_query(&name) && !is_secret_parameter(&name, &value))
+        .is_none_or(|(name, value)| !scope.ignores_query(&name) && !is_secret(&name, &value))
 }
 
 /// The path of a URL or its query with normal escapes: hexadecimal digits in upper case, and no escapes for letters,

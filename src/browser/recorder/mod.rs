@@ -3,29 +3,31 @@
 //! A tab is used for many pages, so the recorder must know which events belong to the page at hand: it starts to listen
 //! when the main document's request is sent, and forgets issues of the page before when the document is committed.
 
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use phantom_checks::evidence::{
-    Failure, Header, Hop, Initiator, Issue, LinkSource, MixedContentIssue, MixedContentResolution, MixedContentType,
-    Request, ResourceKind,
-};
+use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType, Request, ResourceKind};
 
 use super::connection::Event;
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, InitiatorData, IssueAdded, LoadingFailed, LoadingFinished, MixedContentDetails,
-    NavigatedWithinDocument, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
-    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
+    RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated,
+    WebSocketHandshake, WindowOpen,
 };
+use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
 /// Issues kept of one page.
 const MAX_ISSUES: usize = 500;
-/// Longest header value kept, in characters.
-const MAX_HEADER: usize = 4_096;
+/// Frames kept of one page.
+const MAX_FRAMES: usize = 2_000;
 
 /// What the tab has to do about an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +82,8 @@ pub(super) struct Recorder {
     pub dom_ready: bool,
     pub loaded: bool,
     pub last_activity: Instant,
-    pub dropped_requests: u64,
+    /// Requests and frames beyond the bounds, and overflows of events.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +119,7 @@ impl Recorder {
             dom_ready: false,
             loaded: false,
             last_activity: now,
-            dropped_requests: 0,
+            dropped: 0,
         }
     }
 
@@ -166,7 +169,7 @@ impl Recorder {
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
-            "Page.windowOpen" => self.tried(event.read::<WindowOpen>()?.url, LinkSource::Popup),
+            "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
             "Page.javascriptDialogOpening" => {
@@ -206,7 +209,7 @@ impl Recorder {
         }
         let request = Request {
             id: sent.request_id.clone(),
-            url: sent.request.url.clone(),
+            url: bounded(&sent.request.url),
             method: sent.request.method.clone(),
             kind: resource_kind(&sent.r#type),
             frame: sent.frame_id.clone().or_else(|| self.frame_of_session(session)),
@@ -224,7 +227,7 @@ impl Recorder {
 
     fn add(&mut self, request: Request, session: &Arc<str>) {
         if self.requests.len() >= MAX_REQUESTS {
-            self.dropped_requests += 1;
+            self.dropped += 1;
             return;
         }
         self.index.insert(request.id.clone(), self.requests.len());
@@ -238,9 +241,9 @@ impl Recorder {
         };
         if request.redirects.len() < 30 {
             request.redirects.push(Hop {
-                url: response.url.clone(),
+                url: bounded(&response.url),
                 status: response.status,
-                to: to.to_owned(),
+                to: bounded(to),
             });
         }
         if mixed_content != MixedContentType::None {
@@ -300,7 +303,7 @@ impl Recorder {
         self.last_activity = now;
         let request = Request {
             id: created.request_id,
-            url: created.url,
+            url: bounded(&created.url),
             method: "GET".to_owned(),
             kind: ResourceKind::WebSocket,
             frame: self.frame_of_session(session),
@@ -367,7 +370,7 @@ impl Recorder {
             );
             return;
         }
-        let record = self.frames.entry(frame.id).or_default();
+        let Some(record) = self.frame_mut(frame.id) else { return };
         if record.parent.is_none() {
             record.parent = frame.parent_id;
         }
@@ -376,8 +379,19 @@ impl Recorder {
         record.session = Arc::clone(session);
     }
 
+    /// The record of a frame, made if there is none yet and room for it.
+    fn frame_mut(&mut self, id: String) -> Option<&mut FrameRecord> {
+        if self.frames.len() >= MAX_FRAMES && !self.frames.contains_key(&id) {
+            self.dropped += 1;
+            return None;
+        }
+        Some(self.frames.entry(id).or_default())
+    }
+
     fn frame_attached(&mut self, attached: FrameAttached, session: &Arc<str>) {
-        let record = self.frames.entry(attached.frame_id).or_default();
+        let Some(record) = self.frame_mut(attached.frame_id) else {
+            return;
+        };
         record.parent = attached.parent_frame_id;
         record.session = Arc::clone(session);
     }
@@ -395,9 +409,9 @@ impl Recorder {
         }
     }
 
-    fn tried(&mut self, url: String, source: LinkSource) {
+    fn tried(&mut self, url: &str, source: LinkSource) {
         if self.tried.len() < 200 && self.navigation != Navigation::Before {
-            self.tried.push((url, source));
+            self.tried.push((bounded(url), source));
         }
     }
 
@@ -410,7 +424,9 @@ impl Recorder {
         if !context.aux_data.is_default {
             return;
         }
-        let frame = self.frames.entry(context.aux_data.frame_id).or_default();
+        let Some(frame) = self.frame_mut(context.aux_data.frame_id) else {
+            return;
+        };
         frame.session = Arc::clone(session);
         frame.context = Some(context.id);
         if frame.origin.is_empty() {
@@ -437,7 +453,7 @@ impl Recorder {
     fn attached(&mut self, attached: AttachedToTarget) -> Reaction {
         let worker = match attached.target_info.r#type.as_str() {
             "page" => {
-                self.tried(attached.target_info.url, LinkSource::Popup);
+                self.tried(&attached.target_info.url, LinkSource::Popup);
                 return Reaction::ClosePopup {
                     target: attached.target_info.target_id,
                 };
@@ -447,9 +463,8 @@ impl Recorder {
         if worker {
             self.workers
                 .insert(attached.session_id.clone(), attached.target_info.url);
-        } else {
+        } else if let Some(record) = self.frame_mut(attached.target_info.target_id) {
             // The target of a frame in a process of its own has the id of the frame.
-            let record = self.frames.entry(attached.target_info.target_id).or_default();
             record.session = Arc::from(attached.session_id.as_str());
             record.context = None;
         }
@@ -471,7 +486,7 @@ impl Recorder {
             return Reaction::Continue { session, paused: id };
         }
         if self.navigation == Navigation::Committed {
-            self.tried(paused.request.url, LinkSource::Navigation);
+            self.tried(&paused.request.url, LinkSource::Navigation);
             return Reaction::Stop { session, paused: id };
         }
         if (self.may_visit)(&paused.request.url) {
@@ -496,92 +511,5 @@ impl Recorder {
                         .is_none_or(|parent| parent.session != *session)
             })
             .map(|(id, _)| id.clone())
-    }
-}
-
-fn mixed(word: &str) -> MixedContentType {
-    match word {
-        "none" | "" => MixedContentType::None,
-        "blockable" => MixedContentType::Blockable,
-        "optionally-blockable" => MixedContentType::OptionallyBlockable,
-        _ => MixedContentType::Unknown,
-    }
-}
-
-fn resource_kind(word: &str) -> ResourceKind {
-    match word {
-        "Document" => ResourceKind::Document,
-        "Stylesheet" => ResourceKind::Stylesheet,
-        "Image" => ResourceKind::Image,
-        "Media" => ResourceKind::Media,
-        "Font" => ResourceKind::Font,
-        "Script" => ResourceKind::Script,
-        "TextTrack" => ResourceKind::TextTrack,
-        "XHR" => ResourceKind::Xhr,
-        "Fetch" => ResourceKind::Fetch,
-        "Prefetch" => ResourceKind::Prefetch,
-        "EventSource" => ResourceKind::EventSource,
-        "WebSocket" => ResourceKind::WebSocket,
-        "Manifest" => ResourceKind::Manifest,
-        "Ping" => ResourceKind::Ping,
-        "CSPViolationReport" => ResourceKind::CspViolationReport,
-        "Preflight" => ResourceKind::Preflight,
-        "Other" | "SignedExchange" | "FedCM" => ResourceKind::Other,
-        _ => ResourceKind::Unknown,
-    }
-}
-
-fn initiator(data: &InitiatorData) -> Initiator {
-    let frame = innermost(data.stack.as_ref());
-    let (url, line) = match frame {
-        Some((url, line)) => (Some(url), Some(line)),
-        None => (
-            data.url.clone(),
-            data.line_number.as_ref().and_then(serde_json::Value::as_i64),
-        ),
-    };
-    Initiator {
-        kind: data.r#type.clone(),
-        url: url.filter(|url| !url.is_empty()),
-        // The browser counts lines from 0.
-        line: line.and_then(|line| u32::try_from(line + 1).ok()),
-    }
-}
-
-fn innermost(stack: Option<&super::events::Stack>) -> Option<(String, i64)> {
-    let mut stack = stack;
-    while let Some(level) = stack {
-        if let Some(frame) = level.call_frames.iter().find(|frame| !frame.url.is_empty()) {
-            return Some((frame.url.clone(), frame.line_number));
-        }
-        stack = level.parent.as_deref();
-    }
-    None
-}
-
-fn headers(response: &ResponseData) -> Vec<Header> {
-    response
-        .headers
-        .iter()
-        .map(|(name, value)| Header {
-            name: name.to_ascii_lowercase(),
-            value: value.as_str().unwrap_or_default().chars().take(MAX_HEADER).collect(),
-        })
-        .collect()
-}
-
-fn mixed_content_issue(details: MixedContentDetails) -> MixedContentIssue {
-    MixedContentIssue {
-        resource: details.resource_type,
-        resolution: match details.resolution_status.as_str() {
-            "MixedContentBlocked" => MixedContentResolution::Blocked,
-            "MixedContentAutomaticallyUpgraded" => MixedContentResolution::Upgraded,
-            "MixedContentWarning" => MixedContentResolution::Warning,
-            _ => MixedContentResolution::Unknown,
-        },
-        insecure_url: details.insecure_url,
-        document_url: details.main_resource_url,
-        request: details.request.and_then(|request| request.request_id.or(request.url)),
-        frame: details.frame.map(|frame| frame.frame_id),
     }
 }

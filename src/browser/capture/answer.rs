@@ -1,0 +1,98 @@
+//! What the capture script answers. The page may have forged all of it.
+
+use std::collections::BTreeMap;
+
+use phantom_checks::evidence::LinkSource;
+use serde::Deserialize;
+
+/// The longest answer that is read, in bytes. The script's own bounds stay far below it.
+const MAX_ANSWER: usize = 16 << 20;
+
+#[derive(Deserialize)]
+pub(super) struct FrameAnswer {
+    pub url: String,
+    pub origin: String,
+    pub title: String,
+    pub elements: u32,
+    pub forms: Vec<FormAnswer>,
+    pub links: Vec<LinkAnswer>,
+    pub scripts: Vec<ScriptAnswer>,
+    pub metas: Vec<MetaAnswer>,
+    pub storage: Vec<StorageAnswer>,
+    pub probes: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct FormAnswer {
+    pub selector: String,
+    pub snippet: String,
+    pub has_action: bool,
+    pub action: String,
+    pub method: String,
+    pub enctype: String,
+    pub visible: bool,
+    pub in_shadow_root: bool,
+    pub fields: Vec<FieldAnswer>,
+    pub submitters: Vec<SubmitterAnswer>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct FieldAnswer {
+    pub name: String,
+    pub kind: String,
+    pub id: String,
+    pub autocomplete: String,
+    pub label: String,
+    pub visible: bool,
+    pub disabled: bool,
+    pub value: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SubmitterAnswer {
+    pub text: String,
+    pub name: String,
+    pub action: Option<String>,
+    pub method: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LinkAnswer {
+    pub url: String,
+    pub source: LinkSource,
+    pub rel: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ScriptAnswer {
+    pub kind: String,
+    pub snippet: String,
+    pub integrity: Option<String>,
+    pub url: Option<String>,
+    #[serde(default)]
+    pub length: u64,
+    pub text: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct MetaAnswer {
+    pub name: String,
+    pub content: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct StorageAnswer {
+    pub area: String,
+    pub key: String,
+    pub value: String,
+}
+
+impl FrameAnswer {
+    /// Reads the answer of one frame; the error is why it could not be looked into.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_ANSWER {
+            return Err("its scripts made the capture too large".to_owned());
+        }
+        serde_json::from_str(text).map_err(|_| "its scripts falsified the capture".to_owned())
+    }
+}

@@ -1,0 +1,315 @@
+//! Evidence from what the recorder holds and what the frames answered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use phantom_checks::evidence::{
+    Cookie, Evidence, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer, Request,
+    ResourceKind, Script, StorageArea, StorageEntry, Submitter,
+};
+
+use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
+use super::texts::{Text, final_url};
+use super::{Captured, Recorded};
+use crate::browser::redact::{self, Redactor};
+use crate::browser::tab::PageRequest;
+use crate::crawl::{REDACTED, is_secret};
+
+/// Puts the evidence of one page together, replacing secrets on the way in.
+pub(super) struct Builder<'a> {
+    request: &'a PageRequest,
+    redactor: &'a Redactor,
+    evidence: Evidence,
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(request: &'a PageRequest, recorded: &Recorded) -> Self {
+        let mut page = Page {
+            requested_url: redact::url(&request.url),
+            ..Page::default()
+        };
+        let document = recorded
+            .requests
+            .iter()
+            .find(|request| request.kind == ResourceKind::Document);
+        if let Some(document) = document {
+            page.url = redact::url(final_url(document));
+            page.status = document.status;
+            page.mime.clone_from(&document.mime);
+            page.headers = document.headers.iter().cloned().map(redact::header).collect();
+            page.redirects.clone_from(&document.redirects);
+            for hop in &mut page.redirects {
+                hop.url = redact::url(&hop.url);
+                hop.to = redact::url(&hop.to);
+            }
+        }
+        Self {
+            request,
+            redactor: &request.redactor,
+            evidence: Evidence::of(page),
+            texts: BTreeMap::new(),
+        }
+    }
+
+    pub fn frame(&mut self, id: &str, recorded: &Recorded, answer: Result<FrameAnswer, String>) {
+        let Some(record) = recorded.frames.get(id) else { return };
+        let main = id == recorded.main_frame;
+        let main_session = recorded.frames.get(&recorded.main_frame).map(|frame| &frame.session);
+        let mut frame = Frame {
+            id: id.to_owned(),
+            parent: record.parent.clone(),
+            url: redact::url(&record.url),
+            origin: record.origin.clone(),
+            kind: match (main, main_session == Some(&record.session)) {
+                (true, _) => FrameKind::Main,
+                (_, true) => FrameKind::Child,
+                (_, false) => FrameKind::OutOfProcess,
+            },
+            captured: answer.is_ok(),
+        };
+        match answer {
+            Ok(answer) => {
+                frame.url = redact::url(&answer.url);
+                frame.origin.clone_from(&answer.origin);
+                if main {
+                    self.evidence.page.url.clone_from(&frame.url);
+                    self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
+                    self.evidence.page.elements = answer.elements;
+                }
+                self.contents(id, answer);
+            }
+            Err(why) => self
+                .evidence
+                .gaps
+                .push(format!("frame {} could not be looked into: {why}", frame.url)),
+        }
+        self.evidence.frames.push(frame);
+    }
+
+    fn contents(&mut self, frame: &str, answer: FrameAnswer) {
+        for form in answer.forms {
+            let form = self.form(frame, form);
+            self.evidence.forms.push(form);
+        }
+        self.evidence.links.extend(answer.links.into_iter().map(|link| Link {
+            url: redact::url(&link.url),
+            frame: frame.to_owned(),
+            source: link.source,
+            rel: link.rel,
+        }));
+        for script in answer.scripts {
+            let script = self.script(frame, script);
+            self.evidence.scripts.push(script);
+        }
+        for meta in answer.metas {
+            let secret = is_secret(&meta.name, &meta.content) || redact::looks_random(&meta.content);
+            self.evidence.metas.push(Meta {
+                frame: frame.to_owned(),
+                value: secret.then(|| self.redactor.shape(&meta.content)),
+                content: (!secret).then(|| redact::parameters(&meta.content.chars().take(1_000).collect::<String>())),
+                name: meta.name,
+            });
+        }
+        for entry in answer.storage {
+            self.evidence.storage.push(StorageEntry {
+                origin: answer.origin.clone(),
+                area: if entry.area == "localStorage" {
+                    StorageArea::Local
+                } else {
+                    StorageArea::Session
+                },
+                value: self.redactor.shape(&entry.value),
+                key: entry.key,
+            });
+        }
+        for (check, version) in self.request.script.versions.iter() {
+            let value = answer.probes.get(*check).cloned().flatten();
+            if let Some(value) = value.and_then(|json| serde_json::from_str(&json).ok()) {
+                let (check, frame) = ((*check).to_owned(), frame.to_owned());
+                self.evidence.probes.push(ProbeAnswer {
+                    check,
+                    version: *version,
+                    frame,
+                    value,
+                });
+            }
+        }
+    }
+
+    fn form(&self, frame: &str, form: FormAnswer) -> Form {
+        Form {
+            frame: frame.to_owned(),
+            selector: form.selector,
+            snippet: redact::script(&form.snippet),
+            has_action: form.has_action,
+            action: redact::url(&form.action),
+            method: method(&form.method),
+            enctype: form.enctype,
+            visible: form.visible,
+            in_shadow_root: form.in_shadow_root,
+            fields: form.fields.into_iter().map(|field| self.field(field)).collect(),
+            submitters: form
+                .submitters
+                .into_iter()
+                .map(|submitter| Submitter {
+                    text: submitter.text,
+                    name: submitter.name,
+                    action: submitter.action.map(|action| redact::url(&action)),
+                    method: submitter.method.as_deref().map(method),
+                })
+                .collect(),
+        }
+    }
+
+    fn field(&self, field: FieldAnswer) -> Field {
+        // Some frameworks name a hidden field by its token; it is then kept as the value is.
+        let named_by_token = field.kind == "hidden" && redact::looks_random(&field.name);
+        let value = if named_by_token {
+            Some(&field.name)
+        } else {
+            field.value.as_ref()
+        };
+        Field {
+            value: value.map(|value| self.redactor.shape(value)),
+            name: if named_by_token {
+                REDACTED.to_owned()
+            } else {
+                field.name
+            },
+            kind: field.kind,
+            id: field.id,
+            autocomplete: field.autocomplete,
+            label: field.label,
+            visible: field.visible,
+            disabled: field.disabled,
+        }
+    }
+
+    fn script(&mut self, frame: &str, script: ScriptAnswer) -> Script {
+        let text = script.text.map(|text| Text::new(&redact::script(&text)));
+        let hash = text.map(|text| self.keep(&text));
+        Script {
+            frame: frame.to_owned(),
+            // Looked up again, with its text, when the requests are gone through.
+            url: script.url,
+            hash,
+            length: script.length,
+            snippet: redact::script(&script.snippet),
+            kind: script.kind,
+            integrity: script.integrity,
+        }
+    }
+
+    fn keep(&mut self, text: &Text) -> String {
+        self.texts
+            .entry(text.hash.clone())
+            .or_insert_with(|| Arc::clone(&text.kept));
+        text.hash.clone()
+    }
+
+    /// Gives script elements the text of the request they made, and adds scripts that have no element.
+    pub fn loaded_scripts(&mut self, recorded: &Recorded, texts: &HashMap<String, Text>) {
+        for request in recorded
+            .requests
+            .iter()
+            .filter(|request| request.kind == ResourceKind::Script)
+        {
+            let text = texts.get(&request.id);
+            let hash = text.map(|text| self.keep(text));
+            let length = text.map_or(0, |text| text.length);
+            let frame = request.frame.clone().unwrap_or_default();
+            let mut found = false;
+            for script in &mut self.evidence.scripts {
+                if script.url.as_deref() == Some(&request.url) && (script.frame == frame || frame.is_empty()) {
+                    script.hash.clone_from(&hash);
+                    script.length = length;
+                    found = true;
+                }
+            }
+            if !found {
+                let url = Some(redact::url(final_url(request)));
+                self.evidence.scripts.push(Script {
+                    frame,
+                    url,
+                    hash,
+                    length,
+                    ..Script::default()
+                });
+            }
+        }
+        for script in &mut self.evidence.scripts {
+            script.url = script
+                .url
+                .take()
+                .filter(|url| !url.is_empty())
+                .map(|url| redact::url(&url));
+        }
+    }
+
+    pub fn cookies(&mut self, cookies: Vec<Cookie>) {
+        self.evidence.cookies = cookies;
+    }
+
+    pub fn finish(mut self, recorded: Recorded) -> Captured {
+        let main_frame = recorded.main_frame;
+        for (url, source) in recorded.tried {
+            let url = redact::url(&url);
+            self.evidence.links.push(Link {
+                url,
+                frame: main_frame.clone(),
+                source,
+                rel: String::new(),
+            });
+        }
+        self.evidence.requests = recorded.requests.into_iter().map(redacted_request).collect();
+        self.evidence.issues = recorded.issues.into_iter().map(redacted_issue).collect();
+        if recorded.dropped > 0 {
+            self.evidence.gaps.push(format!(
+                "{} requests or events beyond the bounds were not kept",
+                recorded.dropped
+            ));
+        }
+        Captured {
+            evidence: self.evidence,
+            scripts: self.texts,
+        }
+    }
+}
+
+fn method(word: &str) -> FormMethod {
+    match word {
+        "get" => FormMethod::Get,
+        "post" => FormMethod::Post,
+        "dialog" => FormMethod::Dialog,
+        _ => FormMethod::Unknown,
+    }
+}
+
+fn redacted_request(mut request: Request) -> Request {
+    request.url = redact::url(&request.url);
+    request.initiator.url = request.initiator.url.map(|url| redact::url(&url));
+    request.worker = request.worker.map(|url| redact::url(&url));
+    for hop in &mut request.redirects {
+        hop.url = redact::url(&hop.url);
+        hop.to = redact::url(&hop.to);
+    }
+    request.headers = request.headers.into_iter().map(redact::header).collect();
+    request
+}
+
+fn redacted_issue(issue: Issue) -> Issue {
+    match issue {
+        Issue::MixedContent(mut issue) => {
+            issue.insecure_url = redact::url(&issue.insecure_url);
+            issue.document_url = redact::url(&issue.document_url);
+            // Where the browser names no request, its URL stands here.
+            issue.request = issue.request.map(|request| redact::parameters(&request));
+            Issue::MixedContent(issue)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What a settled page is asked, and how the answers become evidence.
+
+mod answer;
+mod builder;
+mod texts;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chromiumoxide::cdp::browser_protocol::network;
+use chromiumoxide::cdp::js_protocol::runtime;
+use futures::future::join_all;
+use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, ResourceKind, SameSite};
+
+use super::connection::{CdpError, Session};
+use super::events::{BodyAnswer, CookiesAnswer, Evaluated};
+use super::recorder::FrameRecord;
+use super::redact;
+use super::tab::{PageRequest, Shared};
+use answer::FrameAnswer;
+use builder::Builder;
+pub use texts::ScriptCache;
+use texts::{Text, cache_key};
+
+/// How long a frame may take to answer the capture script.
+const FRAME_DEADLINE: Duration = Duration::from_secs(5);
+/// Frames of one page that are looked into.
+const MAX_FRAMES: usize = 200;
+
+/// What was seen on one page.
+#[derive(Debug)]
+pub struct Captured {
+    /// The evidence, redacted.
+    pub evidence: Evidence,
+    /// The texts of its scripts by hash, redacted.
+    pub scripts: BTreeMap<String, Arc<str>>,
+}
+
+pub(super) struct Capture<'a> {
+    pub session: &'a Session,
+    pub shared: &'a Shared,
+    pub request: &'a PageRequest,
+}
+
+/// What the recorder held when the page had settled.
+struct Recorded {
+    requests: Vec<Request>,
+    sessions: Vec<Option<Arc<str>>>,
+    issues: Vec<Issue>,
+    frames: HashMap<String, FrameRecord>,
+    main_frame: String,
+    tried: Vec<(String, LinkSource)>,
+    dropped: u64,
+}
+
+impl Capture<'_> {
+    pub async fn run(self) -> Result<Captured, CdpError> {
+        let recorded = self.recorded();
+        let frames = self.look_into_frames(&recorded);
+        let cookies = self.cookies(&recorded);
+        let texts = self.script_texts(&recorded);
+        let (frames, cookies, texts) = tokio::join!(frames, cookies, texts);
+        // A tab that died under the capture gave no evidence of anything.
+        if self.session.gone().is_cancelled() {
+            return Err(CdpError::TabGone);
+        }
+        let main_answered = frames
+            .iter()
+            .any(|(id, answer)| *id == recorded.main_frame && answer.is_ok());
+        if !main_answered {
+            return Err(CdpError::Timeout {
+                method: "the page's own scripts".to_owned(),
+                after: FRAME_DEADLINE,
+            });
+        }
+        let mut builder = Builder::new(self.request, &recorded);
+        for (id, answer) in frames {
+            builder.frame(&id, &recorded, answer);
+        }
+        builder.loaded_scripts(&recorded, &texts);
+        builder.cookies(cookies);
+        Ok(builder.finish(recorded))
+    }
+
+    fn recorded(&self) -> Recorded {
+        let recorder = self.shared.recorder();
+        Recorded {
+            requests: recorder.requests.clone(),
+            sessions: (0..recorder.requests.len())
+                .map(|at| recorder.session_of(at).cloned())
+                .collect(),
+            issues: recorder.issue_list.clone(),
+            frames: recorder.frames.clone(),
+            main_frame: recorder.main_frame().to_owned(),
+            tried: recorder.tried.clone(),
+            dropped: recorder.dropped,
+        }
+    }
+
+    async fn look_into_frames(&self, recorded: &Recorded) -> Vec<(String, Result<FrameAnswer, String>)> {
+        let mut ids: Vec<&String> = recorded.frames.keys().collect();
+        // The main frame first, then in a stable order.
+        ids.sort_by_key(|id| (**id != recorded.main_frame, *id));
+        ids.truncate(MAX_FRAMES);
+        join_all(ids.into_iter().map(|id| async {
+            let answer = match recorded.frames.get(id) {
+                Some(frame) => self.look_into(frame).await,
+                None => Err("it is gone".to_owned()),
+            };
+            (id.clone(), answer)
+        }))
+        .await
+    }
+
+    async fn look_into(&self, frame: &FrameRecord) -> Result<FrameAnswer, String> {
+        let context = frame.context.ok_or("it has no document that can be asked")?;
+        let mut ask = runtime::EvaluateParams::new(&*self.request.script.expression);
+        ask.context_id = Some(runtime::ExecutionContextId::new(context));
+        ask.return_by_value = Some(true);
+        ask.silent = Some(true);
+        ask.timeout = Some(runtime::TimeDelta::new(4_000.0));
+        let answer: Evaluated = self
+            .session
+            .child(&frame.session)
+            .call(ask, FRAME_DEADLINE)
+            .await
+            .map_err(|error| error.to_string())?;
+        let value = answer.result.value.filter(|_| answer.exception_details.is_none());
+        let text = value
+            .as_ref()
+            .and_then(|value| value.as_str())
+            .ok_or("its scripts prevented the capture")?;
+        FrameAnswer::parse(text)
+    }
+
+    async fn cookies(&self, recorded: &Recorded) -> Vec<Cookie> {
+        let mut ask = network::GetCookiesParams::default();
+        let mut urls: Vec<String> = recorded
+            .frames
+            .values()
+            .map(|frame| frame.url.clone())
+            .filter(|url| url.starts_with("http"))
+            .collect();
+        urls.sort_unstable();
+        urls.dedup();
+        ask.urls = Some(urls);
+        let answer: CookiesAnswer = self.session.call(ask, FRAME_DEADLINE).await.unwrap_or_default();
+        let redactor = &self.request.redactor;
+        answer
+            .cookies
+            .into_iter()
+            .map(|cookie| Cookie {
+                value: redactor.shape(&cookie.value),
+                name: cookie.name,
+                domain: cookie.domain,
+                path: cookie.path,
+                secure: cookie.secure,
+                http_only: cookie.http_only,
+                same_site: match cookie.same_site.as_deref() {
+                    None => SameSite::Unset,
+                    Some("Strict") => SameSite::Strict,
+                    Some("Lax") => SameSite::Lax,
+                    Some("None") => SameSite::None,
+                    Some(_) => SameSite::Unknown,
+                },
+                session: cookie.session,
+            })
+            .collect()
+    }
+
+    async fn script_texts(&self, recorded: &Recorded) -> HashMap<String, Text> {
+        let wanted = recorded.requests.iter().zip(&recorded.sessions).filter(|(request, _)| {
+            request.kind == ResourceKind::Script && request.status == Some(200) && request.failure.is_none()
+        });
+        let texts = wanted.map(|(request, session)| async move {
+            Some((request.id.clone(), self.script_text(request, session.as_ref()?).await?))
+        });
+        join_all(texts).await.into_iter().flatten().collect()
+    }
+
+    async fn script_text(&self, request: &Request, session: &str) -> Option<Text> {
+        let cache = &self.request.scripts;
+        let (key, reusable) = cache_key(request);
+        if reusable && let Some(known) = cache.get(&key) {
+            return Some(known);
+        }
+        let ask = network::GetResponseBodyParams::new(request.id.clone());
+        let answer: BodyAnswer = self.session.child(session).call(ask, FRAME_DEADLINE).await.ok()?;
+        let text = if answer.base64_encoded {
+            String::from_utf8_lossy(&BASE64_STANDARD.decode(answer.body).ok()?).into_owned()
+        } else {
+            answer.body
+        };
+        let text = Text::new(&redact::script(&text));
+        cache.put(key, text.clone());
+        Some(text)
+    }
+}
