@@ -5,4 +5,8 @@
 
 mod contracts;
 mod demo;
+mod faults;
+mod garden;
+mod interrupt;
+mod processes;
 mod support;
