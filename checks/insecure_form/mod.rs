@@ -229,7 +229,10 @@ fn observe(subject: &Subject<'_>, form: &Form, document: &Url, found: &Found) ->
     let shown: String = template(&found.target).chars().take(100).collect();
     let title = match found.flaw {
         Flaw::Action => format!("A secure page submits a form to http://{shown}"),
-        Flaw::Page => format!("A page served over http asks for {}", names.join(", ")),
+        Flaw::Page => format!(
+            "A page served over http asks for {} (form to {shown})",
+            names.join(", ")
+        ),
         Flaw::PasswordInUrl => format!("A form sends a password in the URL of {shown}"),
     };
     let mut facts = vec![

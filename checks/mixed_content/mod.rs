@@ -113,13 +113,18 @@ fn observe(host: String, kind: &str, asked_by: String, mut group: Vec<Sighting>)
             format!("{} further resources", group.len() - MOST_LISTED),
         ));
     }
-    let shown_host: String = host.chars().take(100).collect();
+    let shown = |text: &str| text.chars().take(60).collect::<String>();
+    let title = format!(
+        "Insecure {kind} from {} {what}, asked for by {}",
+        shown(&host),
+        shown(&asked_by)
+    );
     Observation {
         check: META.id.to_owned(),
         check_version: META.version,
         severity,
         confidence,
-        title: format!("Insecure {kind} from {shown_host} {what}"),
+        title,
         cause: Cause::new(1, [("host", host), ("kind", kind.to_owned()), ("asked_by", asked_by)]),
         aliases: Vec::new(),
         facts,

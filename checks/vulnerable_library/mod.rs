@@ -12,7 +12,8 @@
 //!
 //! Three kinds of evidence give a version: the running library itself, asked in the page; the script's text, by its
 //! banner or by structures that only this library has; and the script's URL. A script's text overrules its URL, and so
-//! does a running version that nothing else explains. A query such as `?v=3.1` is a cache-buster and no version, and
+//! does a running version that nothing else explains. A URL alone does not count if the text is known, the page was
+//! asked for the library, and neither shows it; but a module shows a library to its importers alone. A query such as `?v=3.1` is a cache-buster and no version, and
 //! `@3.4` in a delivery network's path is a range and no version. Scripts that failed to load, and script elements that
 //! hold data, do not count. Versions are compared with the ranges of each advisory, pre-releases before their release,
 //! excepted versions left out. One observation is made per library and script, with all its advisories. The version
@@ -235,11 +236,21 @@ fn facts(
             .unwrap_or_default();
         facts.push(Fact::new(
             "end of life",
-            format!("versions below {} are no longer maintained{link}", advisory.below),
+            format!("{} are no longer maintained{link}", ended_line(&advisory.below)),
         ));
     }
     facts.push(Fact::new("advisories of", catalog.date()));
     facts
+}
+
+/// The versions that a bound ends, as people say it: `2.999.999` is everything up to version 2.
+fn ended_line(below: &str) -> String {
+    match below.split_once('.') {
+        Some((major, rest)) if rest.split('.').all(|part| part == "999" || part == "9999") => {
+            format!("versions up to {major}")
+        }
+        _ => format!("versions below {below}"),
+    }
 }
 
 #[cfg(test)]

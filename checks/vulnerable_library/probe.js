@@ -53,6 +53,11 @@
     } catch (error) {}
   };
   ['jQuery', '$', '$jq', '$j', 'jq', '$jQuery'].forEach((name) => jQueryAt(w, name));
+  // Frames answer for themselves.
+  const isWindow = (value) => {
+    const own = Object.getOwnPropertyDescriptor(value, 'window');
+    return own !== undefined && !own.configurable;
+  };
   // Copies that noConflict gave another name: only plain values are looked at, so that no getter of the page runs.
   try {
     const names = Object.getOwnPropertyNames(w);
@@ -62,7 +67,7 @@
         if (!property || !('value' in property)) continue;
         const value = property.value;
         if (typeof value === 'function') jQueryCopy(value);
-        else if (value && typeof value === 'object' && value !== w && property.configurable) {
+        else if (value && typeof value === 'object' && !isWindow(value) && property.configurable) {
           const inner = Object.getOwnPropertyDescriptor(value, 'jQuery') || Object.getOwnPropertyDescriptor(value, '$');
           if (inner && 'value' in inner) jQueryCopy(inner.value);
         }

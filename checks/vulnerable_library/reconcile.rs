@@ -1,6 +1,7 @@
 //! Brings together what run time, texts and URLs tell about the libraries of a page.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use url::Url;
 
@@ -50,8 +51,13 @@ impl Witnesses {
     }
 }
 
-/// What one frame holds: its scripts, and what its probe answered.
-type Held<'a> = (Vec<&'a Script>, Vec<(Index, Version)>);
+/// What one frame holds.
+#[derive(Default)]
+struct Held<'a> {
+    scripts: Vec<&'a Script>,
+    /// What its probe answered, if it did.
+    running: Option<Vec<(Index, Version)>>,
+}
 
 impl Presence {
     pub(super) fn confidence(&self) -> Confidence {
@@ -99,17 +105,19 @@ pub(super) fn all(subject: &Subject<'_>, catalog: &Catalog) -> Vec<Presence> {
     for script in evidence.scripts.iter().filter(|script| is_code(&script.kind)) {
         let loaded = script.url.as_deref().is_none_or(|url| !failed.contains(url));
         if loaded {
-            frames.entry(&script.frame).or_default().0.push(script);
+            frames.entry(&script.frame).or_default().scripts.push(script);
         }
     }
     for answer in evidence.probes.iter().filter(|answer| answer.check == META.id) {
-        let running = read_answer(&answer.value, catalog);
-        frames.entry(&answer.frame).or_default().1.extend(running);
+        if let Some(running) = read_answer(&answer.value, catalog) {
+            let held = frames.entry(&answer.frame).or_default();
+            held.running.get_or_insert_default().extend(running);
+        }
     }
     let mut presences = Vec::new();
-    for (frame, (scripts, running)) in frames {
+    for (frame, held) in frames {
         let third_party = hosts::is_third_party(subject, frame);
-        for mut presence in reconcile(subject, catalog, &scripts, running) {
+        for mut presence in reconcile(subject, catalog, held) {
             presence.third_party = third_party;
             presences.push(presence);
         }
@@ -127,30 +135,27 @@ fn is_code(kind: &str) -> bool {
 }
 
 /// The probe's answer, which the page may have forged: what does not fit is left out.
-fn read_answer(answer: &serde_json::Value, catalog: &Catalog) -> Vec<(Index, Version)> {
-    let entries = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-    entries
-        .iter()
-        .take(MOST_ANSWERS)
-        .filter_map(|entry| {
-            let component = catalog.by_name(entry.get("name")?.as_str()?)?;
-            let version = Version::parse(entry.get("version")?.as_str()?)?;
-            Some((component, version))
-        })
-        .collect()
+fn read_answer(answer: &serde_json::Value, catalog: &Catalog) -> Option<Vec<(Index, Version)>> {
+    let read = |entry: &serde_json::Value| {
+        let component = catalog.by_name(entry.get("name")?.as_str()?)?;
+        let version = Version::parse(entry.get("version")?.as_str()?)?;
+        Some((component, version))
+    };
+    let entries = answer.as_array()?.iter().take(MOST_ANSWERS);
+    Some(entries.filter_map(read).collect())
 }
 
-fn reconcile(
-    subject: &Subject<'_>,
-    catalog: &Catalog,
-    scripts: &[&Script],
-    running: Vec<(Index, Version)>,
-) -> Vec<Presence> {
+fn reconcile(subject: &Subject<'_>, catalog: &Catalog, held: Held<'_>) -> Vec<Presence> {
+    let Held { scripts, running } = held;
     let mut presences = Vec::new();
-    for script in scripts {
-        presences.extend(of_script(subject, catalog, script));
+    for script in &scripts {
+        let mut of_script = of_script(subject, catalog, script);
+        if let Some(running) = &running {
+            of_script.retain(|presence| !is_refuted(subject, catalog, script, presence, running));
+        }
+        presences.extend(of_script);
     }
-    for (component, version) in running {
+    for (component, version) in running.unwrap_or_default() {
         let mut explained = false;
         for presence in &mut presences {
             if presence.component == component && presence.version == version {
@@ -185,6 +190,35 @@ fn reconcile(
         presences.push(presence);
     }
     presences
+}
+
+/// Whether only the URL names a library that the script's text and the page do not show. A module shows a library to
+/// its importers alone, and a script without an element may be one.
+fn is_refuted(
+    subject: &Subject<'_>,
+    catalog: &Catalog,
+    script: &Script,
+    presence: &Presence,
+    running: &[(Index, Version)],
+) -> bool {
+    let is_classic = script.kind != "module" && !script.snippet.is_empty();
+    let hash = script.hash.as_deref();
+    presence.witnesses.only_url()
+        && is_classic
+        && hash.is_some_and(|hash| subject.bodies.text(hash).is_some())
+        && is_asked_for(catalog, presence.component)
+        && !running.iter().any(|(component, _)| *component == presence.component)
+}
+
+/// Whether the probe asks each page for this library.
+fn is_asked_for(catalog: &Catalog, component: Index) -> bool {
+    static ASKED_FOR: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let calls = include_str!("probe.js").split("attempt('").skip(1);
+        calls.filter_map(|rest| rest.split('\'').next()).collect()
+    });
+    catalog
+        .component(component)
+        .is_some_and(|component| ASKED_FOR.contains(component.name.as_str()))
 }
 
 /// What the text and the URL of one script tell.

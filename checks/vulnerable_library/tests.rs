@@ -125,6 +125,42 @@ fn what_is_no_vulnerable_library_passes() {
 }
 
 #[test]
+fn a_url_alone_is_refuted_by_text_and_page_together() {
+    let url = "https://case.test/js/jquery-1.12.4.js";
+    let other = || json!([{"name": "lodash", "version": "99.0.0"}]);
+    // The kind of the script, whether its text is known, the page's answer, whether the URL's claim stands.
+    let table = [
+        ("", true, Some(other()), false),
+        ("", true, Some(json!([])), false),
+        ("", false, Some(other()), true),
+        ("", true, None, true),
+        ("", true, Some(json!("forged")), true),
+        ("module", true, Some(other()), true),
+    ];
+    for (kind, with_text, answer, stands) in table {
+        let mut scene = scene();
+        script(&mut scene, Some(url), with_text.then_some("const teas = 12;"));
+        scene.evidence.scripts[0].kind = kind.into();
+        scene.evidence.scripts[0].snippet = "<script>".into();
+        let shown = format!("{kind:?} {with_text} {answer:?}");
+        if let Some(answer) = answer {
+            running(&mut scene, answer);
+        }
+        assert_eq!(passes(&scene), !stands, "{shown}");
+    }
+
+    let mut unasked = scene();
+    script(
+        &mut unasked,
+        Some("https://case.test/flowplayer-5.4.2.js"),
+        Some("void 0;"),
+    );
+    unasked.evidence.scripts[0].snippet = "<script>".into();
+    running(&mut unasked, json!([]));
+    assert!(!passes(&unasked), "the page is not asked for it");
+}
+
+#[test]
 fn scripts_that_do_not_run_do_not_count() {
     let mut data = scene();
     script(&mut data, None, Some(BANNER));
@@ -372,5 +408,16 @@ fn the_probe_names_libraries_that_are_known() {
             catalog.by_name(name).is_some() || name == "jquery-ui-autocomplete",
             "{name}"
         );
+    }
+}
+
+#[test]
+fn invented_bounds_are_said_as_people_say_them() {
+    for (below, said) in [
+        ("2.999.999", "versions up to 2"),
+        ("3.0.0", "versions below 3.0.0"),
+        ("4", "versions below 4"),
+    ] {
+        assert_eq!(super::ended_line(below), said);
     }
 }

@@ -29,6 +29,8 @@ const QUIET: Duration = Duration::from_millis(40);
 const SETTLE_BOUND: Duration = Duration::from_secs(3);
 /// A page that is still loading but has shown no activity for this long is taken as it is.
 const STALL: Duration = Duration::from_secs(6);
+/// How long it may take until the events of a navigation that failed are recorded.
+const ANSWER_BOUND: Duration = Duration::from_millis(500);
 
 /// The script that is run in every frame of every page, with the probes of the checks in it.
 #[derive(Debug, Clone)]
@@ -174,6 +176,9 @@ impl Tab {
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
             .await?;
+if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
+            self.document_answered().await;
+        }
         if self.gone() {
             return Err(CdpError::TabGone);
         }
@@ -190,6 +195,29 @@ impl Tab {
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Visit::Page(Box::new(captured)))
+    }
+
+    /// Waits until it is recorded what became of the document. The browser's answer to a navigation overtakes the
+    /// events that came before it, because these pass through the recorder.
+    async fn document_answered(&self) {
+        let answered = || {
+            let recorder = self.shared.recorder();
+            let document = recorder.requests.first();
+            document.is_some_and(|document| document.status.is_some() || document.failure.is_some())
+        };
+        let wait = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if answered() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // What does not come in this time will not come.
+        let _ = tokio::time::timeout(ANSWER_BOUND, wait).await;
     }
 
     fn not_shown(&self, navigated: &Navigated) -> Option<Visit> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, HtmlEscape, Output, State, UndefinedBehavior, context, escape_formatter};
-use phantom_checks::Severity;
+use phantom_checks::{Fact, Severity};
 use serde::Deserialize as _;
 use sha2::{Digest as _, Sha256};
 use url::Url;
@@ -39,6 +39,8 @@ fn try_render(report: &Report) -> Result<String, Error> {
     env.set_formatter(print_safely);
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     env.add_filter("link", link);
+    env.add_filter("fact", fact);
+    env.add_filter("by_label", by_label);
     env.add_filter("markdown", markdown);
     env.add_filter("when", when);
     env.add_filter("plural", |count: u64, noun: &str| plural(count, noun));
@@ -74,6 +76,44 @@ fn link(url: &str, text: Option<&str>) -> Value {
         _ => HtmlEscape(&shown).to_string(),
     };
     Value::from_safe_string(html)
+}
+
+/// What was seen. A URL at its end becomes a link, which shows at least the host that it leads to, whatever the text
+/// before it says.
+fn fact(text: &str) -> Value {
+    let before = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (before, last) = text.split_at_checked(before).unwrap_or((text, ""));
+    match Url::parse(last) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => {
+            let shown = if before.is_empty() { None } else { url.host_str() };
+            let before = HtmlEscape(&visible(before)).to_string();
+            Value::from_safe_string(before + &link(last, shown).to_string())
+        }
+        _ => Value::from(text),
+    }
+}
+
+/// Facts with one label, which is then printed once.
+#[derive(serde::Serialize)]
+struct Labelled {
+    label: String,
+    values: Vec<String>,
+}
+
+/// Puts neighbours with one label together.
+fn by_label(facts: Value) -> Result<Value, Error> {
+    let facts = Vec::<Fact>::deserialize(facts)?;
+    let mut groups: Vec<Labelled> = Vec::new();
+    for fact in facts {
+        match groups.last_mut().filter(|last| last.label == fact.label) {
+            Some(last) => last.values.push(fact.value),
+            None => groups.push(Labelled {
+                label: fact.label,
+                values: vec![fact.value],
+            }),
+        }
+    }
+    Ok(Value::from(Serde(groups)))
 }
 
 fn markdown(text: &str) -> Value {
@@ -204,6 +244,34 @@ mod tests {
         report.scan.owner = None;
         report.scan.approved_by = None;
         assert_harmless(&render(&report).unwrap());
+    }
+
+    #[test]
+    fn a_fact_that_ends_in_a_url_leads_there_and_says_where() {
+        let rel = r#"rel="noreferrer noopener" target="_blank""#;
+        for (text, expected) in [
+            ("plain <b>", "plain <b>".to_owned()),
+            ("javascript:alert(1)", "javascript:alert(1)".to_owned()),
+            ("see javascript:alert(1)", "see javascript:alert(1)".to_owned()),
+            (
+                "http://a.test/x",
+                format!(r#"<a href="http://a.test/x" {rel}>http://a.test/x</a>"#),
+            ),
+            (
+                "<CVE> (low): https://b.test/c",
+                format!(r#"&lt;CVE&gt; (low): <a href="https://b.test/c" {rel}>b.test</a>"#),
+            ),
+        ] {
+            assert_eq!(fact(text).to_string().replace("&#x2f;", "/"), expected);
+        }
+        let facts = ["a", "a", "b", "a"].map(|label| Fact::new(label, "x")).to_vec();
+        let grouped = by_label(Value::from(Serde(facts))).unwrap();
+        let lengths: Vec<_> = grouped
+            .try_iter()
+            .unwrap()
+            .map(|group| group.get_attr("values").unwrap().len())
+            .collect();
+        assert_eq!(lengths, [Some(2), Some(1), Some(1)]);
     }
 
     #[test]

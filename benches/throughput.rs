@@ -1,0 +1,544 @@
+//! How fast a scan with everything on is, beside a bare client that only loads the same pages.
+//!
+//! `cargo bench --bench throughput [-- --pages N --rounds N --tabs N --processes N]`
+//!
+//! Three contestants take turns, each a process of its own, on the same generated site, which is served over HTTPS by
+//! another process:
+//!
+//! * `bare`: opens each page in tabs that it uses again, with the domains Page, Network, Audits and Runtime and
+//!   auto-attach enabled, and waits for its load event. It knows all pages beforehand, looks at nothing, keeps nothing.
+//! * `egress`: the same through our proxy, so the difference to `bare` is what the proxy costs.
+//! * `scan`: `phantom scan` as users run it: finds the pages by their links, all checks, evidence, egress, store, a
+//!   report.
+//!
+//! Times are those of whole processes, with the start of the browsers. Read the ratios; figures are those of a machine.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, PipeWriter, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{array, env};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use phantom_gang::demo::{BenchSite, Microsite};
+use phantom_gang::egress::{Egress, EgressRules};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use support::{Run, mib, option, watch};
+use tokio::runtime::Runtime;
+
+const HOST: &str = "https://bench.test";
+/// Pages after which the bare client replaces a tab, as the scanner does: it is faster so.
+const RECYCLE: usize = 50;
+/// A browser that says nothing for this long is broken.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a contestant is told.
+#[derive(Clone, Serialize, Deserialize)]
+struct Task {
+    pages: usize,
+    tabs: usize,
+    processes: usize,
+    spki: String,
+    resolve: Vec<(String, String)>,
+    egress: bool,
+}
+
+fn main() {
+    let role = env::args().nth(1).unwrap_or_default();
+    match role.as_str() {
+        "serve" => serve(),
+        "bare" => bare(&serde_json::from_str(&env::args().nth(2).unwrap()).unwrap()),
+        _ => compare(),
+    }
+}
+
+// ---- The comparison
+
+#[derive(Clone, Copy, PartialEq)]
+enum Contestant {
+    Bare,
+    Egress,
+    Scan,
+}
+
+const CONTESTANTS: [(Contestant, &str); 3] = [
+    (Contestant::Bare, "bare"),
+    (Contestant::Egress, "egress"),
+    (Contestant::Scan, "scan"),
+];
+
+/// The figures of one run, in the order in which they are shown.
+type Figures = [f64; 5];
+
+const HEADINGS: [&str; 5] = ["pages/s", "browser ms/page", "own ms/page", "own CPU %", "own peak MiB"];
+
+fn compare() {
+    let (pages, rounds) = (option("--pages", 500), option("--rounds", 3).max(1));
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let tabs = option("--tabs", cores * 2);
+    let mut server = own(&["serve", &pages.to_string()]);
+    server.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let (spki, resolve) = serde_json::from_str(&line).unwrap();
+    let task = Task {
+        pages,
+        tabs,
+        processes: option("--processes", 2),
+        spki,
+        resolve,
+        egress: false,
+    };
+    println!(
+        "{pages} pages with 12 subresources each, {tabs} tabs in {} browsers, {cores} cores",
+        task.processes
+    );
+    print!("{:<16}", "");
+    println!("{}", HEADINGS.map(|heading| format!("{heading:>17}")).concat());
+
+    let mut figures: [Vec<Figures>; 3] = array::from_fn(|_| Vec::new());
+    for round in 0..rounds {
+        // Who is first changes, so that nobody always has the machine at its best.
+        for turn in 0..CONTESTANTS.len() {
+            let which = (round + turn) % CONTESTANTS.len();
+            let (contestant, name) = CONTESTANTS[which];
+            let run = task.run(contestant);
+            figures[which].push(figures_of(&run, pages));
+            show(&format!("round {} {name}", round + 1), &figures_of(&run, pages));
+        }
+    }
+    println!();
+    let medians = figures.each_ref().map(|runs| median(runs));
+    for ((_, name), median) in CONTESTANTS.iter().zip(&medians) {
+        show(&format!("median {name}"), median);
+    }
+    let [bare, egress, scan] = medians.map(|median| median[0]);
+    println!(
+        "\npages/s: scan / bare {:.2}, egress / bare {:.2}",
+        scan / bare,
+        egress / bare
+    );
+    drop(server.stdin.take());
+    server.wait().unwrap();
+}
+
+fn figures_of(run: &Run, pages: usize) -> Figures {
+    let per_page = |time: Duration| time.as_secs_f64() * 1_000.0 / pages as f64;
+    [
+        pages as f64 / run.took.as_secs_f64(),
+        per_page(run.others),
+        per_page(run.own),
+        run.own_share() * 100.0,
+        mib(run.peak),
+    ]
+}
+
+fn median(runs: &[Figures]) -> Figures {
+    array::from_fn(|figure| {
+        let mut values: Vec<f64> = runs.iter().map(|run| run[figure]).collect();
+        values.sort_by(f64::total_cmp);
+        f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
+    })
+}
+
+fn show(name: &str, figures: &Figures) {
+    let cells: Vec<String> = figures.iter().map(|figure| format!("{figure:>17.1}")).collect();
+    println!("{name:<16}{}", cells.concat());
+}
+
+fn own(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(arguments);
+    command
+}
+
+impl Task {
+    fn run(&self, contestant: Contestant) -> Run {
+        if contestant == Contestant::Scan {
+            return self.scan();
+        }
+        let task = Self {
+            egress: contestant == Contestant::Egress,
+            ..self.clone()
+        };
+        let mut command = own(&["bare", &serde_json::to_string(&task).unwrap()]);
+        let began = Instant::now();
+        let run = watch(command.spawn().unwrap(), began);
+        assert!(run.status.success(), "the bare client failed: {}", run.status);
+        run
+    }
+
+    fn scan(&self) -> Run {
+        let folder = tempfile::tempdir().unwrap();
+        self.write_settings(folder.path());
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_phantom"));
+        command
+            .args([
+                "scan",
+                "site.toml",
+                "-q",
+                "--tickets",
+                "off",
+                "--report",
+                "json=report.json",
+            ])
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let began = Instant::now();
+        let run = watch(command.spawn().unwrap(), began);
+        let said = fs::read_to_string(folder.path().join("log")).unwrap();
+        let report = fs::read_to_string(folder.path().join("report.json"));
+        let report: Value = serde_json::from_str(&report.unwrap_or_else(|_| panic!("no report: {said}"))).unwrap();
+        let counts = &report["scan"]["pages"];
+        assert_eq!(
+            counts["done"], self.pages,
+            "not every page was scanned: {counts}\n{said}"
+        );
+        run
+    }
+
+    fn write_settings(&self, folder: &Path) {
+        let mut config = format!(
+            "store = \"sqlite:scan.db\"\n[browser]\ntabs = {}\nprocesses = {}\ntrust_spki = [{:?}]\nresolve = {{ ",
+            self.tabs, self.processes, self.spki
+        );
+        for (name, to) in &self.resolve {
+            let _ = write!(config, "{name:?} = {to:?}, ");
+        }
+        config.truncate(config.len() - 2);
+        config.push_str(" }\n");
+        let site = format!(
+            "id = \"bench\"\nstart = [\"{HOST}/\"]\n[limits]\npages = {}\ndepth = 1000\npages_per_s = 1000\n\
+             concurrency = {}\n",
+            self.pages + 1,
+            self.tabs
+        );
+        fs::write(folder.join("phantom.toml"), config).unwrap();
+        fs::write(folder.join("site.toml"), site).unwrap();
+    }
+}
+
+/// Serves the site until the other end of the standard input is closed.
+fn serve() {
+    let pages = env::args().nth(2).unwrap().parse().unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let site = Microsite::serve(BenchSite { pages }).await.unwrap();
+        println!("{}", json!([site.spki, site.resolve]));
+        let closed = tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()));
+        closed.await.unwrap().unwrap();
+        site.stop().await;
+    });
+}
+
+// ---- The bare client
+
+fn bare(task: &Task) {
+    let runtime = Runtime::new().unwrap();
+    let rules = EgressRules {
+        resolve: task.resolve.clone(),
+        ..EgressRules::default()
+    };
+    let egress = task.egress.then(|| runtime.block_on(Egress::start(rules)).unwrap());
+    let proxy = egress.as_ref().map(|egress| format!("http://{}", egress.address()));
+    let browsers: Vec<_> = (0..task.processes.min(task.tabs))
+        .map(|_| Browser::start(task, proxy.as_deref()))
+        .collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for tab in 0..task.tabs {
+            let (browser, next) = (&browsers[tab % browsers.len()], &next);
+            scope.spawn(move || browser.load_pages(next, task.pages));
+        }
+    });
+}
+
+/// A browser on a pipe, and its one context.
+struct Browser {
+    child: Child,
+    context: String,
+    link: Link,
+    _profile: tempfile::TempDir,
+}
+
+struct Link {
+    to: Mutex<PipeWriter>,
+    calls: AtomicU64,
+    /// Where the messages of a session go; those of the browser itself have the empty name.
+    from: Arc<Mutex<Listeners>>,
+}
+
+type Listeners = Vec<(String, Sender<Message>)>;
+
+/// Of a message only what is needed is kept, the rest is read over.
+#[derive(Deserialize)]
+struct Message {
+    id: Option<u64>,
+    #[serde(default)]
+    method: String,
+    #[serde(default, rename = "sessionId")]
+    session: String,
+    #[serde(default)]
+    result: Answer,
+    #[serde(default)]
+    params: Answer,
+    error: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    browser_context_id: String,
+    target_id: String,
+    session_id: String,
+    error_text: Option<String>,
+}
+
+impl Browser {
+    fn start(task: &Task, proxy: Option<&str>) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let (child_reads, we_write) = io::pipe().unwrap();
+        let (we_read, child_writes) = io::pipe().unwrap();
+        let mapping = |fd: std::os::fd::OwnedFd, child_fd| FdMapping {
+            parent_fd: fd,
+            child_fd,
+        };
+        let mut command = Command::new("/usr/lib/chromium/chromium-headless-shell");
+        command
+            .args(flags(task, profile.path()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .fd_mappings(vec![mapping(child_reads.into(), 3), mapping(child_writes.into(), 4)])
+            .unwrap();
+        let child = command.spawn().unwrap();
+        drop(command);
+        let from = Arc::default();
+        let listeners = Arc::clone(&from);
+        std::thread::spawn(move || deliver(we_read, &listeners));
+        let link = Link {
+            to: Mutex::new(we_write),
+            calls: AtomicU64::new(1),
+            from,
+        };
+        let events = link.listen("");
+        let context = match proxy {
+            Some(proxy) => json!({ "proxyServer": proxy, "proxyBypassList": "<-loopback>" }),
+            None => json!({}),
+        };
+        let context = link.call(&events, "", "Target.createBrowserContext", &context);
+        let context = context.result.browser_context_id;
+        Self {
+            child,
+            context,
+            link,
+            _profile: profile,
+        }
+    }
+
+    /// Loads pages until there are none left.
+    fn load_pages(&self, next: &AtomicUsize, pages: usize) {
+        let mut tab: Option<Tab> = None;
+        loop {
+            let page = next.fetch_add(1, Ordering::Relaxed);
+            if page >= pages {
+                return;
+            }
+            let open = match tab.take() {
+                Some(open) if open.loaded < RECYCLE => open,
+                old => {
+                    if let Some(old) = old {
+                        self.link
+                            .tell("", "Target.closeTarget", &json!({ "targetId": old.target }));
+                    }
+                    self.open()
+                }
+            };
+            let path = BenchSite::path(u32::try_from(page).unwrap());
+            tab = Some(self.load(open, &format!("{HOST}{path}")));
+        }
+    }
+
+    fn open(&self) -> Tab {
+        // Answers of the browser's own session go to whoever asked last, so one asks at a time.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let asking = ONE_AT_A_TIME.lock().unwrap();
+        let events = self.link.listen("");
+        let create = json!({ "url": "about:blank", "browserContextId": self.context });
+        let target = self
+            .link
+            .call(&events, "", "Target.createTarget", &create)
+            .result
+            .target_id;
+        let attach = json!({ "targetId": target, "flatten": true });
+        let session = self
+            .link
+            .call(&events, "", "Target.attachToTarget", &attach)
+            .result
+            .session_id;
+        drop(asking);
+        let events = self.link.listen(&session);
+        for domain in ["Page", "Network", "Audits", "Runtime"] {
+            self.link.tell(&session, &format!("{domain}.enable"), &json!({}));
+        }
+        let attach = json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true });
+        self.link.call(&events, &session, "Target.setAutoAttach", &attach);
+        Tab {
+            target,
+            session,
+            events,
+            loaded: 0,
+        }
+    }
+
+    fn load(&self, mut tab: Tab, url: &str) -> Tab {
+        while tab.events.try_recv().is_ok() {}
+        let id = self.link.tell(&tab.session, "Page.navigate", &json!({ "url": url }));
+        let (mut answered, mut loaded) = (false, false);
+        while !(answered && loaded) {
+            let message = tab.events.recv_timeout(PATIENCE).expect("a browser that speaks");
+            if message.id == Some(id) {
+                assert!(
+                    message.error.is_none() && message.result.error_text.is_none(),
+                    "{url} does not load"
+                );
+                answered = true;
+            }
+            match message.method.as_str() {
+                "Page.loadEventFired" => loaded = true,
+                "Target.attachedToTarget" => {
+                    self.link.tell(
+                        &message.params.session_id,
+                        "Runtime.runIfWaitingForDebugger",
+                        &json!({}),
+                    );
+                }
+                _ => {}
+            }
+        }
+        tab.loaded += 1;
+        tab
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(group) = Pid::from_raw(i32::try_from(self.child.id()).unwrap()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+struct Tab {
+    target: String,
+    session: String,
+    events: Receiver<Message>,
+    loaded: usize,
+}
+
+impl Link {
+    fn listen(&self, session: &str) -> Receiver<Message> {
+        let (sender, events) = mpsc::channel();
+        let mut from = self.from.lock().unwrap();
+        from.retain(|(name, _)| name != session);
+        from.push((session.to_owned(), sender));
+        events
+    }
+
+    fn tell(&self, session: &str, method: &str, params: &Value) -> u64 {
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut message = json!({ "id": id, "method": method, "params": params });
+        if !session.is_empty() {
+            message["sessionId"] = session.into();
+        }
+        let mut bytes = serde_json::to_vec(&message).unwrap();
+        bytes.push(0);
+        self.to.lock().unwrap().write_all(&bytes).unwrap();
+        id
+    }
+
+    fn call(&self, events: &Receiver<Message>, session: &str, method: &str, params: &Value) -> Message {
+        let id = self.tell(session, method, params);
+        loop {
+            let message = events.recv_timeout(PATIENCE).expect("a browser that speaks");
+            if message.id == Some(id) {
+                assert!(message.error.is_none(), "{method}: {:?}", message.error);
+                return message;
+            }
+        }
+    }
+}
+
+/// Reads messages, each ended by a zero byte, and hands them on.
+fn deliver(pipe: io::PipeReader, listeners: &Mutex<Listeners>) {
+    let mut pipe = BufReader::with_capacity(256 << 10, pipe);
+    let mut bytes = Vec::new();
+    while pipe.read_until(0, &mut bytes).is_ok_and(|read| read > 0) {
+        let message: Message = serde_json::from_slice(&bytes[..bytes.len() - 1]).unwrap();
+        bytes.clear();
+        let listeners = listeners.lock().unwrap();
+        if let Some((_, to)) = listeners.iter().find(|(name, _)| *name == message.session) {
+            let _ = to.send(message);
+        }
+    }
+}
+
+/// The scanner's own flags, as far as they could make a difference.
+fn flags(task: &Task, profile: &Path) -> Vec<String> {
+    let mut flags: Vec<String> = [
+        "--headless",
+        "--remote-debugging-pipe",
+        "--max-connections-per-proxy=64",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-extensions",
+        "--disable-sync",
+        "--disable-breakpad",
+        "--no-first-run",
+        "--mute-audio",
+        "--hide-scrollbars",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-background-timer-throttling",
+        "--disable-backgrounding-occluded-windows",
+        "--disable-renderer-backgrounding",
+        "--disable-hang-monitor",
+        "--window-size=1280,800",
+    ]
+    .map(str::to_owned)
+    .into();
+    flags.push(format!("--user-data-dir={}", profile.display()));
+    flags.push(format!("--ignore-certificate-errors-spki-list={}", task.spki));
+    if !task.egress {
+        let rules: Vec<_> = task
+            .resolve
+            .iter()
+            .map(|(name, to)| format!("MAP {name} {to}"))
+            .collect();
+        flags.push(format!("--host-resolver-rules={}", rules.join(",")));
+    }
+    if rustix::process::geteuid().is_root() {
+        flags.push("--no-sandbox".to_owned());
+    }
+    flags.push("about:blank".to_owned());
+    flags
+}
