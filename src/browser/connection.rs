@@ -421,10 +421,9 @@ fn route_event(shared: &Shared, session: &str, method: &str, params: &RawValue) 
                 inbox.gone.cancel();
             }
         }
+        // The page of a crashed frame is not whole: it is lost with it.
         "Inspector.targetCrashed" => {
-            if let Some(inbox) = routes.sessions.get(session)
-                && &*inbox.main == session
-            {
+            if let Some(inbox) = routes.sessions.get(session) {
                 inbox.gone.cancel();
             }
         }

@@ -56,15 +56,12 @@ pub struct SharedCookies {
 /// Why a page was not rendered. It is not the page's fault alone: it may be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The renderer crashed, or the browser died or had to be killed while it had the page.
+    /// The renderer crashed, or the browser died, talked nonsense or had to be killed while it had the page.
     #[error("the browser died with it: {0}")]
     Died(String),
     /// The page did not come to an end in time.
     #[error("it did not finish within {0:?}")]
     Deadline(Duration),
-    /// The browser refused or answered nonsense.
-    #[error("{0}")]
-    Browser(CdpError),
     /// There is no browser any more.
     #[error(transparent)]
     NoBrowser(#[from] BrowserError),
@@ -341,12 +338,17 @@ impl Slot {
             failed => {
                 self.pool.stats.lost_tabs.fetch_add(1, Ordering::Relaxed);
                 let died = tab.gone() || !running.alive();
-                if !tab.close().await {
+                let hung = !tab.close().await;
+                if hung {
                     running.end().await;
                 }
                 Err(match failed {
                     _ if died => RenderError::Died("its renderer or browser ended".to_owned()),
-                    Ok(Err(error)) if !matches!(error, CdpError::Timeout { .. }) => RenderError::Browser(error),
+                    _ if hung => RenderError::Died("its browser hung".to_owned()),
+                    // A dying renderer's answers may come before the news of its death.
+                    Ok(Err(error)) if !matches!(error, CdpError::Timeout { .. }) => {
+                        RenderError::Died(error.to_string())
+                    }
                     _ => RenderError::Deadline(request.deadline),
                 })
             }
@@ -366,9 +368,14 @@ impl Slot {
     async fn ready(&mut self) -> Result<(Arc<Running>, Tab), RenderError> {
         if let Some((running, tab)) = self.open.take()
             && running.alive()
-            && !tab.gone()
         {
-            return Ok((running, tab));
+            if !tab.gone() {
+                return Ok((running, tab));
+            }
+            // Its renderer crashed between two pages.
+            if !tab.close().await {
+                running.end().await;
+            }
         }
         self.pages = 0;
         let mut last = None;

@@ -176,8 +176,11 @@ impl Tab {
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
             .await?;
-        if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
+if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
             self.document_answered().await;
+        }
+        if self.gone() {
+            return Err(CdpError::TabGone);
         }
         if let Some(instead) = self.not_shown(&navigated) {
             return Ok(instead);
@@ -373,6 +376,7 @@ fn react(reaction: Reaction, session: &Session, connection: &Connection) {
             child.tell(&network::EnableParams::default());
             child.tell(&runtime::EnableParams::default());
             if !worker {
+                child.tell(&inspector::EnableParams::default());
                 child.tell(&page::EnableParams::default());
                 child.tell(&audits::EnableParams::default());
                 child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));

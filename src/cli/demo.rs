@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
-use super::scan::{Done, Job, ScanArgs};
+use super::scan::{Done, Job, ScanArgs, check_reports};
 use super::session::Setup;
 use super::{Voice, interrupt};
 use crate::config::{
@@ -77,6 +77,7 @@ pub async fn run(args: DemoArgs, voice: Voice) -> Ended {
     let store = store::open(Some(&folder.join("demo.db").to_string_lossy()))
         .await
         .or_usage()?;
+    check_reports(&args.reports, &site.id.0)?;
     let scan_args = scan_args(&args);
     let job = Job {
         args: &scan_args,

@@ -17,7 +17,7 @@ use super::{Voice, exit, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::{Config, TicketMode};
 use crate::report::{self, Context, Destination, Report};
-use crate::scan::{Listener, ScanError, ScanId, Scanner, Start, Trigger};
+use crate::scan::{Listener, ScanError, ScanId, ScanState, Scanner, Start, Trigger};
 use crate::site::Site;
 use crate::store::Store;
 use crate::tickets::Report as Filed;
@@ -81,6 +81,11 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
             error,
             exit: Exit::Usage,
         });
+    }
+    for start in &starts {
+        if let Some(site) = site_of(start, &*store).await? {
+            check_reports(&args.reports, &site)?;
+        }
     }
     let job = Job {
         args: &args,
@@ -147,7 +152,12 @@ impl ScanArgs {
         };
         let mut starts = Vec::new();
         for site in wanted {
-            let Some(record) = store.unfinished_scan(site).await.or_incomplete()? else {
+            let mut left = store.unfinished_scan(site).await.or_incomplete()?;
+            if left.is_none() && store.intent_count().await.or_incomplete()? > 0 {
+                // All pages were looked at, but the process ended before all tickets were filed.
+                left = store.newest_scan(site).await.or_incomplete()?;
+            }
+            let Some(record) = left else {
                 let whose = site.map_or(String::new(), |site| format!(" of {site}"));
                 return Err(anyhow::anyhow!(
                     "there is no scan{whose} to resume; leave out --resume to begin one"
@@ -222,18 +232,40 @@ impl Job<'_> {
             listener: Arc::clone(listener),
             stop: self.stop.clone(),
         };
-        let ended = scanner.scan(start).await.map_err(|error| Failure {
-            exit: exit_of(&error),
-            error: error.into(),
-        })?;
+        let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
+        let scan = match scanner.scan(start).await {
+            Ok(ended) => ended.record.id,
+            // What is left of it is its tickets.
+            Err(ScanError::Complete(scan))
+                if jira.is_some() && self.store.intent_count().await.or_incomplete()? > 0 =>
+            {
+                scan
+            }
+            Err(error) => return Err(self.broken_off(error).await),
+        };
         let mut filed = None;
-        if self.mode == TicketMode::Live
-            && !self.stop.is_cancelled()
-            && let Some(jira) = &self.config.jira
+        if !self.stop.is_cancelled()
+            && let Some(jira) = jira
         {
             filed = Some(tickets::file(&self.store, jira, listener, &self.stop).await?);
         }
-        Ok((ended.record.id, filed))
+        Ok((scan, filed))
+    }
+
+    /// The failure of a scan. What one that had begun has found so far is shown first, as far as the store gives it.
+    async fn broken_off(&self, error: ScanError) -> Failure {
+        let exit = exit_of(&error);
+        let ScanError::BrokeOff { scan, .. } = &error else {
+            return Failure {
+                exit,
+                error: error.into(),
+            };
+        };
+        if let Err(failure) = self.conclude(scan, 0).await {
+            tracing::warn!(error = %failure.error, "what was found so far cannot be shown");
+        }
+        let error = anyhow::anyhow!("{error}. To go on: {}", self.resume_command(scan));
+        Failure { error, exit }
     }
 
     async fn conclude(&self, scan: &ScanId, tickets_left: u64) -> Result<(Exit, Report), Failure> {
@@ -250,7 +282,7 @@ impl Job<'_> {
             reports.push(path);
         }
         let exit = Exit::of_verdict(report.verdict.exit_code);
-        let resumable = report.scan.pages.left > 0;
+        let resumable = report.scan.pages.left > 0 || report.scan.state == ScanState::Interrupted;
         let resume = resumable.then(|| self.resume_command(scan));
         summary::print(
             &report,
@@ -279,6 +311,22 @@ impl Job<'_> {
     }
 }
 
+/// The id of the site that is to be scanned, if the store knows it.
+async fn site_of(start: &Start, store: &dyn Store) -> Result<Option<String>, Failure> {
+    Ok(match start {
+        Start::New { site, .. } => Some(site.id.0.clone()),
+        Start::Resume(scan) => store.scan(scan).await.or_incomplete()?.map(|record| record.site.id.0),
+    })
+}
+
+/// Makes sure that the reports of a site can be written before it is scanned.
+pub(super) fn check_reports(wanted: &[Destination], site: &str) -> Result<(), Failure> {
+    wanted
+        .iter()
+        .try_for_each(|wanted| report::check_place(&for_site(&wanted.path, site)))
+        .or_usage()
+}
+
 fn for_site(path: &std::path::Path, site: &str) -> PathBuf {
     let name: String = site
         .chars()
@@ -295,7 +343,8 @@ fn for_site(path: &std::path::Path, site: &str) -> PathBuf {
 
 fn exit_of(error: &ScanError) -> Exit {
     match error {
-        ScanError::Store(_) => Exit::Incomplete,
+        ScanError::Store(_) | ScanError::BrokeOff { .. } => Exit::Incomplete,
+        ScanError::Stopped => Exit::Interrupted,
         _ => Exit::Usage,
     }
 }

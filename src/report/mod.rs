@@ -146,20 +146,49 @@ pub fn write(format: Format, report: &Report, path: &Path) -> Result<(), ReportE
     })
 }
 
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Makes sure that a report can be written there later, without touching what is there: nobody wants to learn that at
+/// the end of a long scan.
+pub fn check_place(path: &Path) -> Result<(), ReportError> {
+    let try_it = || {
+        let (path, folder) = place(path);
+        if fs::metadata(&path).is_ok_and(|target| target.is_dir()) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if fs::metadata(&path).is_ok_and(|target| !target.is_file()) {
+            return Ok(());
+        }
+        tempfile::Builder::new().prefix(PART).tempfile_in(folder).map(drop)
+    };
+    try_it().map_err(|why| ReportError::Write {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+/// Begins the names of reports that are not whole yet.
+const PART: &str = ".phantom-report-";
+
+/// Where a report goes, and the folder of that.
+fn place(path: &Path) -> (PathBuf, PathBuf) {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_owned();
+    (path, folder)
+}
+
+fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (path, folder) = place(path);
     if fs::metadata(&path).is_ok_and(|target| !target.is_file()) {
         // A terminal, a pipe or /dev/null cannot be replaced, only written to.
         return fs::OpenOptions::new().write(true).open(&path)?.write_all(bytes);
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
     // Readable as any new file is: the umask still takes its part away.
     let mut file = tempfile::Builder::new()
-        .prefix(".phantom-report-")
+        .prefix(PART)
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
@@ -208,6 +237,21 @@ mod tests {
         let path = folder.path().join("nowhere/report.json");
         let error = write(json::FORMAT, &sample::report(), &path).unwrap_err().to_string();
         assert!(error.contains("nowhere/report.json"), "{error}");
+    }
+
+    #[test]
+    fn places_are_checked_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old.json"), "old").unwrap();
+        for good in [path("new.json"), path("old.json"), PathBuf::from("/dev/null")] {
+            check_place(&good).unwrap();
+        }
+        for bad in [path("nowhere/new.json"), path("old.json/new.json"), path("")] {
+            assert!(check_place(&bad).is_err(), "{}", bad.display());
+        }
+        assert_eq!(fs::read_to_string(path("old.json")).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

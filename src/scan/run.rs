@@ -1,7 +1,7 @@
 //! What the workers of one running scan share.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use url::Url;
 
 use super::inspect::Inspector;
 use super::worker::Worker;
-use super::{Listener, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
+use super::{Listener, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, RobotsBook, limit_reached, pace};
+use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ScopeRules, Site};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Remarks that are kept of one scan.
 const MOST_REMARKS: usize = 200;
@@ -53,6 +53,8 @@ pub(super) struct Run {
     pub stop: CancellationToken,
     /// Store or browsers are lost: every worker ends.
     pub give_up: CancellationToken,
+    /// All that the site lists of itself was read.
+    pub seeded: CancellationToken,
     /// Pages were found, or a page ended.
     pub changed: Notify,
     pub asking: tokio::sync::Mutex<()>,
@@ -64,7 +66,7 @@ pub(super) struct Run {
     rendered: AtomicU64,
     restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
-    start_lost: Mutex<bool>,
+    remarks_saved: AtomicUsize,
     stored_texts: Mutex<HashSet<String>>,
 }
 
@@ -91,6 +93,7 @@ impl Run {
             page_deadline: scanner.config.browser.page_deadline,
             stop: scanner.stop.clone(),
             give_up: CancellationToken::new(),
+            seeded: CancellationToken::new(),
             changed: Notify::new(),
             asking: tokio::sync::Mutex::default(),
             own_pace: OwnPace::new(pace(&site.limits, None)),
@@ -100,8 +103,8 @@ impl Run {
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
             restarts_told: AtomicU64::new(0),
+            remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
-            start_lost: Mutex::default(),
             stored_texts: Mutex::default(),
             record: parts.record,
             site,
@@ -184,14 +187,29 @@ impl Run {
         lock(&self.remarks).iter().cloned().collect()
     }
 
-    /// A start page could not be looked at: the scan saw less than the site.
-    pub fn lose_start(&self, url: &Url, reason: &str) {
-        *lock(&self.start_lost) = true;
-        self.remark(format!("the start page {url} was not reached: {reason}"));
+    /// Stores the remarks if there are new ones, so that they outlive this process.
+    pub async fn save_remarks(&self) -> Result<(), StoreError> {
+        let remarks = self.remarks();
+        if self.remarks_saved.swap(remarks.len(), Ordering::Relaxed) == remarks.len() {
+            return Ok(());
+        }
+        self.store
+            .set_scan_state(&self.scan, ScanState::Running, None, &remarks)
+            .await
     }
 
-    pub fn start_lost(&self) -> bool {
-        *lock(&self.start_lost)
+    /// A start page was skipped: the scan saw less than the site. Asked of the store, because an earlier process may
+    /// have met it.
+    pub async fn start_lost(&self) -> Result<bool, StoreError> {
+        let starts: HashSet<PageKey> = {
+            let rules = self.rules();
+            let starts = self.site.start.iter();
+            starts
+                .filter_map(|start| Some(rules.page(start, 0, None).ok()?.key))
+                .collect()
+        };
+        let skipped = self.store.pages(&self.scan, PageState::Skipped, u32::MAX).await?;
+        Ok(skipped.iter().any(|row| starts.contains(&row.key)))
     }
 
     /// The limit that ends the scan now.
@@ -250,12 +268,7 @@ impl Rules<'_> {
         }
     }
 
-    pub fn page(
-        &self,
-        url: &Url,
-        depth: u32,
-        found_on: Option<&crate::crawl::PageKey>,
-    ) -> Result<NewPage, NotFollowed> {
+    pub fn page(&self, url: &Url, depth: u32, found_on: Option<&PageKey>) -> Result<NewPage, NotFollowed> {
         self.links().page(url, depth, found_on)
     }
 }

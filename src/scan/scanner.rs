@@ -72,6 +72,17 @@ pub enum ScanError {
     /// The scan is over.
     #[error("scan {0} is complete; there is nothing left to resume")]
     Complete(ScanId),
+    /// It was stopped before there was anything to record.
+    #[error("stopped before the scan began; nothing was recorded")]
+    Stopped,
+    /// It began, and could not be brought to its end.
+    #[error("scan {scan} broke off: {why}; what was found so far is kept")]
+    BrokeOff {
+        /// The scan.
+        scan: ScanId,
+        /// Why.
+        why: Box<ScanError>,
+    },
     /// Another process is at it.
     #[error("scan {scan} is still running in process {pid}; stop it first, or wait")]
     StillRunning {
@@ -114,9 +125,15 @@ impl Scanner {
         let resumed = matches!(start, Start::Resume(_));
         let owner = owner::this_process();
         // Everything that can be wrong with the wish or the machine shows before anything is recorded.
-        let (record, pages) = match start {
-            Start::New { site, trigger } => begin(*site, trigger)?,
-            Start::Resume(id) => (self.left_over(&id).await?, Vec::new()),
+        let (record, pages, before) = match start {
+            Start::New { site, trigger } => {
+                let (record, pages) = begin(*site, trigger)?;
+                (record, pages, None)
+            }
+            Start::Resume(id) => {
+                let before = self.free(&id).await?;
+                (self.left_over(&id).await?, Vec::new(), before)
+            }
         };
         let rules = scope_rules(&record.site)?;
         let site = record.site.clone();
@@ -130,16 +147,26 @@ impl Scanner {
             egress: egress.address(),
             tabs: tabs.max(1),
         });
-        let pool = Arc::new(pool.await?);
+        let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
+        let pool = Arc::new(pool);
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
+        if !resumed {
+            self.store.create_scan(&record, &pages).await?;
+        }
+        if !self
+            .store
+            .hand_over_scan(&record.id, before.as_deref(), Some(&owner))
+            .await?
+        {
+            // Somebody was faster.
+            self.free(&record.id).await?;
+        }
         if resumed {
             let remarks = &record.remarks;
             self.store
                 .set_scan_state(&record.id, ScanState::Running, None, remarks)
                 .await?;
-        } else {
-            self.store.create_scan(&record, &pages).await?;
         }
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
@@ -166,11 +193,22 @@ impl Scanner {
                 "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
             );
         }
-        let worked = self.work(&run, tabs).await;
+        let worked = self.work(&run, tabs, counts.done > 0).await;
         run.pool.end().await;
         let ended = self.end(&run, worked.is_err()).await;
-        worked?;
-        ended
+        worked.and(ended).map_err(|why| ScanError::BrokeOff {
+            scan: run.scan.clone(),
+            why: Box::new(why),
+        })
+    }
+
+    /// Makes sure that no living process has a scan. Returns the dead one that had it.
+    async fn free(&self, id: &ScanId) -> Result<Option<String>, ScanError> {
+        let before = self.store.scan_owner(id).await?;
+        match before.as_deref().filter(|before| !owner::is_dead(before)) {
+            Some(other) => Err(still_running(id, other)),
+            None => Ok(before),
+        }
     }
 
     /// A scan that did not end, freed from the workers that died with it.
@@ -187,8 +225,7 @@ impl Scanner {
             if owner::is_dead(&other) {
                 self.store.release_owner(id, &other).await?;
             } else {
-                let pid = owner::pid(&other).unwrap_or("unknown").to_owned();
-                return Err(ScanError::StillRunning { scan: id.clone(), pid });
+                return Err(still_running(id, &other));
             }
         }
         Ok(ScanRecord {
@@ -212,18 +249,18 @@ impl Scanner {
         }
     }
 
-    /// Looks at the start page, then at everything else with all tabs.
-    async fn work(&self, run: &Arc<Run>, tabs: usize) -> Result<(), ScanError> {
+    /// Looks at the start page, then at everything else with all tabs. With `visited`, an earlier process has looked
+    /// at the start page.
+    async fn work(&self, run: &Arc<Run>, tabs: usize, visited: bool) -> Result<(), ScanError> {
         for start in &run.site.start {
             run.learn_robots(start).await;
         }
         let mut first = run.worker(0);
-        // The start page comes first, and alone: the session that it begins is then shared by all browsers.
-        if first.one_page().await? {
-            first.share_session().await;
+        first.begin_session(visited).await?;
+        if let Some(listed) = run.read_sitemaps().await {
+            run.store.add_pages(&run.scan, &listed).await?;
+            run.seeded.cancel();
         }
-        let listed = run.read_sitemaps().await;
-        run.store.add_pages(&run.scan, &listed).await?;
         let mut workers = JoinSet::new();
         workers.spawn(async move { first.all_pages().await });
         for number in 1..tabs {
@@ -248,6 +285,7 @@ impl Scanner {
 
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {
         let mut counts = self.store.counts(&run.scan).await?;
+        let start_lost = run.start_lost().await?;
         if let Some(limit) = run.limit()
             && counts.waiting > 0
         {
@@ -255,9 +293,9 @@ impl Scanner {
             self.store.skip_waiting(&run.scan, &limit.reason()).await?;
             counts = self.store.counts(&run.scan).await?;
         }
-        let state = if self.stop.is_cancelled() && counts.waiting > 0 {
+        let state = if self.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
             ScanState::Interrupted
-        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || run.start_lost() {
+        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || start_lost {
             ScanState::Incomplete
         } else {
             ScanState::Complete
@@ -271,11 +309,9 @@ impl Scanner {
         self.store
             .set_scan_state(&run.scan, state, Some(ended), &record.remarks)
             .await?;
-        let keep = &self.config.evidence;
-        if let Ok(age) = jiff::SignedDuration::try_from(keep.keep)
-            && let Ok(before) = ended.checked_sub(age)
-        {
-            self.store.prune_evidence(keep.keep_scans, before).await?;
+        self.store.hand_over_scan(&run.scan, Some(&run.owner), None).await?;
+        if !self.stop.is_cancelled() {
+            self.forget_old_evidence(ended).await?;
         }
         (self.listener)(ScanEvent::Counts(counts));
         (self.listener)(ScanEvent::Finished { state });
@@ -284,6 +320,23 @@ impl Scanner {
             counts,
             browser: run.pool.browser().version.clone(),
         })
+    }
+
+    async fn forget_old_evidence(&self, ended: Timestamp) -> Result<(), ScanError> {
+        let keep = &self.config.evidence;
+        if let Ok(age) = jiff::SignedDuration::try_from(keep.keep)
+            && let Ok(before) = ended.checked_sub(age)
+        {
+            self.store.prune_evidence(keep.keep_scans, before).await?;
+        }
+        Ok(())
+    }
+}
+
+fn still_running(scan: &ScanId, owner: &str) -> ScanError {
+    ScanError::StillRunning {
+        scan: scan.clone(),
+        pid: owner::pid(owner).unwrap_or("unknown").to_owned(),
     }
 }
 

@@ -18,7 +18,7 @@ const MOST_SITEMAPS: usize = 200;
 const MOST_REDIRECTS: usize = 5;
 
 impl Run {
-    /// Asks the origin of `url` for its robots.txt, once a scan.
+    /// Asks the origin of `url` for its robots.txt, once a scan. A stop of the scan leaves it unasked.
     pub(super) async fn learn_robots(&self, url: &Url) {
         if !self.robots().lacks(url) {
             return;
@@ -29,7 +29,9 @@ impl Run {
             return;
         }
         let Ok(at) = url.join("/robots.txt") else { return };
-        let fetched = self.fetch(&at, LONGEST_ROBOTS).await;
+        let Some(fetched) = self.fetch(&at, LONGEST_ROBOTS).await else {
+            return;
+        };
         let robots = match &fetched {
             Ok(file) => Robots::of(&at, RobotsAnswer::Status(file.status, &file.body)),
             // Its pages cannot be reached either, and will say why better than a rule that forbids them would.
@@ -41,20 +43,21 @@ impl Run {
         self.robots_mut().insert(url, robots);
     }
 
-    /// The pages that the site's sitemaps name. Those the site's file lists must be there; others may be missing.
-    pub(super) async fn read_sitemaps(&self) -> Vec<NewPage> {
+    /// The pages that the site's sitemaps name; `None` if the scan was stopped before all were read. Those the site's
+    /// file lists must be there; others may be missing.
+    pub(super) async fn read_sitemaps(&self) -> Option<Vec<NewPage>> {
         let (mut queue, expected) = self.sitemap_urls();
         let mut seen: HashSet<Url> = HashSet::new();
         let mut pages = Vec::new();
         while let Some(at) = queue.pop_front() {
-            if self.stop.is_cancelled() || !seen.insert(at.clone()) {
+            if !seen.insert(at.clone()) {
                 continue;
             }
             if seen.len() > MOST_SITEMAPS {
                 self.remark(format!("only the first {MOST_SITEMAPS} sitemap files were read"));
                 break;
             }
-            match self.fetch(&at, LONGEST_SITEMAP).await {
+            match self.fetch(&at, LONGEST_SITEMAP).await? {
                 Ok(file) if file.status == 200 => {
                     let sitemap = Sitemap::parse(&at, &file.body);
                     sitemap.remark.into_iter().for_each(|remark| self.remark(remark));
@@ -71,7 +74,7 @@ impl Run {
                 Ok(_) | Err(_) => {}
             }
         }
-        pages
+        Some(pages)
     }
 
     fn sitemap_urls(&self) -> (VecDeque<Url>, bool) {
@@ -95,8 +98,13 @@ impl Run {
         }
     }
 
-    /// A fetch of our own, at the pace of the site, following redirects.
-    async fn fetch(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
+    /// A fetch of our own; `None` if the scan is stopped meanwhile.
+    async fn fetch(&self, url: &Url, max_bytes: usize) -> Option<Result<Fetched, FetchError>> {
+        self.stop.run_until_cancelled(self.follow(url, max_bytes)).await
+    }
+
+    /// Fetches at the pace of the site, following redirects.
+    async fn follow(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
         let mut at = url.clone();
         for _ in 0..MOST_REDIRECTS {
             self.own_pace.wait(&at).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use url::Url;
 
+use super::inspect::Inspected;
 use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
@@ -29,9 +30,23 @@ pub(super) struct Worker {
     waits: u32,
 }
 
+/// How often the session of a resumed scan is begun again, if browsers die with it.
+const SESSION_TRIES: u32 = 3;
+
+/// What became of a worker's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// A page has got its record.
+    Recorded,
+    /// A page went back to the frontier.
+    Again,
+    /// No page is left, or the scan ends.
+    Over,
+}
+
 /// What a rendered page comes to.
 enum Seen {
-    Page(Box<Captured>),
+    Page(Box<Captured>, Inspected),
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
@@ -53,22 +68,59 @@ impl Worker {
         }
     }
 
-    /// Gives the cookies of this worker's browser to all others.
-    pub async fn share_session(&self) {
-        self.run.pool.share_cookies(&self.slot).await;
+    /// Looks at the start page, alone, and gives the cookies of this worker's browser to all others: they share the
+    /// session that it began. With `visited`, an earlier process has looked at it; then the page is visited for its
+    /// session alone.
+    pub async fn begin_session(&mut self, visited: bool) -> Result<(), ScanError> {
+        if visited {
+            self.visit_start().await;
+        } else {
+            while self.one_page().await? == Turn::Again {}
+        }
+        let run = Arc::clone(&self.run);
+        run.stop.run_until_cancelled(run.pool.share_cookies(&self.slot)).await;
+        Ok(())
+    }
+
+    async fn visit_start(&mut self) {
+        let run = Arc::clone(&self.run);
+        let Some(start) = run.site.start.first().filter(|start| run.robots().allows(start)) else {
+            return;
+        };
+        for _ in 0..SESSION_TRIES {
+            run.own_pace.wait(start).await;
+            let request = self.request(start);
+            let visited = run.stop.run_until_cancelled(self.slot.render(&request, false)).await;
+            // Whatever else is wrong with the page is in its record already.
+            if !matches!(visited, Some(Err(RenderError::Died(_)))) {
+                return;
+            }
+        }
+    }
+
+    fn request(&self, url: &Url) -> PageRequest {
+        let run = &self.run;
+        PageRequest {
+            url: url.to_string(),
+            deadline: run.page_deadline,
+            may_visit: run.may_visit(),
+            script: run.script.clone(),
+            redactor: run.redactor.clone(),
+            scripts: Arc::clone(&run.scripts),
+        }
     }
 
     /// Looks at pages until none is left.
     pub async fn all_pages(&mut self) -> Result<(), ScanError> {
-        while self.one_page().await? {}
+        while self.one_page().await? != Turn::Over {}
         self.slot.close().await;
         Ok(())
     }
 
-    /// Looks at the next page. False if there is none, or the scan ends.
-    pub async fn one_page(&mut self) -> Result<bool, ScanError> {
+    /// Looks at the next page.
+    async fn one_page(&mut self) -> Result<Turn, ScanError> {
         let Some(lease) = self.lease().await? else {
-            return Ok(false);
+            return Ok(Turn::Over);
         };
         let began = Instant::now();
         let url = lease.url.to_string();
@@ -76,14 +128,25 @@ impl Worker {
             tab: self.number,
             url: url.clone(),
         });
-        match self.look_at(&lease).await? {
-            Seen::Page(captured) => self.record(&lease, *captured, began).await?,
+        let run = Arc::clone(&self.run);
+        let seen = tokio::select! {
+            seen = self.look_at(&lease) => seen?,
+            () = grace_over(&run) => Seen::Again {
+                why: "the scan was stopped".to_owned(),
+                crashed: false,
+                host_waits: None,
+            },
+        };
+        let mut turn = Turn::Recorded;
+        match seen {
+            Seen::Page(captured, inspected) => self.record(&lease, *captured, inspected, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
             Seen::Again {
                 why,
                 crashed,
                 host_waits,
             } => {
+                turn = Turn::Again;
                 if let Some(wait) = host_waits {
                     let until = Timestamp::now() + jiff::SignedDuration::try_from(wait).unwrap_or_default();
                     self.run
@@ -100,10 +163,10 @@ impl Worker {
                 });
             }
         }
-        self.run.changed.notify_waiters();
-        self.run
-            .tell(ScanEvent::Counts(self.run.store.counts(&self.run.scan).await?));
-        Ok(true)
+        run.changed.notify_waiters();
+        run.save_remarks().await?;
+        run.tell(ScanEvent::Counts(run.store.counts(&run.scan).await?));
+        Ok(turn)
     }
 
     async fn lease(&self) -> Result<Option<Lease>, ScanError> {
@@ -149,26 +212,24 @@ impl Worker {
     async fn look_at(&mut self, lease: &Lease) -> Result<Seen, ScanError> {
         let run = Arc::clone(&self.run);
         run.learn_robots(&lease.url).await;
+        if run.stop.is_cancelled() && run.robots().lacks(&lease.url) {
+            return Ok(Seen::Again {
+                why: "robots.txt is not known".to_owned(),
+                crashed: false,
+                host_waits: None,
+            });
+        }
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
-        let request = PageRequest {
-            url: lease.url.to_string(),
-            deadline: run.page_deadline,
-            may_visit: run.may_visit(),
-            script: run.script.clone(),
-            redactor: run.redactor.clone(),
-            scripts: Arc::clone(&run.scripts),
-        };
-        let rendered = tokio::select! {
-            rendered = self.slot.render(&request, lease.alone) => rendered,
-            () = grace_over(&run) => {
-                return Ok(Seen::Again { why: "the scan was stopped".to_owned(), crashed: false, host_waits: None });
-            }
-        };
+        let request = self.request(&lease.url);
+        let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
         match rendered {
-            Ok(visit) => Ok(self.judge(lease, visit)),
+            Ok(visit) => match self.judge(lease, visit) {
+                Ok(captured) => Ok(self.examine(captured).await),
+                Err(instead) => Ok(instead),
+            },
             Err(RenderError::Died(why)) if lease.alone && lease.crashes >= MOST_CRASHES => Ok(Seen::Not(
                 PageOutcome::Failed(format!("it ended its browser {MOST_CRASHES} times while alone: {why}")),
             )),
@@ -181,26 +242,33 @@ impl Worker {
                 run.store.release(lease, false).await?;
                 Err(error.into())
             }
-            Err(error @ (RenderError::Deadline(_) | RenderError::Browser(_))) => {
-                Ok(Seen::Not(PageOutcome::Failed(error.to_string())))
-            }
+            Err(error @ RenderError::Deadline(_)) => Ok(Seen::Not(PageOutcome::Failed(error.to_string()))),
         }
     }
 
-    fn judge(&mut self, lease: &Lease, visit: Visit) -> Seen {
+    /// The checks look at a page; robots.txt of the origins it links to is learnt.
+    async fn examine(&self, mut captured: Box<Captured>) -> Seen {
+        let run = &self.run;
+        let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
+        self.learn_linked_robots(&captured).await;
+        Seen::Page(captured, inspected)
+    }
+
+    /// The page, or what is to be done instead of looking at it.
+    fn judge(&mut self, lease: &Lease, visit: Visit) -> Result<Box<Captured>, Seen> {
+        let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
+        let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
         let captured = match visit {
             Visit::Page(captured) => captured,
-            Visit::NotAPage { what } => return Seen::Not(PageOutcome::Skipped(what)),
+            Visit::NotAPage { what } => return skipped(what),
             Visit::LeftScope { to } => {
                 let to = crate::browser::url_without_secrets(&to);
-                return Seen::Not(PageOutcome::Skipped(format!(
-                    "redirects to {to}, which is not to be visited"
-                )));
+                return skipped(format!("redirects to {to}, which is not to be visited"));
             }
             Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {
-                return Seen::Not(PageOutcome::Skipped("redirects in a circle".to_owned()));
+                return skipped("redirects in a circle".to_owned());
             }
-            Visit::Unreachable { error } => return Seen::Not(PageOutcome::Failed(self.explain(&lease.url, error))),
+            Visit::Unreachable { error } => return failed(self.explain(&lease.url, error)),
         };
         let page = &captured.evidence.page;
         let status = page.status.unwrap_or(200);
@@ -211,30 +279,21 @@ impl Worker {
                     "the server answered {status} and is left alone for {} s",
                     wait.as_secs()
                 );
-                return Seen::Again {
+                return Err(Seen::Again {
                     why,
                     crashed: false,
                     host_waits: Some(wait),
-                };
+                });
             }
         }
         self.waits = 0;
         match status {
-            429 | 500.. => Seen::Not(PageOutcome::Failed(format!("the server answered {status}"))),
-            400.. => Seen::Not(PageOutcome::Skipped(format!("the server answered {status}"))),
-            _ if captured
-                .evidence
-                .page
-                .mime
-                .as_deref()
-                .is_some_and(|mime| !is_page(mime)) =>
-            {
-                Seen::Not(PageOutcome::Skipped(format!(
-                    "not a page: {}",
-                    page.mime.as_deref().unwrap_or_default()
-                )))
-            }
-            _ => Seen::Page(captured),
+            429 | 500.. => failed(format!("the server answered {status}")),
+            400.. => skipped(format!("the server answered {status}")),
+            _ => match page.mime.as_deref().filter(|mime| !is_page(mime)) {
+                Some(mime) => skipped(format!("not a page: {mime}")),
+                None => Ok(captured),
+            },
         }
     }
 
@@ -247,9 +306,14 @@ impl Worker {
         }
     }
 
-    async fn record(&mut self, lease: &Lease, mut captured: Captured, began: Instant) -> Result<(), ScanError> {
+    async fn record(
+        &self,
+        lease: &Lease,
+        captured: Captured,
+        inspected: Inspected,
+        began: Instant,
+    ) -> Result<(), ScanError> {
         let run = Arc::clone(&self.run);
-        let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
         inspected.failures.into_iter().for_each(|failure| run.remark(failure));
         if captured.evidence.page.cut_short {
             run.remark(format!(
@@ -257,7 +321,6 @@ impl Worker {
                 lease.url
             ));
         }
-        self.learn_linked_robots(&captured).await;
         let recorded_as = redirected_to(&run, lease, &captured);
         let at = recorded_as.as_ref().map_or(&lease.key, |page| &page.key);
         let found = run.rules().links().found_on(&captured.evidence, at, lease.depth);
@@ -352,7 +415,7 @@ impl Worker {
             })
             .await?;
         if recorded && lease.depth == 0 {
-            run.lose_start(&lease.url, &reason);
+            run.remark(format!("the start page {url} was not reached: {reason}"));
         }
         run.tell(if failed {
             ScanEvent::PageFailed { tab, url, reason }

@@ -33,7 +33,7 @@ pub enum StoreError {
         hint: String,
     },
     /// The disk is full.
-    #[error("the disk that holds the store is full; free some space and run the same command with --resume")]
+    #[error("the disk that holds the store is full; free some space")]
     Full,
     /// The store cannot be written.
     #[error("the store cannot be written: {0}; check that its folder and file are writable")]
@@ -75,6 +75,12 @@ pub trait Store: Send + Sync {
     async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>>;
     /// The newest scan that is not complete, of one site or of any.
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
+    /// The newest scan, of one site or of any.
+    async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
+    /// The process that has a scan, as it signed itself; `None` if it gave the scan back, or nobody took it yet.
+    async fn scan_owner(&self, id: &ScanId) -> Result<Option<String>>;
+    /// Hands a scan from one process to another. False if it was not `from` who had it: then nothing has changed.
+    async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool>;
     /// Sets state, end and remarks of a scan.
     async fn set_scan_state(
         &self,

@@ -290,6 +290,15 @@ impl Store for FakeStore {
     async fn unfinished_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
         not_here()
     }
+    async fn newest_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+        not_here()
+    }
+    async fn scan_owner(&self, _: &ScanId) -> Result<Option<String>> {
+        not_here()
+    }
+    async fn hand_over_scan(&self, _: &ScanId, _: Option<&str>, _: Option<&str>) -> Result<bool> {
+        not_here()
+    }
     async fn set_scan_state(&self, _: &ScanId, _: ScanState, _: Option<Timestamp>, _: &[String]) -> Result<()> {
         not_here()
     }

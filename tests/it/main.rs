@@ -7,4 +7,8 @@ mod cases;
 mod contracts;
 mod demo;
 mod redaction;
+mod faults;
+mod garden;
+mod interrupt;
+mod processes;
 mod support;

@@ -35,20 +35,7 @@ impl Bench {
             microsite,
             folder: tempfile::tempdir().unwrap(),
         };
-        let resolve: Vec<_> = bench
-            .microsite
-            .resolve
-            .iter()
-            .map(|(name, to)| format!("{name:?} = {to:?}"))
-            .collect();
-        bench.write(
-            "phantom.toml",
-            &format!(
-                "store = \"sqlite:scans.db\"\n[browser]\nresolve = {{ {} }}\ntrust_spki = [{:?}]\n{more}\n",
-                resolve.join(", "),
-                bench.microsite.spki,
-            ),
-        );
+        bench.write("phantom.toml", &settings(&bench.microsite, more));
         bench
     }
 
@@ -80,19 +67,41 @@ impl Bench {
             .copied()
             .collect();
         let ran = self.run(&all).await;
-        let text = fs::read_to_string(self.path("report.json"));
-        let report = text.unwrap_or_else(|error| panic!("no report ({error}): {ran:#?}"));
-        (ran, serde_json::from_str(&report).unwrap())
+        assert!(self.path("report.json").exists(), "no report: {ran:#?}");
+        (ran, self.report())
     }
+
+    /// The JSON report that a scan has written.
+    pub fn report(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.path("report.json")).unwrap()).unwrap()
+    }
+}
+
+/// Settings that lead `.test` names to a microsite; `more` begins among the keys of `[browser]`.
+pub fn settings(microsite: &Microsite, more: &str) -> String {
+    let refusing = [("refusing.test:443".to_owned(), "127.0.0.1:1".to_owned())];
+    let resolve: Vec<_> = refusing
+        .iter()
+        .chain(&microsite.resolve)
+        .map(|(name, to)| format!("{name:?} = {to:?}"))
+        .collect();
+    format!(
+        "store = \"sqlite:scans.db\"\n[browser]\nresolve = {{ {} }}\ntrust_spki = [{:?}]\n{more}\n",
+        resolve.join(", "),
+        microsite.spki,
+    )
 }
 
 /// The binary, to be run in this folder, its output captured and no answer to be expected from anyone.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    // Of its own, so that what is left behind there is seen.
+    fs::create_dir_all(folder.join("tmp")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_phantom"));
     command
         .args(arguments)
         .current_dir(folder)
         .env("XDG_DATA_HOME", folder.join("data"))
+        .env("TMPDIR", folder.join("tmp"))
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())

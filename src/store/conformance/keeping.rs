@@ -50,6 +50,23 @@ pub(crate) async fn unfinished_scans_are_found(one: Handle, _two: Handle) {
     assert_eq!(newest(None).await.as_deref(), Some("c"));
 }
 
+pub(crate) async fn scans_have_one_owner(one: Handle, two: Handle) {
+    for (site, id, started) in [("shop", "a", 2), ("blog", "b", 1)] {
+        one.create_scan(&scan_of(site, id, started), &[]).await.unwrap();
+    }
+    let (scan, blog) = (ScanId("a".into()), SiteId("blog".into()));
+    assert_eq!(one.newest_scan(None).await.unwrap().unwrap().id, scan);
+    assert_eq!(one.newest_scan(Some(&blog)).await.unwrap().unwrap().id.0, "b");
+    assert_eq!(one.scan_owner(&scan).await.unwrap(), None);
+    assert!(one.hand_over_scan(&scan, None, Some("x")).await.unwrap());
+    assert!(!two.hand_over_scan(&scan, None, Some("y")).await.unwrap(), "x has it");
+    assert_eq!(two.scan_owner(&scan).await.unwrap().as_deref(), Some("x"));
+    assert!(two.hand_over_scan(&scan, Some("x"), Some("y")).await.unwrap());
+    assert!(!one.hand_over_scan(&scan, Some("x"), None).await.unwrap(), "y has it");
+    assert!(two.hand_over_scan(&scan, Some("y"), None).await.unwrap());
+    assert_eq!(one.scan_owner(&scan).await.unwrap(), None);
+}
+
 pub(crate) async fn pages_are_listed(one: Handle, _two: Handle) {
     let scan = start(&one, "s", &["https://shop.test/b", "https://shop.test/a"]).await;
     let refused = NewPage {

@@ -98,6 +98,18 @@ impl Store for SqliteStore {
         scans::unfinished(self, site).await
     }
 
+    async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+        scans::newest(self, site).await
+    }
+
+    async fn scan_owner(&self, id: &ScanId) -> Result<Option<String>> {
+        scans::owner(self, id).await
+    }
+
+    async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
+        scans::hand_over(self, id, from, to).await
+    }
+
     async fn set_scan_state(
         &self,
         id: &ScanId,

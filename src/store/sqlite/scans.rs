@@ -13,6 +13,8 @@ pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, e
      WHERE state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
      WHERE site = ?1 AND state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
+pub(super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
+     WHERE ?1 IS NULL OR site = ?1 ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = ?1";
 pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
@@ -97,6 +99,36 @@ pub(super) async fn unfinished(store: &SqliteStore, site: Option<&SiteId>) -> Re
     };
     let row = query.fetch_optional(&store.readers).await?;
     row.map(ScanRow::record).transpose()
+}
+
+pub(super) async fn newest(store: &SqliteStore, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+    sqlx::query_as::<_, ScanRow>(NEWEST)
+        .bind(site.map(|site| &site.0))
+        .fetch_optional(&store.readers)
+        .await?
+        .map(ScanRow::record)
+        .transpose()
+}
+
+pub(super) async fn owner(store: &SqliteStore, id: &ScanId) -> Result<Option<String>> {
+    let owner: Option<Option<String>> = sqlx::query_scalar("SELECT owner FROM scans WHERE id = ?1")
+        .bind(&id.0)
+        .fetch_optional(&store.readers)
+        .await?;
+    Ok(owner.flatten())
+}
+
+pub(super) async fn hand_over(store: &SqliteStore, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let done = sqlx::query("UPDATE scans SET owner = ?3 WHERE id = ?1 AND owner IS ?2")
+        .bind(&id.0)
+        .bind(from)
+        .bind(to)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn set_state(
