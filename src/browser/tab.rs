@@ -176,7 +176,7 @@ impl Tab {
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
             .await?;
-if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
+        if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
             self.document_answered().await;
         }
         if self.gone() {
