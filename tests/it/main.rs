@@ -6,4 +6,5 @@
 mod cases;
 mod contracts;
 mod demo;
+mod readme;
 mod support;
