@@ -238,7 +238,8 @@ impl Judge {
             .unwrap();
         let row = sqlx::query(
             "SELECT count(*), count(DISTINCT key), count(DISTINCT url), \
-             sum(state IN ('done', 'failed', 'skipped')), (SELECT count(*) FROM evidence) FROM pages",
+             sum(state IN ('done', 'failed', 'skipped')), \
+             (SELECT count(*) FROM evidence) + sum(redirected_to IS NOT NULL) FROM pages",
         )
         .fetch_one(&mut store)
         .await
@@ -247,7 +248,7 @@ impl Judge {
         let done = report["scan"]["pages"]["done"].as_i64().unwrap();
         self.say(
             all == keys && all == urls && all == ended && evidence == done,
-            &format!("the store has {all} pages, {keys} keys, {urls} URLs, {ended} ended, evidence of {evidence}"),
+            &format!("the store has {all} pages, {keys} keys, {urls} URLs, {ended} ended; {evidence} have evidence or redirect"),
         );
         let rows = sqlx::query_scalar("SELECT url FROM pages WHERE state = 'done'")
             .fetch_all(&mut store)

@@ -10,5 +10,6 @@ mod faults;
 mod garden;
 mod interrupt;
 mod processes;
+mod readme;
 mod redaction;
 mod support;
