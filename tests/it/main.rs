@@ -6,9 +6,9 @@
 mod cases;
 mod contracts;
 mod demo;
-mod redaction;
 mod faults;
 mod garden;
 mod interrupt;
 mod processes;
+mod redaction;
 mod support;
