@@ -60,6 +60,9 @@ pub enum CdpError {
     },
 }
 
+/// The name of a mark among events. No name of the browser's has no dot in it.
+pub(super) const MARK: &str = "mark";
+
 /// An event as it came: only its session and name are known yet.
 #[derive(Debug)]
 pub(super) struct Event {
@@ -188,6 +191,20 @@ impl Connection {
     /// Forgets a tab and all its children.
     pub fn forget(&self, session_id: &str) {
         self.0.routes().sessions.retain(|_, inbox| &*inbox.main != session_id);
+    }
+
+    /// Puts a mark behind all events of a tab that have come so far; it arrives as an event named [`MARK`].
+    pub fn mark(&self, session_id: &str) {
+        let mark = Event {
+            session: Arc::from(session_id),
+            method: MARK.to_owned(),
+            params: RawValue::NULL.to_owned(),
+        };
+        if let Some(inbox) = self.0.routes().sessions.get(session_id)
+            && inbox.events.try_send(mark).is_err()
+        {
+            inbox.overflow.store(true, Ordering::Relaxed);
+        }
     }
 
     fn send<C: Method + Serialize>(&self, session: &str, command: &C, id: u64) -> Result<(), CdpError> {

@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_millis(40);
 const SETTLE_BOUND: Duration = Duration::from_secs(3);
 /// A page that is still loading but has shown no activity for this long is taken as it is.
 const STALL: Duration = Duration::from_secs(6);
-/// How long it may take until the events of a navigation that failed are recorded.
+/// How long it may take until events that came, or are about to, are recorded.
 const ANSWER_BOUND: Duration = Duration::from_millis(500);
 
 /// The script that is run in every frame of every page, with the probes of the checks in it.
@@ -197,26 +197,36 @@ impl Tab {
         Ok(Visit::Page(Box::new(captured)))
     }
 
-    /// Waits until it is recorded what became of the document. The browser's answer to a navigation overtakes the
-    /// events that came before it, because these pass through the recorder.
+    /// Waits until it is recorded what became of the document.
     async fn document_answered(&self) {
-        let answered = || {
-            let recorder = self.shared.recorder();
+        self.until(|recorder| {
             let document = recorder.requests.first();
             document.is_some_and(|document| document.status.is_some() || document.failure.is_some())
-        };
+        })
+        .await;
+    }
+
+    /// Waits until all events that have come so far are recorded. The browser's answers overtake them: answers go
+    /// straight to who asked, events pass through the recorder.
+    async fn caught_up(&self) {
+        let before = self.shared.recorder().marks;
+        self.connection.mark(self.session.id());
+        self.until(|recorder| recorder.marks > before).await;
+    }
+
+    /// Waits for the recorder, for a short time: what does not come in it will not come.
+    async fn until(&self, is: impl Fn(&Recorder) -> bool) {
         let wait = async {
             loop {
                 let changed = self.shared.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if answered() {
+                if is(&self.shared.recorder()) {
                     return;
                 }
                 changed.await;
             }
         };
-        // What does not come in this time will not come.
         let _ = tokio::time::timeout(ANSWER_BOUND, wait).await;
     }
 
@@ -266,10 +276,16 @@ impl Tab {
             let wake = match self.waiting_for(now, until, &mut loaded_at) {
                 Wait::Over { loaded } => return Ok(loaded),
                 Wait::Until(wake) => wake,
-                Wait::Timers { bound } => match self.timers_due().await {
-                    Some(due) if !due.is_zero() => (now + due + QUIET).min(bound),
-                    _ => return Ok(true),
-                },
+                Wait::Timers { bound } => {
+                    let due = self.timers_due().await.unwrap_or_default();
+                    self.caught_up().await;
+                    let quiet = self.shared.recorder().last_activity <= now;
+                    match (due.is_zero(), quiet) {
+                        (true, true) => return Ok(true),
+                        (true, false) => continue,
+                        (false, _) => (now + due + QUIET).min(bound),
+                    }
+                }
             };
             tokio::select! {
                 () = changed => {}

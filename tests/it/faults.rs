@@ -179,7 +179,9 @@ async fn kill_a_browser() {
 fn with_killer(ask: &Ask<'_>) -> Reply {
     match ask.path {
         "/" => {
-            let links: String = (1..8).map(|number| format!("<a href=/{number}>x</a> ")).collect();
+            let links = [1, 2, 3, 4, 5, 6, 7]
+                .map(|number| format!("<a href=/{number}>x</a> "))
+                .concat();
             Reply::html(format!("<a href=/killer>x</a> {links}"))
         }
         "/killer" => Reply::html("x").after(Duration::from_secs(20)),

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType, Request, ResourceKind};
 
-use super::connection::Event;
+use super::connection::{Event, MARK};
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
     FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
@@ -82,6 +82,8 @@ pub(super) struct Recorder {
     pub dom_ready: bool,
     pub loaded: bool,
     pub last_activity: Instant,
+    /// Marks that came by: what came before them is recorded.
+    pub marks: u64,
     /// Requests and frames beyond the bounds, and overflows of events.
     pub dropped: u64,
 }
@@ -119,6 +121,7 @@ impl Recorder {
             dom_ready: false,
             loaded: false,
             last_activity: now,
+            marks: 0,
             dropped: 0,
         }
     }
@@ -131,6 +134,7 @@ impl Recorder {
         self.old_loader = old.loader;
         self.frames = old.frames;
         self.workers = old.workers;
+        self.marks = old.marks;
     }
 
     /// The id of the main frame.
@@ -164,7 +168,7 @@ impl Recorder {
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
             "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
             "Network.webSocketClosed" => self.web_socket_closed(&event.read()?),
-            "Audits.issueAdded" => self.issue(event.read()?),
+            "Audits.issueAdded" => self.issue(event.read()?, now),
             "Page.frameNavigated" => self.frame_navigated(event.read::<FrameNavigated>()?.frame, &event.session, now),
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
@@ -183,6 +187,7 @@ impl Recorder {
             "Target.attachedToTarget" => return Some(self.attached(event.read()?)),
             "Target.detachedFromTarget" => self.detached(&event.read()?),
             "Fetch.requestPaused" => return Some(self.paused(event.read()?, &event.session)),
+            MARK => self.marks += 1,
             _ => {}
         }
         None
@@ -332,10 +337,11 @@ impl Recorder {
         }
     }
 
-    fn issue(&mut self, added: IssueAdded) {
+    fn issue(&mut self, added: IssueAdded, now: Instant) {
         if self.navigation == Navigation::Before || self.issue_list.len() >= MAX_ISSUES {
             return;
         }
+        self.last_activity = now;
         let issue = match added.issue.details.mixed_content_issue_details {
             Some(details) => Issue::MixedContent(mixed_content_issue(details)),
             None => Issue::Other { name: added.issue.code },

@@ -349,6 +349,23 @@ fn loading_is_told_by_the_main_session_alone() {
 }
 
 #[test]
+fn marks_outlast_pages_and_issues_are_activity() {
+    let mut recorder = open_page();
+    feed(&mut recorder, &[(MARK, Value::Null)]);
+    recorder.begin(Arc::new(|_| true), Instant::now());
+    feed(&mut recorder, &[(MARK, Value::Null)]);
+    assert_eq!(recorder.marks, 2);
+
+    let mut recorder = open_page();
+    let later = Instant::now() + std::time::Duration::from_secs(9);
+    recorder.take(
+        &event(MAIN, "Audits.issueAdded", &json!({"issue": {"code": "A"}})),
+        later,
+    );
+    assert_eq!(recorder.last_activity, later);
+}
+
+#[test]
 fn what_is_beyond_the_bounds_is_counted() {
     let mut recorder = open_page();
     for number in 0..MAX_REQUESTS + 5 {
@@ -372,7 +389,8 @@ fn what_is_beyond_the_bounds_is_counted() {
     assert_eq!(words::bounded(&long).chars().count(), 8_192);
 }
 
-const METHODS: [&str; 24] = [
+const METHODS: [&str; 25] = [
+    MARK,
     "Network.requestWillBeSent",
     "Network.responseReceived",
     "Network.requestServedFromCache",
