@@ -85,6 +85,11 @@ pub enum Visit {
         /// Where to.
         to: String,
     },
+    /// The browser broke the navigation off: it shows no such answers, or a renderer died at the wrong moment.
+    BrokenOff {
+        /// The status, if there was an answer.
+        status: Option<u16>,
+    },
     /// No answer that could be shown.
     Unreachable {
         /// The browser's error: `net::ERR_CONNECTION_REFUSED`.
@@ -176,7 +181,7 @@ impl Tab {
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
             .await?;
-if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
+        if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
             self.document_answered().await;
         }
         if self.gone() {
@@ -190,6 +195,7 @@ if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
             session: &self.session,
             shared: &self.shared,
             request,
+            until: began + request.deadline,
         };
         let mut captured = capture.run().await?;
         captured.evidence.page.cut_short = cut_short;
@@ -243,9 +249,7 @@ if navigated.error_text.as_ref().is_some_and(|error| !error.is_empty()) {
             Some(204 | 205) => Visit::NotAPage {
                 what: "the server answers without content".to_owned(),
             },
-            Some(status) if error == "net::ERR_ABORTED" => Visit::NotAPage {
-                what: format!("the browser shows no page for it (status {status})"),
-            },
+            status if error == "net::ERR_ABORTED" => Visit::BrokenOff { status },
             Some(status) if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" => Visit::Unreachable {
                 error: format!("status {status} with an empty page"),
             },
