@@ -129,16 +129,21 @@
   };
 
   const forms = [], links = [], scripts = [], metas = [];
-  let inlineBytes = 0;
+  let inlineBytes = 0, leftOut = 0;
+  const first = (most, elements) => {
+    leftOut += Math.max(0, elements.length - most);
+    return elements.slice(0, most);
+  };
   const seen = new Set();
   const link = (url, source, rel) => {
     const target = absolute(url).split('#')[0];
-    if (!/^https?:/.test(target) || target.length > 4000 || links.length >= 5000 || seen.has(source + target)) return;
+    if (!/^https?:/.test(target) || target.length > 4000 || seen.has(source + target)) return;
+    if (links.length >= 5000) { leftOut += 1; return; }
     seen.add(source + target);
     links.push({ url: target, source, rel: text(rel, 100).toLowerCase() });
   };
   for (const root of roots) {
-    for (const form of all(root, 'form').slice(0, 200)) attempt(() => forms.push(formOf(form, root)), null);
+    for (const form of first(200, all(root, 'form'))) attempt(() => forms.push(formOf(form, root)), null);
     for (const anchor of all(root, 'a')) {
       const href = attribute(anchor, 'href') !== null ? attribute(anchor, 'href') : attribute(anchor, 'xlink:href');
       if (href) link(href, 'anchor', attribute(anchor, 'rel'));
@@ -148,7 +153,7 @@
       const rel = text(attribute(element, 'rel'), 100).toLowerCase();
       if (/\b(next|prev|alternate|canonical|help|search|author|license)\b/.test(rel)) link(attribute(element, 'href'), 'link-element', rel);
     }
-    for (const script of all(root, 'script').slice(0, 500)) {
+    for (const script of first(500, all(root, 'script'))) {
       const kind = text(attribute(script, 'type'), 100).toLowerCase();
       const src = attribute(script, 'src');
       const entry = { kind, snippet: snippet(script), integrity: attribute(script, 'integrity') };
@@ -161,7 +166,7 @@
       }
       scripts.push(entry);
     }
-    for (const meta of all(root, 'meta').slice(0, 300)) {
+    for (const meta of first(300, all(root, 'meta'))) {
       const name = text(attribute(meta, 'name') || attribute(meta, 'http-equiv') || attribute(meta, 'property'), 200).toLowerCase();
       if (!name) continue;
       const content = text(attribute(meta, 'content'), 4000);
@@ -189,6 +194,6 @@
 
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
-    elements, forms, links, scripts, metas, storage, probes: answers,
+    elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut,
   });
 })

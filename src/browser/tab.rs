@@ -85,6 +85,11 @@ pub enum Visit {
         /// Where to.
         to: String,
     },
+    /// The browser broke the navigation off: it shows no such answers, or a renderer died at the wrong moment.
+    BrokenOff {
+        /// The status, if there was an answer.
+        status: Option<u16>,
+    },
     /// No answer that could be shown.
     Unreachable {
         /// The browser's error: `net::ERR_CONNECTION_REFUSED`.
@@ -190,6 +195,7 @@ impl Tab {
             session: &self.session,
             shared: &self.shared,
             request,
+            until: began + request.deadline,
         };
         let mut captured = capture.run().await?;
         captured.evidence.page.cut_short = cut_short;
@@ -253,9 +259,7 @@ impl Tab {
             Some(204 | 205) => Visit::NotAPage {
                 what: "the server answers without content".to_owned(),
             },
-            Some(status) if error == "net::ERR_ABORTED" => Visit::NotAPage {
-                what: format!("the browser shows no page for it (status {status})"),
-            },
+            status if error == "net::ERR_ABORTED" => Visit::BrokenOff { status },
             Some(status) if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" => Visit::Unreachable {
                 error: format!("status {status} with an empty page"),
             },

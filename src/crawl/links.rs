@@ -159,12 +159,12 @@ impl LinkRules<'_> {
         let itself = std::iter::once(evidence.page.url.as_str());
         let mut found = Found::default();
         let mut seen = HashSet::from([page.clone()]);
-        let (mut too_long, mut too_many) = (0_usize, 0_usize);
+        let (mut too_long, mut too_many) = (0_usize, false);
         for url in links.chain(frames).chain(itself) {
             let Ok(url) = Url::parse(url) else { continue };
             match self.page(&url, depth.saturating_add(1), Some(page)) {
                 Ok(new) if seen.contains(&new.key) => {}
-                Ok(_) if found.pages.len() >= MOST_LINKS => too_many += 1,
+                Ok(_) if found.pages.len() >= MOST_LINKS => too_many = true,
                 Ok(new) => {
                     seen.insert(new.key.clone());
                     found.pages.push(new);
@@ -173,9 +173,9 @@ impl LinkRules<'_> {
                 Err(_) => {}
             }
         }
-        if too_many > 0 {
+        if too_many {
             found.remarks.push(format!(
-                "{page} has more than {MOST_LINKS} links; {too_many} further ones were not followed"
+                "{page} has more than {MOST_LINKS} links; only the first ones are followed"
             ));
         }
         if too_long > 0 {
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(
             found.remarks,
             [
-                "https://shop.example/here has more than 2000 links; 6 further ones were not followed",
+                "https://shop.example/here has more than 2000 links; only the first ones are followed",
                 "https://shop.example/here has 1 links of more than 2000 characters, which were not followed"
             ]
         );

@@ -230,14 +230,7 @@ impl Worker {
                 Ok(captured) => Ok(self.examine(captured).await),
                 Err(instead) => Ok(instead),
             },
-            Err(RenderError::Died(why)) if lease.alone && lease.crashes >= MOST_CRASHES => Ok(Seen::Not(
-                PageOutcome::Failed(format!("it ended its browser {MOST_CRASHES} times while alone: {why}")),
-            )),
-            Err(RenderError::Died(why)) => Ok(Seen::Again {
-                why,
-                crashed: true,
-                host_waits: None,
-            }),
+            Err(RenderError::Died(why)) => Ok(died(lease, why)),
             Err(RenderError::NoBrowser(error)) => {
                 run.store.release(lease, false).await?;
                 Err(error.into())
@@ -261,6 +254,7 @@ impl Worker {
         let captured = match visit {
             Visit::Page(captured) => captured,
             Visit::NotAPage { what } => return skipped(what),
+            Visit::BrokenOff { status } => return Err(broken_off(lease, status)),
             Visit::LeftScope { to } => {
                 let to = crate::browser::url_without_secrets(&to);
                 return skipped(format!("redirects to {to}, which is not to be visited"));
@@ -427,6 +421,30 @@ impl Worker {
             run.give_page_back();
         }
         Ok(())
+    }
+}
+
+/// What becomes of a page whose browser died with it.
+fn died(lease: &Lease, why: String) -> Seen {
+    if lease.alone && lease.crashes >= MOST_CRASHES {
+        let reason = format!("it ended its browser {MOST_CRASHES} times while alone: {why}");
+        return Seen::Not(PageOutcome::Failed(reason));
+    }
+    Seen::Again {
+        why,
+        crashed: true,
+        host_waits: None,
+    }
+}
+
+/// What becomes of a page whose navigation the browser broke off. The first time it may be a renderer's death, which
+/// cannot be told from an answer that is not shown.
+fn broken_off(lease: &Lease, status: Option<u16>) -> Seen {
+    match status {
+        Some(status) if lease.alone => Seen::Not(PageOutcome::Skipped(format!(
+            "the browser shows no page for it (status {status})"
+        ))),
+        _ => died(lease, "it broke the navigation off".to_owned()),
     }
 }
 

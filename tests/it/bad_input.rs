@@ -251,8 +251,11 @@ const STARTS: &[Case] = &[
         0,
         &["1 of 1 page looked at"],
     ),
+];
+
+/// Start pages that are much work for the browser.
+const HEAVY: &[Case] = &[
     case(&["scan", "https://odd.test/jump", "--depth", "0"], 0, &["looked at"]),
-    case(&["scan", "https://odd.test/frames", "--depth", "0"], 0, &["looked at"]),
     case(
         &["scan", "https://odd.test/huge", "--depth", "0"],
         0,
@@ -306,7 +309,12 @@ impl Content for Odd {
                  document.documentElement.append(i, i.cloneNode());</script>",
             ),
             "/huge" => Reply::html(format!("<div>{}", "<p><b>x</b>".repeat(25_000))),
-            "/many" => Reply::html((0..20_000).map(|n| format!("<a href=/n/{n}>x</a>")).collect::<String>()),
+            "/many" => Reply::html(
+                (0..20_000)
+                    .map(|n| format!("<a href=/n/{n}>x</a><br>"))
+                    .collect::<Vec<_>>()
+                    .concat(),
+            ),
             "/calm" => Reply::html("<p>calm"),
             path if path.starts_with("/n/") => Reply::html("<p>leaf"),
             _ => Reply::status(StatusCode::NOT_FOUND),
@@ -376,6 +384,30 @@ async fn start_pages_that_cannot_be_looked_at_are_told() {
     run_cases(&settings(&microsite, "processes = 1\npage_deadline = \"6s\""), STARTS).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_pages_are_looked_at() {
+    let microsite = Microsite::serve(Odd).await.unwrap();
+    run_cases(&settings(&microsite, "processes = 1"), HEAVY).await;
+}
+
+/// Frames in frames without end: the page may be looked at in part or not at all, but its time is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_endless_frames_ends() {
+    let bench = Bench::of(Odd, "processes = 1\npage_deadline = \"6s\"").await;
+    let (ran, report) = bench.scan(&["https://odd.test/frames", "--depth", "0"]).await;
+    let pages = &report["scan"]["pages"];
+    let looked_at = (ran.code, pages["done"].as_u64(), pages["failed"].as_u64());
+    assert!(
+        matches!(looked_at, (Some(0), Some(1), Some(0)) | (Some(3), Some(0), Some(1))),
+        "{ran:#?}"
+    );
+    let took = report["scan"]["remarks"].to_string();
+    assert!(
+        took.contains("/frames never finished loading") || took.contains("it did not finish within 6s"),
+        "{ran:#?}"
+    );
+}
+
 /// Every page of a bad site has its own reason, and what was found on the good ones is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_pages_do_not_spoil_a_scan() {
@@ -391,7 +423,7 @@ async fn odd_pages_do_not_spoil_a_scan() {
         ("/doc", "download"),
         ("/empty", "without content"),
         ("/loop", "redirects in a circle"),
-        ("/away", "redirects to https://elsewhere.test/"),
+        ("/away", "redirects to … which is not to be visited"),
         ("/gone", "the server answered 404"),
         ("/broken", "the server answered 500"),
         ("/cut", "ERR_"),

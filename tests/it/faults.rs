@@ -179,10 +179,8 @@ async fn kill_a_browser() {
 fn with_killer(ask: &Ask<'_>) -> Reply {
     match ask.path {
         "/" => {
-            let links = [1, 2, 3, 4, 5, 6, 7]
-                .map(|number| format!("<a href=/{number}>x</a> "))
-                .concat();
-            Reply::html(format!("<a href=/killer>x</a> {links}"))
+            let links: Vec<_> = (1..8).map(|number| format!("<a href=/{number}>x</a> ")).collect();
+            Reply::html(format!("<a href=/killer>x</a> {}", links.concat()))
         }
         "/killer" => Reply::html("x").after(Duration::from_secs(20)),
         _ => Reply::html("<p>calm").after(Duration::from_millis(100)),

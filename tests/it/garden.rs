@@ -188,6 +188,10 @@ pub async fn undisturbed() -> &'static Undisturbed {
         assert_eq!(ran.code, Some(1), "{ran:#?}");
         let harvest = garden.harvest().await;
         assert_eq!(harvest.state, "complete");
+        let log = garden.bench.microsite.log.entries();
+        for host in ["frame.test", "cdn.test"] {
+            assert!(log.iter().any(|one| one.host == host), "{host} was not asked: {log:#?}");
+        }
         assert_eq!(harvest.done.len(), PAGES as usize, "{:#?}", harvest.done);
         assert_eq!(harvest.pages.known, u64::from(PAGES), "{:#?}", harvest.pages);
         let checks: BTreeSet<&str> = harvest.findings.iter().filter_map(|one| one[0].as_str()).collect();

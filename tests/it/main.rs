@@ -3,6 +3,7 @@
 // Helpers of tests are tests, which clippy does not know.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
+mod bad_input;
 mod cases;
 mod contracts;
 mod demo;

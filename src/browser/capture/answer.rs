@@ -20,6 +20,7 @@ pub(super) struct FrameAnswer {
     pub metas: Vec<MetaAnswer>,
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
+    pub left_out: u64,
 }
 
 #[derive(Deserialize)]

@@ -88,6 +88,12 @@ impl<'a> Builder<'a> {
     }
 
     fn contents(&mut self, frame: &str, answer: FrameAnswer) {
+        if answer.left_out > 0 {
+            self.evidence.gaps.push(format!(
+                "{} forms, links, scripts or meta tags beyond the bounds were not looked at",
+                answer.left_out
+            ));
+        }
         for form in answer.forms {
             let form = self.form(frame, form);
             self.evidence.forms.push(form);

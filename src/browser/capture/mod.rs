@@ -6,7 +6,7 @@ mod texts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -27,6 +27,8 @@ use texts::{Text, cache_key};
 
 /// How long a frame may take to answer the capture script.
 const FRAME_DEADLINE: Duration = Duration::from_secs(5);
+/// The part of the time left to the page that its frames may take together.
+const FRAME_SHARE: f32 = 0.7;
 /// Frames of one page that are looked into.
 const MAX_FRAMES: usize = 200;
 
@@ -43,6 +45,8 @@ pub(super) struct Capture<'a> {
     pub session: &'a Session,
     pub shared: &'a Shared,
     pub request: &'a PageRequest,
+    /// When the page's time is over.
+    pub until: Instant,
 }
 
 /// What the recorder held when the page had settled.
@@ -57,6 +61,12 @@ struct Recorded {
 }
 
 impl Capture<'_> {
+    /// How long one question may take.
+    fn patience(&self) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        FRAME_DEADLINE.min(left.mul_f32(FRAME_SHARE))
+    }
+
     pub async fn run(self) -> Result<Captured, CdpError> {
         let recorded = self.recorded();
         let frames = self.look_into_frames(&recorded);
@@ -121,13 +131,18 @@ impl Capture<'_> {
         ask.context_id = Some(runtime::ExecutionContextId::new(context));
         ask.return_by_value = Some(true);
         ask.silent = Some(true);
-        ask.timeout = Some(runtime::TimeDelta::new(4_000.0));
+        let patience = self.patience();
+        // The browser gives up before we do.
+        ask.timeout = Some(runtime::TimeDelta::new(patience.as_secs_f64() * 800.0));
         let answer: Evaluated = self
             .session
             .child(&frame.session)
-            .call(ask, FRAME_DEADLINE)
+            .call(ask, patience)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                CdpError::Timeout { .. } => "it did not answer in time".to_owned(),
+                other => other.to_string(),
+            })?;
         let value = answer.result.value.filter(|_| answer.exception_details.is_none());
         let text = value
             .as_ref()
@@ -147,7 +162,7 @@ impl Capture<'_> {
         urls.sort_unstable();
         urls.dedup();
         ask.urls = Some(urls);
-        let answer: CookiesAnswer = self.session.call(ask, FRAME_DEADLINE).await.unwrap_or_default();
+        let answer: CookiesAnswer = self.session.call(ask, self.patience()).await.unwrap_or_default();
         let redactor = &self.request.redactor;
         answer
             .cookies
@@ -188,7 +203,7 @@ impl Capture<'_> {
             return Some(known);
         }
         let ask = network::GetResponseBodyParams::new(request.id.clone());
-        let answer: BodyAnswer = self.session.child(session).call(ask, FRAME_DEADLINE).await.ok()?;
+        let answer: BodyAnswer = self.session.child(session).call(ask, self.patience()).await.ok()?;
         let text = if answer.base64_encoded {
             String::from_utf8_lossy(&BASE64_STANDARD.decode(answer.body).ok()?).into_owned()
         } else {

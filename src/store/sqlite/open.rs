@@ -27,6 +27,10 @@ impl SqliteStore {
     /// Opens the file, made with its folder if there is none: the folder for its owner alone (0700), the file too
     /// (0600). The mode of what is there already stays as it is.
     pub(crate) async fn open(path: &Path) -> Result<Self> {
+        Self::open_at(path).await.map_err(|error| at_open(path, error))
+    }
+
+    async fn open_at(path: &Path) -> Result<Self> {
         let place = path.to_path_buf();
         // Dropped, and with it unlocked, when everything is open.
         let _lock = tokio::task::spawn_blocking(move || make_and_lock(&place))
@@ -118,6 +122,21 @@ fn open_error(path: &Path, folder: &Path, error: &io::Error) -> StoreError {
         url: format!("sqlite:{}", path.display()),
         why: error.to_string(),
         hint,
+    }
+}
+
+/// What a database says when it is opened is about this place.
+fn at_open(path: &Path, error: StoreError) -> StoreError {
+    let (why, hint) = match error {
+        StoreError::ReadOnly(why) => (why, "name a file that this user can write with --store"),
+        StoreError::Corrupt(why) => (why, "restore a copy, or choose another place with --store"),
+        StoreError::Database(why) => (why, "try again, or choose another place with --store"),
+        other => return other,
+    };
+    StoreError::Open {
+        url: format!("sqlite:{}", path.display()),
+        why,
+        hint: hint.to_owned(),
     }
 }
 

@@ -53,7 +53,7 @@ fn recorded(requests: Vec<Request>) -> Recorded {
 fn answer(parts: &Value) -> Value {
     let mut answer = json!({
         "url": "https://shop.test/", "origin": "https://shop.test", "title": "Tea", "elements": 7,
-        "forms": [], "links": [], "scripts": [], "metas": [], "storage": [], "probes": {},
+        "forms": [], "links": [], "scripts": [], "metas": [], "storage": [], "probes": {}, "left_out": 0,
     });
     for (key, value) in parts.as_object().unwrap() {
         answer[key] = value.clone();
