@@ -41,8 +41,7 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
     // Neither can fail: a URL with one of these schemes has a host.
     let _ = page.set_username("");
     let _ = page.set_password(None);
-    let path = normal_escapes(page.path());
-    let path = without_session_segments(&path).into_owned();
+    let path = normal_path(page.path());
     if path != page.path() {
         page.set_path(&path);
     }
@@ -59,6 +58,20 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
     let mut key = page.clone();
     set_parameters(&mut key, &parameters);
     Ok((PageKey(key.into()), page))
+}
+
+/// A path with normal escapes and without session ids. Taking one out can join what becomes an escape, or another
+/// session id, so it goes on until nothing changes; each round but the first shortens the path.
+fn normal_path(path: &str) -> String {
+    let mut path = path.to_owned();
+    loop {
+        let escaped = normal_escapes(&path);
+        let next = without_session_segments(&escaped);
+        if next == path {
+            return path;
+        }
+        path = next.into_owned();
+    }
 }
 
 fn set_parameters(url: &mut Url, parameters: &[&str]) {
