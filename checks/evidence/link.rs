@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 /// A way on to another page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Where to: absolute, without fragment.
+    /// Where to: absolute, without fragment unless that is a route of the page's own (`#/cart`, `#!/cart`).
     pub url: String,
     /// The frame it was found in.
     pub frame: String,
@@ -35,8 +35,24 @@ pub enum LinkSource {
     Popup,
     /// A navigation that the page tried.
     Navigation,
+    /// The page changed its own address: History API or fragment.
+    History,
+    /// A `Link` header.
+    Header,
+    /// A string in a script, a handler or a data island that looks like a page's address. A weak hint.
+    Script,
+    /// What is written on the page, but not shown as a link: comments, `noscript`, `template`, data attributes, storage.
+    /// A weak hint.
+    Hint,
     /// A source that this version does not know.
     #[default]
     #[serde(other)]
     Unknown,
+}
+
+impl LinkSource {
+    /// The page does not offer it to anyone; it may lead nowhere.
+    pub fn is_weak(self) -> bool {
+        matches!(self, Self::Script | Self::Hint)
+    }
 }

@@ -28,6 +28,9 @@ pub struct Page {
     /// The page did not become quiet before its deadline; what is here was seen until then.
     #[serde(default)]
     pub cut_short: bool,
+    /// What a page that was cut short still waited for: the URL of the oldest request without a whole answer.
+    #[serde(default)]
+    pub waited_for: Option<String>,
     /// Milliseconds from the navigation to the end of the capture.
     #[serde(default)]
     pub took_ms: u64,

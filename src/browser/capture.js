@@ -135,23 +135,90 @@
     return elements.slice(0, most);
   };
   const seen = new Set();
+  // A fragment that is a route names a page of its own; any other names a place on one.
+  const address = (url) => {
+    const [whole, fragment] = absolute(url).split(/#(.*)/s);
+    return /^[!/]/.test(fragment || '') ? whole + '#' + fragment : whole;
+  };
   const link = (url, source, rel) => {
-    const target = absolute(url).split('#')[0];
+    const target = address(url);
     if (!/^https?:/.test(target) || target.length > 4000 || seen.has(source + target)) return;
     if (links.length >= 5000) { leftOut += 1; return; }
     seen.add(source + target);
     links.push({ url: target, source, rel: text(rel, 100).toLowerCase() });
   };
+  // Strings that look like the address of a page. What may be built up from parts, and what an API answers, does not.
+  let hints = 0;
+  const hint = (url, source) => {
+    if (hints >= 300 || !url || /[\s{}<>*|^`\\()\[\]]|\$|\/(?:api|rest|rpc|graphql|ajax|v\d+)(?:[/?]|$)/i.test(url)) return;
+    hints += 1;
+    link(url, source, '');
+  };
+  const targets = (code, source) => {
+    const plain = code.replace(/\\u002f|\\\//gi, '/');
+    for (const found of plain.matchAll(/(["'`])((?:https?:\/\/|\.{0,2}\/(?!\/))[^"'`\s]{1,500})\1/g)) hint(found[2], source);
+    const moved = /\b(?:location(?:\.href)?\s*=(?!=)|location\.(?:assign|replace)\(|(?:open|pushState|replaceState|navigate)\((?:[^"'`();]*,)?)\s*(["'`])([^"'`\s]{1,500})\1/g;
+    for (const found of plain.matchAll(moved)) hint(found[2], source);
+  };
+  const shownLinks = (root, source) => {
+    for (const anchor of all(root, 'a, area')) {
+      const href = attribute(anchor, 'href') !== null ? attribute(anchor, 'href') : attribute(anchor, 'xlink:href');
+      if (!href) continue;
+      if (/^\s*javascript:/i.test(href)) targets(attempt(() => decodeURIComponent(href), href), 'script');
+      else link(href, source || (tagOf(anchor) === 'a' ? 'anchor' : 'area'), attribute(anchor, 'rel'));
+    }
+    // Also those that wait until they are scrolled to.
+    for (const frame of all(root, 'iframe[src], frame[src], embed[src]')) link(attribute(frame, 'src'), source || 'frame', '');
+    for (const object of all(root, 'object[data]')) link(attribute(object, 'data'), source || 'frame', '');
+  };
+  const parsed = (markup) => attempt(() => new DOMParser().parseFromString(text(markup, 100000), 'text/html'), null);
+  const hidden = (root) => {
+    for (const element of all(root, 'noscript').slice(0, 100)) {
+      const inner = parsed(element.textContent);
+      if (inner) shownLinks(inner, 'hint');
+    }
+    for (const template of all(root, 'template').slice(0, 100)) {
+      const inner = attempt(() => getter(HTMLTemplateElement.prototype, 'content')(template), null);
+      if (inner) shownLinks(inner, 'hint');
+    }
+    const walker = attempt(() => Document.prototype.createTreeWalker.call(document, root, NodeFilter.SHOW_COMMENT), null);
+    for (let count = 0; walker && count < 500 && walker.nextNode(); count += 1) {
+      const comment = text(walker.currentNode.data, 100000);
+      if (!/<(?:a|area|iframe|frame)\s/i.test(comment)) continue;
+      const inner = parsed(comment);
+      if (inner) shownLinks(inner, 'hint');
+    }
+    for (const element of all(root, '[data-href], [data-url], [data-link], [data-target-url], [cite], [longdesc]').slice(0, 500)) {
+      for (const name of ['data-href', 'data-url', 'data-link', 'data-target-url', 'cite', 'longdesc']) hint(attribute(element, name), 'hint');
+    }
+    for (const option of all(root, 'option[value]').slice(0, 500)) {
+      const value = attribute(option, 'value');
+      if (/^(?:https?:\/\/|\.{0,2}\/[^/])/.test(value)) hint(value, 'hint');
+    }
+    for (const element of all(root, '[onclick], [ondblclick], [onmousedown], [onmouseup], [onchange], [onsubmit], [onkeydown]').slice(0, 1000)) {
+      for (const name of ['onclick', 'ondblclick', 'onmousedown', 'onmouseup', 'onchange', 'onsubmit', 'onkeydown']) {
+        if (has(element, name)) targets(attribute(element, name), 'script');
+      }
+    }
+  };
+  const speculated = (rules) => {
+    for (const rule of [].concat(rules.prefetch || [], rules.prerender || [])) {
+      for (const url of [].concat(rule.urls || [])) hint(text(url, 4000), 'link-element');
+    }
+  };
   for (const root of roots) {
     for (const form of first(200, all(root, 'form'))) attempt(() => forms.push(formOf(form, root)), null);
-    for (const anchor of all(root, 'a')) {
-      const href = attribute(anchor, 'href') !== null ? attribute(anchor, 'href') : attribute(anchor, 'xlink:href');
-      if (href) link(href, 'anchor', attribute(anchor, 'rel'));
-    }
-    for (const area of all(root, 'area[href]')) link(attribute(area, 'href'), 'area', attribute(area, 'rel'));
+    shownLinks(root, '');
+    attempt(() => hidden(root), null);
     for (const element of all(root, 'link[href]')) {
       const rel = text(attribute(element, 'rel'), 100).toLowerCase();
-      if (/\b(next|prev|alternate|canonical|help|search|author|license)\b/.test(rel)) link(attribute(element, 'href'), 'link-element', rel);
+      // What says of itself that it is a feed or a description of a search is no page.
+      const type = text(attribute(element, 'type'), 100);
+      const page = (type === '' || /html/i.test(type)) && !/\bstylesheet\b/.test(rel);
+      const kind = attribute(element, 'as');
+      const leads = /\b(next|prev|first|last|up|alternate|canonical|amphtml|help|search|author|license|privacy-policy|terms-of-service|prerender)\b/.test(rel) ||
+        (/\b(prefetch|preload)\b/.test(rel) && (kind === 'document' || (kind === null && !/\bpreload\b/.test(rel))));
+      if (page && leads) link(attribute(element, 'href'), 'link-element', rel);
     }
     for (const script of first(500, all(root, 'script'))) {
       const kind = text(attribute(script, 'type'), 100).toLowerCase();
@@ -161,7 +228,11 @@
       else {
         const body = attempt(() => getter(Node.prototype, 'textContent')(script), '') || '';
         entry.length = body.length;
-        if (inlineBytes < 1000000) entry.text = body.slice(0, 300000);
+        if (inlineBytes < 1000000) {
+          entry.text = body.slice(0, 300000);
+          attempt(() => targets(entry.text, 'script'), null);
+          if (kind === 'speculationrules') attempt(() => speculated(JSON.parse(entry.text)), null);
+        }
         inlineBytes += body.length;
       }
       scripts.push(entry);
@@ -182,7 +253,10 @@
       const store = window[area];
       for (let index = 0; index < Math.min(store.length, 200); index += 1) {
         const key = Storage.prototype.key.call(store, index);
-        storage.push({ area, key: text(key, 200), value: text(Storage.prototype.getItem.call(store, key), 4000) });
+        const value = text(Storage.prototype.getItem.call(store, key), 4000);
+        storage.push({ area, key: text(key, 200), value });
+        if (/^(?:https?:\/\/|\/[^/])/.test(value)) hint(value, 'hint');
+        else targets(value, 'hint');
       }
     }, null);
   }

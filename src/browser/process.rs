@@ -99,7 +99,7 @@ const FLAGS: &[&str] = &[
 pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
-    _profile: Profile,
+    profile: Option<Profile>,
     pub connection: Connection,
     stderr: Arc<Mutex<String>>,
 }
@@ -149,7 +149,7 @@ impl Process {
         Ok(Self {
             child,
             group,
-            _profile: profile,
+            profile: Some(profile),
             connection,
             stderr,
         })
@@ -173,6 +173,9 @@ impl Process {
     pub async fn end(mut self) {
         self.kill();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await;
+        // It may have to wait for the browser's children, which no task of ours should.
+        let profile = self.profile.take();
+        let _ = tokio::task::spawn_blocking(move || drop(profile)).await;
     }
 
     fn kill(&mut self) {

@@ -1,11 +1,12 @@
 //! What must not be kept is replaced here, before it becomes evidence.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use hmac::{Hmac, KeyInit, Mac};
 use phantom_checks::evidence::{Header, ValueShape};
 use phantom_checks::shape::{is_random, measure};
-use regex::{Captures, Regex};
+use regex::Regex;
 use sha2::Sha256;
 use url::{Url, form_urlencoded};
 
@@ -13,6 +14,12 @@ use crate::crawl::{REDACTED, is_secret, is_web_token, without_session_segments};
 
 /// URLs that are not of the web are cut off here, in characters.
 const MOST_OF_OTHER_URL: usize = 200;
+/// The name of a parameter is not longer, in bytes.
+const LONGEST_NAME: usize = 120;
+/// What is longer is data, in bytes.
+const LONGEST_SECRET: usize = 4_096;
+/// What string literals begin and end with.
+const QUOTES: [char; 3] = ['"', '\'', '`'];
 
 /// Replaces secrets. Two installations never give equal hashes for equal values.
 #[derive(Clone)]
@@ -78,25 +85,37 @@ pub fn url(text: &str) -> String {
 
 /// A text in which the secret parameters and the credentials of URLs are replaced.
 pub fn parameters(text: &str) -> String {
-    static PARAMETER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r#"([?&#])([^=&#?;"'\s<>]{1,120})=([^&#"'\s;<>]+)|(;)([^=&#?;"'\s<>]{1,120})=([^?/&#"'\s;<>]+)"#)
-            .ok()
-    });
+    static PARAMETER: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"[?&#][^=&#?;"'\s<>]+=[^&#"'\s;<>]+|;[^=&#?;"'\s<>]+=[^?/&#"'\s;<>]+"#).ok());
     static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"://[^/?#\s"'`<>@]+@"#).ok());
     let (Some(parameter), Some(credentials)) = (PARAMETER.as_ref(), CREDENTIALS.as_ref()) else {
         return REDACTED.to_owned();
     };
-    let text = parameter.replace_all(text, |found: &Captures<'_>| {
-        let [before, name, value] = if found.get(1).is_some() { [1, 2, 3] } else { [4, 5, 6] }.map(|at| &found[at]);
-        let pair = format!("{name}={value}");
-        let decoded = form_urlencoded::parse(pair.as_bytes()).next();
-        if decoded.is_some_and(|(name, value)| is_secret(&name, &value)) {
-            format!("{before}{name}={REDACTED}")
-        } else {
-            found[0].to_owned()
-        }
+    let text = replace(text, parameter, |found| {
+        let (before, pair) = found.split_at_checked(1)?;
+        let (name, _) = pair.split_once('=').filter(|(name, _)| name.len() <= LONGEST_NAME)?;
+        let (decoded, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
+        is_secret(&decoded, &value).then(|| format!("{before}{name}={REDACTED}"))
     });
     credentials.replace_all(&text, "://").into_owned()
+}
+
+/// Replaces matches. What is in a match its caller takes apart: to look for groups in long repetitions costs a hundred
+/// times what the match costs.
+fn replace<'t>(text: &'t str, pattern: &Regex, change: impl Fn(&str) -> Option<String>) -> Cow<'t, str> {
+    let (mut changed, mut end) = (String::new(), 0);
+    for found in pattern.find_iter(text) {
+        if let Some(instead) = change(found.as_str()) {
+            changed.push_str(&text[end..found.start()]);
+            changed.push_str(&instead);
+            end = found.end();
+        }
+    }
+    if end == 0 {
+        return Cow::Borrowed(text);
+    }
+    changed.push_str(&text[end..]);
+    Cow::Owned(changed)
 }
 
 /// A response header as it may be kept.
@@ -119,33 +138,42 @@ pub fn header(header: Header) -> Header {
 
 /// A script, or an element's opening tag, in which literals that are secrets, by their name or by their look, are replaced.
 pub fn script(text: &str) -> String {
-    // In JSON within a string, quotes are escaped.
     static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r#"(?i)((?:token|csrf|xsrf|passw(?:or)?d|secret|api[_-]?key|sess(?:ion)?[_-]?(?:id|key)|authorization|credential|nonce)[\w-]*\\?["'`]?\s*[:=,]\s*)(\\?["'`])([^"'`\r\n]{4,4096})(["'`])"#,
+            r#"(?i)(?:token|csrf|xsrf|passw(?:or)?d|secret|api[_-]?key|sess(?:ion)?[_-]?(?:id|key)|authorization|credential|nonce)[\w-]*\\?["'`]?\s*[:=,]\s*\\?["'`][^"'`\r\n]{4,}["'`]"#,
         )
         .ok()
     });
     static COOKIE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(\.cookie\s*=\s*["'`][^=;"'`]{1,200}=)([^;"'`]+)"#).ok());
+        LazyLock::new(|| Regex::new(r#"\.cookie\s*=\s*["'`][^=;"'`]+=[^;"'`]+"#).ok());
     static LITERAL: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(["'`])([A-Za-z0-9+/=_.\-]{16,4096})(\\?["'`])"#).ok());
+        LazyLock::new(|| Regex::new(r#"["'`][A-Za-z0-9+/=_.\-]{16,}\\?["'`]"#).ok());
     let (Some(named), Some(cookie), Some(literal)) = (NAMED.as_ref(), COOKIE.as_ref(), LITERAL.as_ref()) else {
         return REDACTED.to_owned();
     };
-    let text = named.replace_all(text, |found: &Captures<'_>| {
-        let escape = if found[3].ends_with('\\') { "\\" } else { "" };
-        format!("{}{}{REDACTED}{escape}{}", &found[1], &found[2], &found[4])
+    let text = replace(text, named, |found| {
+        let (before, value, after) = last_literal(found)?;
+        (!value.is_empty()).then(|| format!("{before}{REDACTED}{after}"))
     });
-    let text = cookie.replace_all(&text, format!("${{1}}{REDACTED}"));
-    let text = literal.replace_all(&text, |found: &Captures<'_>| {
-        if looks_random(&found[2]) {
-            format!("{}{REDACTED}{}", &found[1], &found[3])
-        } else {
-            found[0].to_owned()
-        }
+    let text = replace(&text, cookie, |found| {
+        let value = found.find(QUOTES)?;
+        let value = value + found[value..].find('=')? + 1;
+        Some(format!("{}{REDACTED}", &found[..value]))
+    });
+    let text = replace(&text, literal, |found| {
+        let (before, value, after) = last_literal(found)?;
+        (value.len() <= LONGEST_SECRET && looks_random(value)).then(|| format!("{before}{REDACTED}{after}"))
     });
     parameters(&text)
+}
+
+/// A text that ends with a string literal: what is before its value, the value, and the rest. In JSON within a string,
+/// quotes are escaped.
+fn last_literal(text: &str) -> Option<(&str, &str, &str)> {
+    let body = text.strip_suffix(QUOTES)?;
+    let body = body.strip_suffix('\\').unwrap_or(body);
+    let start = body.rfind(QUOTES)? + 1;
+    Some((&text[..start], &body[start..], &text[body.len()..]))
 }
 
 /// Whether a word looks like a secret. Names of files and modules hold few digits, or repeat as words do.
@@ -233,6 +261,10 @@ mod tests {
                 r#"import "./components/navigation-bar.js""#,
             ),
             (r#"jQuery.fn.jquery="1.12.4""#, r#"jQuery.fn.jquery="1.12.4""#),
+            (
+                r#"a('m8Qw1rT5yU7iO3pA6s');b("\"m8Qw1rT5yU7iO3pA6s\"")"#,
+                r#"a('REDACTED');b("\"REDACTED\"")"#,
+            ),
         ];
         for (input, expected) in cases {
             assert_eq!(script(input), expected);

@@ -10,7 +10,9 @@ use chromiumoxide::cdp::browser_protocol::network;
 use chromiumoxide::cdp::browser_protocol::page;
 use chromiumoxide::cdp::browser_protocol::target;
 use chromiumoxide::cdp::js_protocol::runtime;
+use chromiumoxide::types::Method;
 use phantom_checks::Probe;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CALL;
@@ -18,7 +20,7 @@ use super::capture::{Capture, Captured, ScriptCache};
 use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
 use super::recorder::{MayVisit, Reaction, Recorder};
-use super::redact::Redactor;
+use super::redact::{self, Redactor};
 
 const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
@@ -29,6 +31,8 @@ const QUIET: Duration = Duration::from_millis(40);
 const SETTLE_BOUND: Duration = Duration::from_secs(3);
 /// A page that is still loading but has shown no activity for this long is taken as it is.
 const STALL: Duration = Duration::from_secs(6);
+/// The same for a page whose own navigation was stopped.
+const AFTER_STOP: Duration = Duration::from_secs(1);
 /// How long it may take until events that came, or are about to, are recorded.
 const ANSWER_BOUND: Duration = Duration::from_millis(500);
 
@@ -146,15 +150,9 @@ impl Tab {
         Ok(tab)
     }
 
+    /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
+    /// renderer's, and a renderer that has not got there yet would load its first page unheard.
     async fn enable(&self) -> Result<(), CdpError> {
-        let page = &self.session;
-        page.tell(&inspector::EnableParams::default());
-        page.tell(&page::EnableParams::default());
-        page.tell(&network::EnableParams::default());
-        page.tell(&audits::EnableParams::default());
-        page.tell(&runtime::EnableParams::default());
-        page.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
-        page.tell(&auto_attach());
         let documents = fetch::RequestPattern {
             resource_type: Some(network::ResourceType::Document),
             ..fetch::RequestPattern::default()
@@ -163,9 +161,21 @@ impl Tab {
             patterns: Some(vec![documents]),
             ..fetch::EnableParams::default()
         };
-        // The browser answers in order, so this answer means that all the rest is in force.
-        page.call::<Nothing>(pause, CALL).await?;
+        futures::try_join!(
+            self.call(inspector::EnableParams::default()),
+            self.call(page::EnableParams::default()),
+            self.call(network::EnableParams::default()),
+            self.call(audits::EnableParams::default()),
+            self.call(runtime::EnableParams::default()),
+            self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
+            self.call(auto_attach()),
+            self.call(pause),
+        )?;
         Ok(())
+    }
+
+    async fn call(&self, command: impl Method + Serialize) -> Result<Nothing, CdpError> {
+        self.session.call(command, CALL).await
     }
 
     /// Ends when the tab crashes or is closed.
@@ -176,6 +186,10 @@ impl Tab {
     /// Renders a page. An error means that the tab is not to be used again.
     pub async fn visit(&self, request: &PageRequest) -> Result<Visit, CdpError> {
         let began = Instant::now();
+        if request.url.contains('#') {
+            // From another route of the same document it would be a step within the document, which loads nothing.
+            self.leave(request).await?;
+        }
         self.shared.recorder().begin(Arc::clone(&request.may_visit), began);
         let navigated: Navigated = self
             .session
@@ -197,10 +211,24 @@ impl Tab {
             request,
             until: began + request.deadline,
         };
+        let waited_for = cut_short.then(|| self.waited_for()).flatten();
         let mut captured = capture.run().await?;
         captured.evidence.page.cut_short = cut_short;
+        captured.evidence.page.waited_for = waited_for;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Visit::Page(Box::new(captured)))
+    }
+
+    /// Leaves the page before.
+    async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
+        self.shared
+            .recorder()
+            .begin(Arc::clone(&request.may_visit), Instant::now());
+        let blank = page::NavigateParams::new("about:blank");
+        self.session
+            .call::<Navigated>(blank, request.deadline)
+            .await
+            .map(|_| ())
     }
 
     /// Waits until it is recorded what became of the document.
@@ -299,13 +327,21 @@ impl Tab {
         }
     }
 
+    /// What a page that does not load is waiting for, as far as the network knows.
+    fn waited_for(&self) -> Option<String> {
+        self.shared.recorder().oldest_in_flight().map(redact::url)
+    }
+
     /// What the page is waited for now.
     fn waiting_for(&self, now: Instant, until: Instant, loaded_at: &mut Option<Instant>) -> Wait {
         let recorder = self.shared.recorder();
         if !recorder.loaded {
-            let stalled = recorder.last_activity + STALL;
+            let patience = if recorder.stopped { AFTER_STOP } else { STALL };
+            let stalled = recorder.last_activity + patience;
             return if now >= until.min(stalled) {
-                Wait::Over { loaded: false }
+                Wait::Over {
+                    loaded: recorder.stopped,
+                }
             } else {
                 Wait::Until(stalled.min(until))
             };

@@ -71,10 +71,13 @@ const PROSE: usize = 5;
 /// Judged by words in the path and in what the query asks to be done. Too many is better than too few: what is left
 /// out is listed as not checked.
 pub fn looks_destructive(url: &Url) -> bool {
-    let path = url.path().split('/').any(|segment| names_deed(&decoded(segment)));
-    path || url.query_pairs().any(|(name, value)| {
-        names_deed(&name) || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
-    })
+    // A fragment that is a route is a path of the page's own scripts.
+    let route = url.fragment().unwrap_or_default();
+    let mut segments = url.path().split('/').chain(route.split(['/', '?']));
+    segments.any(|segment| names_deed(&decoded(segment)))
+        || url.query_pairs().any(|(name, value)| {
+            names_deed(&name) || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
+        })
 }
 
 fn decoded(segment: &str) -> String {

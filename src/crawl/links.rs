@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use phantom_checks::evidence::{Evidence, LinkSource};
+use phantom_checks::evidence::{Evidence, Link, LinkSource};
 use url::Url;
 
 use super::destructive::looks_destructive;
+use super::headers::header_links;
 use super::robots::RobotsBook;
 use super::url::{NotAPage, page_key};
 use super::{NewPage, PageKey};
@@ -143,24 +144,29 @@ impl LinkRules<'_> {
         })
     }
 
-    /// The pages that a page leads to: its links, the documents of its frames, and where it went by itself. `page` and
+    /// The pages that a page leads to: its links, those in its headers, the documents of its frames, where it went by
+    /// itself, and at last what only hints at a page. `page` and
     /// `depth` are its own; `nofollow` is for search engines and is not heeded.
     pub fn found_on(&self, evidence: &Evidence, page: &PageKey, depth: u32) -> Found {
-        let links = evidence
-            .links
-            .iter()
-            .filter(|link| link.source != LinkSource::Form)
-            .map(|link| link.url.as_str());
+        let links = |which: &'static dyn Fn(&Link) -> bool| {
+            let links = evidence.links.iter().filter(move |link| which(link));
+            links.map(|link| link.url.as_str())
+        };
+        let offered = links(&|link| !link.source.is_weak() && link.source != LinkSource::Form);
         let frames = evidence
             .frames
             .iter()
             .filter(|frame| frame.parent.is_some())
             .map(|frame| frame.url.as_str());
         let itself = std::iter::once(evidence.page.url.as_str());
+        let headers = header_links(&evidence.page);
+        let headers = headers.iter().map(String::as_str);
+        // What the page does not offer to anyone comes last: it gives way if there is too much.
+        let hints = links(&|link| link.source.is_weak());
         let mut found = Found::default();
         let mut seen = HashSet::from([page.clone()]);
         let (mut too_long, mut too_many) = (0_usize, false);
-        for url in links.chain(frames).chain(itself) {
+        for url in offered.chain(headers).chain(frames).chain(itself).chain(hints) {
             let Ok(url) = Url::parse(url) else { continue };
             match self.page(&url, depth.saturating_add(1), Some(page)) {
                 Ok(new) if seen.contains(&new.key) => {}
@@ -219,7 +225,7 @@ fn is_no_page(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use phantom_checks::evidence::{Frame, FrameKind, Link, Page};
+    use phantom_checks::evidence::{Frame, FrameKind, Page};
 
     use super::super::robots::{Robots, RobotsAnswer};
     use super::*;

@@ -3,6 +3,7 @@
 mod budget;
 mod destructive;
 mod frontier;
+mod headers;
 mod links;
 mod politeness;
 mod robots;

@@ -105,7 +105,7 @@ fn are_words(value: &str) -> bool {
 }
 
 /// A URL within a value, with a secret of its own: `?next=/reset?token=…`.
-fn holds_secret_parameter(value: &str) -> bool {
+pub(super) fn holds_secret_parameter(value: &str) -> bool {
     let is_url = value.starts_with('/') || value.contains("://");
     is_url
         && value.split(['?', '&', '#', ';']).skip(1).any(|part| {

@@ -1,5 +1,9 @@
 //! Lists of pages: `sitemap.xml`, indexes of them, and plain text.
 
+use std::borrow::Cow;
+use std::io::{self, Read as _};
+
+use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use url::Url;
@@ -33,23 +37,25 @@ impl Sitemap {
     /// Entities other than the five of XML are not expanded. What was read before an error is kept.
     pub fn parse(at: &Url, body: &[u8]) -> Self {
         let mut sitemap = Self::default();
-        let read = &body[..body.len().min(LONGEST_SITEMAP)];
-        let why = if read.starts_with(&[0x1f, 0x8b]) {
-            Err("is compressed, which is not supported yet; it was not read".to_owned())
+        let (unpacked, broken) = unpack(body);
+        let read = &unpacked[..unpacked.len().min(LONGEST_SITEMAP)];
+        let text = String::from_utf8_lossy(read);
+        let text = text.trim_start_matches('\u{feff}').trim_start();
+        let mut why = if text.starts_with('<') {
+            sitemap.read_xml(at, text)
         } else {
-            let text = String::from_utf8_lossy(read);
-            let text = text.trim_start_matches('\u{feff}').trim_start();
-            if text.starts_with('<') {
-                sitemap.read_xml(at, text)
-            } else {
-                sitemap.read_lines(at, text)
-            }
+            sitemap.read_lines(at, text)
         };
-        let why = why.and(if read.len() < body.len() {
-            Err(format!("is longer than {LONGEST_SITEMAP} bytes; the rest was not read"))
-        } else {
-            Ok(())
-        });
+        if read.len() < unpacked.len() {
+            why = why.and(Err(format!(
+                "is longer than {LONGEST_SITEMAP} bytes; the rest was not read"
+            )));
+        }
+        if let Some(error) = broken {
+            why = Err(format!(
+                "cannot be unpacked to its end: {error}; what came before was read"
+            ));
+        }
         sitemap.remark = why.err().map(|why| format!("the sitemap {at} {why}"));
         sitemap
     }
@@ -137,6 +143,17 @@ impl Sitemap {
     }
 }
 
+/// The bytes of a file that may be gzip, one more than are read at most, and what is wrong with them.
+fn unpack(body: &[u8]) -> (Cow<'_, [u8]>, Option<io::Error>) {
+    if !body.starts_with(&[0x1f, 0x8b]) {
+        return (Cow::Borrowed(body), None);
+    }
+    let mut unpacked = Vec::new();
+    let bound = u64::try_from(LONGEST_SITEMAP).map_or(u64::MAX, |most| most + 1);
+    let read = MultiGzDecoder::new(body).take(bound).read_to_end(&mut unpacked);
+    (Cow::Owned(unpacked), read.err())
+}
+
 /// The element that a location stands in.
 #[derive(Clone, Copy)]
 enum Parent {
@@ -154,6 +171,8 @@ fn append(location: &mut Option<String>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -226,8 +245,29 @@ mod tests {
             );
             assert!(remark.contains(says), "{remark}");
         }
-        let zipped = Sitemap::parse(&Url::parse("https://shop.example/s.xml.gz").unwrap(), &[0x1f, 0x8b, 8]);
-        assert!(zipped.remark.unwrap().contains("is compressed"));
+    }
+
+    #[test]
+    fn a_compressed_sitemap_is_unpacked() {
+        let at = Url::parse("https://shop.example/s.xml.gz").unwrap();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(b"<urlset><url><loc>/a</loc></url></urlset>").unwrap();
+        let packed = packed.finish().unwrap();
+        let sitemap = Sitemap::parse(&at, &packed);
+        assert_eq!(strings(&sitemap.pages), ["https://shop.example/a"]);
+        assert_eq!(sitemap.remark, None);
+        let cut = Sitemap::parse(&at, &packed[..packed.len() - 4]);
+        assert_eq!(strings(&cut.pages), ["https://shop.example/a"]);
+        assert!(cut.remark.unwrap().contains("cannot be unpacked to its end"));
+    }
+
+    #[test]
+    fn a_bomb_is_read_no_further_than_any_other_file() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(&vec![b'\n'; LONGEST_SITEMAP + 100]).unwrap();
+        let packed = packed.finish().unwrap();
+        let (unpacked, error) = unpack(&packed);
+        assert_eq!((unpacked.len(), error.is_none()), (LONGEST_SITEMAP + 1, true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::PageKey;
-use super::secret::{is_secret, without_session_segments};
+use super::secret::{holds_secret_parameter, is_secret, without_session_segments};
 use crate::site::ScopeRules;
 
 /// The longest URL that is visited, in characters.
@@ -24,8 +24,8 @@ pub enum NotAPage {
 
 /// What a page is known by, and what is navigated to.
 ///
-/// The URL keeps its scheme, host, path and query, but loses the fragment, credentials, an empty query, parameters
-/// that the site ignores, and whatever looks like a session id or a token, since those must not reach the store.
+/// The URL keeps its scheme, host, path and query, and a fragment that is a route (`#/cart`, `#!/cart`); it loses any
+/// other fragment, credentials, an empty query, parameters that the site ignores, and whatever looks like a session id or a token, since those must not reach the store.
 /// Escapes are in their normal form (RFC 3986, section 6.2.2). In the key the parameters are sorted by name as well.
 /// Doing it again changes nothing.
 pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPage> {
@@ -37,7 +37,9 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
         return Err(NotAPage::TooLong);
     }
     let mut page = url.clone();
-    page.set_fragment(None);
+    if !page.fragment().is_some_and(is_route) {
+        page.set_fragment(None);
+    }
     // Neither can fail: a URL with one of these schemes has a host.
     let _ = page.set_username("");
     let _ = page.set_password(None);
@@ -58,6 +60,12 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
     let mut key = page.clone();
     set_parameters(&mut key, &parameters);
     Ok((PageKey(key.into()), page))
+}
+
+/// Whether a fragment names a page that the document's own scripts make. One with a secret in it is not kept.
+fn is_route(fragment: &str) -> bool {
+    let path = fragment.strip_prefix('!').unwrap_or(fragment);
+    path.len() > 1 && path.starts_with('/') && !holds_secret_parameter(path)
 }
 
 /// A path with normal escapes and without session ids. Taking one out can join what becomes an escape, or another
@@ -175,6 +183,19 @@ mod tests {
                 "https://shop.example/a/b;v=2",
             ),
             ("https://shop.example/(S(abc0123))/a", "https://shop.example/a"),
+            (
+                "https://shop.example/app#/cart?x=1",
+                "https://shop.example/app#/cart?x=1",
+            ),
+            (
+                "https://shop.example/app?b=1&a=2#!/cart",
+                "https://shop.example/app?a=2&b=1#!/cart",
+            ),
+            ("https://shop.example/app#/", "https://shop.example/app"),
+            (
+                "https://shop.example/app#/cb?access_token=x",
+                "https://shop.example/app",
+            ),
             (
                 "https://shop.example/?csrf_token=x&access_token=y&page=2",
                 "https://shop.example/?page=2",

@@ -310,10 +310,7 @@ impl Worker {
         let run = Arc::clone(&self.run);
         inspected.failures.into_iter().for_each(|failure| run.remark(failure));
         if captured.evidence.page.cut_short {
-            run.remark(format!(
-                "{} never finished loading; it was looked at as far as it came",
-                lease.url
-            ));
+            run.remark(never_loaded(&lease.url, captured.evidence.page.waited_for.as_deref()));
         }
         let recorded_as = redirected_to(&run, lease, &captured);
         let at = recorded_as.as_ref().map_or(&lease.key, |page| &page.key);
@@ -424,6 +421,11 @@ impl Worker {
     }
 }
 
+fn never_loaded(url: &Url, waited_for: Option<&str>) -> String {
+    let waited_for = waited_for.map_or_else(String::new, |resource| format!(" (it waited for {resource})"));
+    format!("{url} never finished loading{waited_for}; it was looked at as far as it came")
+}
+
 /// What becomes of a page whose browser died with it.
 fn died(lease: &Lease, why: String) -> Seen {
     if lease.alone && lease.crashes >= MOST_CRASHES {
@@ -450,7 +452,11 @@ fn broken_off(lease: &Lease, status: Option<u16>) -> Seen {
 
 /// The page that a redirect led to, if it is another page of the site.
 fn redirected_to(run: &Run, lease: &Lease, captured: &Captured) -> Option<NewPage> {
-    let url = Url::parse(document_url(&captured.evidence)).ok()?;
+    let mut url = Url::parse(document_url(&captured.evidence)).ok()?;
+    if url.fragment().is_none() {
+        // Browsers carry it over a redirect.
+        url.set_fragment(lease.url.fragment());
+    }
     let page = run.rules().page(&url, lease.depth, Some(&lease.key)).ok()?;
     (page.key != lease.key).then_some(page)
 }

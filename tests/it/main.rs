@@ -14,3 +14,4 @@ mod processes;
 mod readme;
 mod redaction;
 mod support;
+mod ways;

@@ -193,7 +193,7 @@ impl<'a> Builder<'a> {
     }
 
     fn script(&mut self, frame: &str, script: ScriptAnswer) -> Script {
-        let text = script.text.map(|text| Text::new(&redact::script(&text)));
+        let text = script.text.map(|text| self.request.scripts.redacted(&text));
         let hash = text.map(|text| self.keep(&text));
         Script {
             frame: frame.to_owned(),
@@ -215,13 +215,19 @@ impl<'a> Builder<'a> {
     }
 
     /// Gives script elements the text of the request they made, and adds scripts that have no element.
-    pub fn loaded_scripts(&mut self, recorded: &Recorded, texts: &HashMap<String, Text>) {
+    pub fn loaded_scripts(&mut self, recorded: &Recorded, texts: &HashMap<String, Result<Text, String>>) {
         for request in recorded
             .requests
             .iter()
             .filter(|request| request.kind == ResourceKind::Script)
         {
             let text = texts.get(&request.id);
+            if let Some(Err(why)) = text {
+                let url = redact::url(final_url(request));
+                let gap = format!("the text of the script {url} could not be read: {why}");
+                self.evidence.gaps.push(gap);
+            }
+            let text = text.and_then(|text| text.as_ref().ok());
             let hash = text.map(|text| self.keep(text));
             let length = text.map_or(0, |text| text.length);
             let frame = request.frame.clone().unwrap_or_default();

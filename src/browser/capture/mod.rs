@@ -186,31 +186,37 @@ impl Capture<'_> {
             .collect()
     }
 
-    async fn script_texts(&self, recorded: &Recorded) -> HashMap<String, Text> {
+    async fn script_texts(&self, recorded: &Recorded) -> HashMap<String, Result<Text, String>> {
         let wanted = recorded.requests.iter().zip(&recorded.sessions).filter(|(request, _)| {
             request.kind == ResourceKind::Script && request.status == Some(200) && request.failure.is_none()
         });
         let texts = wanted.map(|(request, session)| async move {
-            Some((request.id.clone(), self.script_text(request, session.as_ref()?).await?))
+            let text = match session {
+                Some(session) => self.script_text(request, session).await,
+                None => Err("the browser does not say who loaded it".to_owned()),
+            };
+            (request.id.clone(), text)
         });
-        join_all(texts).await.into_iter().flatten().collect()
+        join_all(texts).await.into_iter().collect()
     }
 
-    async fn script_text(&self, request: &Request, session: &str) -> Option<Text> {
+    async fn script_text(&self, request: &Request, session: &str) -> Result<Text, String> {
         let cache = &self.request.scripts;
         let (key, reusable) = cache_key(request);
         if reusable && let Some(known) = cache.get(&key) {
-            return Some(known);
+            return Ok(known);
         }
         let ask = network::GetResponseBodyParams::new(request.id.clone());
-        let answer: BodyAnswer = self.session.child(session).call(ask, self.patience()).await.ok()?;
+        let answer: Result<BodyAnswer, _> = self.session.child(session).call(ask, self.patience()).await;
+        let answer = answer.map_err(|error| error.to_string())?;
         let text = if answer.base64_encoded {
-            String::from_utf8_lossy(&BASE64_STANDARD.decode(answer.body).ok()?).into_owned()
+            let bytes = BASE64_STANDARD.decode(answer.body).map_err(|error| error.to_string())?;
+            String::from_utf8_lossy(&bytes).into_owned()
         } else {
             answer.body
         };
-        let text = Text::new(&redact::script(&text));
+        let text = cache.redacted(&text);
         cache.put(key, text.clone());
-        Some(text)
+        Ok(text)
     }
 }

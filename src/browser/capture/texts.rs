@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use phantom_checks::evidence::Request;
 use sha2::{Digest, Sha256};
 
+use super::redact;
+
 /// The longest script text that is kept, in bytes; the rest is cut off.
 const MAX_SCRIPT: usize = 1 << 20;
 /// Script texts kept in memory for a scan, in bytes.
@@ -46,6 +48,16 @@ impl Text {
 }
 
 impl ScriptCache {
+    /// A text as it may be kept. One that was seen before is not gone through again.
+    pub(super) fn redacted(&self, text: &str) -> Text {
+        let key = hex::encode(Sha256::digest(text.as_bytes()));
+        self.get(&key).unwrap_or_else(|| {
+            let redacted = Text::new(&redact::script(text));
+            self.put(key, redacted.clone());
+            redacted
+        })
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<Text> {
         self.kept
             .lock()

@@ -81,6 +81,8 @@ pub(super) struct Recorder {
     pub left_scope: Option<String>,
     pub dom_ready: bool,
     pub loaded: bool,
+    /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
+    pub stopped: bool,
     pub last_activity: Instant,
     /// Marks that came by: what came before them is recorded.
     pub marks: u64,
@@ -120,6 +122,7 @@ impl Recorder {
             left_scope: None,
             dom_ready: false,
             loaded: false,
+            stopped: false,
             last_activity: now,
             marks: 0,
             dropped: 0,
@@ -131,7 +134,11 @@ impl Recorder {
     pub fn begin(&mut self, may_visit: MayVisit, now: Instant) {
         let next = Self::new(Arc::clone(&self.main_session), self.main_frame.clone(), may_visit, now);
         let old = std::mem::replace(self, next);
-        self.old_loader = old.loader;
+        self.old_loader = if old.loader.is_empty() {
+            old.old_loader
+        } else {
+            old.loader
+        };
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
@@ -150,6 +157,12 @@ impl Recorder {
     /// Requests whose answer has not wholly arrived.
     pub fn in_flight(&self) -> usize {
         self.open.len()
+    }
+
+    /// The URL of the oldest request whose answer has not wholly arrived.
+    pub fn oldest_in_flight(&self) -> Option<&str> {
+        let open = self.requests.iter().find(|request| self.open.contains(&request.id))?;
+        Some(&open.url)
     }
 
     /// The session that can give the body of a request.
@@ -410,6 +423,7 @@ impl Recorder {
     }
 
     fn within_document(&mut self, navigated: NavigatedWithinDocument) {
+        self.tried(&navigated.url, LinkSource::History);
         if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
             frame.url = navigated.url;
         }
@@ -493,6 +507,7 @@ impl Recorder {
         }
         if self.navigation == Navigation::Committed {
             self.tried(&paused.request.url, LinkSource::Navigation);
+            self.stopped = true;
             return Reaction::Stop { session, paused: id };
         }
         if (self.may_visit)(&paused.request.url) {

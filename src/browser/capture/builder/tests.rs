@@ -141,7 +141,9 @@ fn script_elements_are_joined_with_their_requests() {
         of("3", "https://shop.test/a.js?sig=12", "A"),
     ]);
     let text = Text::new("const a = 1;");
-    let texts: HashMap<String, Text> = ["1", "2"].map(|id| (id.to_owned(), text.clone())).into();
+    let mut texts: HashMap<String, Result<Text, String>> =
+        ["1", "2"].map(|id| (id.to_owned(), Ok(text.clone()))).into();
+    texts.insert("3".to_owned(), Err("it was evicted".to_owned()));
     let parts = json!({"scripts": [
         {"kind": "module", "snippet": "<script>", "integrity": null, "url": "https://shop.test/a.js?sig=12"},
         {"kind": "", "snippet": "<script>", "integrity": null, "length": 9, "text": format!("t('{SECRET}')")},
@@ -177,6 +179,8 @@ fn script_elements_are_joined_with_their_requests() {
     let kept: Vec<_> = seen.scripts.values().map(|text| &**text).collect();
     assert_eq!(kept.len(), 2);
     assert!(kept.contains(&"t('REDACTED')"), "{kept:?}");
+    let lost = "the text of the script https://shop.test/a.js?sig=REDACTED could not be read: it was evicted";
+    assert_eq!(seen.evidence.gaps, [lost]);
 }
 
 #[test]
