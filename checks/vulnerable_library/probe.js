@@ -58,11 +58,13 @@
     const own = Object.getOwnPropertyDescriptor(value, 'window');
     return own !== undefined && !own.configurable;
   };
-  // Copies that noConflict gave another name: only plain values are looked at, so that no getter of the page runs.
+  // Copies that noConflict gave another name: only plain values are looked at, so that no getter of the page runs. What
+  // scripts add can be enumerated; the browser's own thousand interfaces cannot, and looking at one would build it.
   try {
-    const names = Object.getOwnPropertyNames(w);
+    const names = Object.keys(w);
     for (let i = 0; i < names.length && i < 3000; i++) {
       try {
+        if (/^on[a-z]+$/.test(names[i])) continue;
         const property = Object.getOwnPropertyDescriptor(w, names[i]);
         if (!property || !('value' in property)) continue;
         const value = property.value;
