@@ -59,7 +59,7 @@ impl Scene {
 
     fn auth(&self) -> JiraAuth {
         JiraAuth::Basic {
-            email: SandboxOptions::default().user,
+            user: SandboxOptions::default().user,
             token: SecretSource::File(self.token.path().to_owned()),
         }
     }

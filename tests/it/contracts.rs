@@ -161,12 +161,14 @@ fn config(base: &str, token: &std::path::Path) -> JiraConfig {
         base_url: base.parse().unwrap(),
         browse_url: base.parse().unwrap(),
         auth: JiraAuth::Basic {
-            email: SandboxOptions::default().user,
+            user: SandboxOptions::default().user,
             token: SecretSource::File(token.to_owned()),
         },
         mode: TicketMode::Live,
         requests_per_s: 100_000.0,
         timeout: Duration::from_secs(10),
+        proxy: None,
+        ca_file: None,
         defaults: TicketDefaults {
             project: "SEC".to_owned(),
             search_projects: vec!["SEC".to_owned()],
