@@ -196,10 +196,16 @@ impl Desk<'_> {
     /// The history of an issue as the API shows it, oldest first.
     pub fn changes(&self, id: &str) -> Result<Vec<Value>, Answer> {
         let item = |item: &SandboxItem| {
-            json!({
-                "field": item.field, "fieldtype": "jira",
-                "from": item.from.0, "fromString": item.from.1, "to": item.to.0, "toString": item.to.1,
-            })
+            let mut shown = json!({ "field": item.field, "fieldtype": "jira" });
+            let sides = [("from", &item.from), ("to", &item.to)];
+            for (side, (id, name)) in sides {
+                for (key, value) in [(side.to_owned(), id), (format!("{side}String"), name)] {
+                    if let Some(value) = value {
+                        shown[key] = json!(value);
+                    }
+                }
+            }
+            shown
         };
         let issue = self.issue(id)?;
         let changes = issue.history.iter().map(|change| {
