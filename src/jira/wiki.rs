@@ -82,7 +82,7 @@ fn run(content: &[Inline]) -> String {
         out.push_str(&match inline {
             Inline::Text(_) => text,
             Inline::Strong(_) => format!("*{text}*"),
-            Inline::Code(_) => format!("{{{{{text}}}}}"),
+            Inline::Code(_) => format!("{{{{{}}}}}", no_macro(&text)),
             Inline::Link { to, .. } => match target(to.as_str()) {
                 Some(target) => format!("[{text}|{target}]"),
                 None => text,
@@ -93,6 +93,21 @@ fn run(content: &[Inline]) -> String {
         }
     }
     out.trim().to_owned()
+}
+
+/// Words that are macros when they stand between braces, of Jira itself and of what is often added to it.
+const MACROS: [&str; 12] = [
+    "anchor", "code", "color", "column", "csv", "html", "include", "noformat", "panel", "quote", "section", "toc",
+];
+
+/// `{{code}}` could be read as the macro `{code}` between two braces.
+fn no_macro(text: &str) -> String {
+    match text.chars().next() {
+        Some(first) if MACROS.iter().any(|name| text.eq_ignore_ascii_case(name)) => {
+            format!("{}{}", entity(first), &text[first.len_utf8()..])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// An address as it may stand in a link. `None` if it holds what cannot be written there: an IPv6 host.
@@ -247,6 +262,8 @@ mod tests {
                     Inline::text("shop, "),
                     Inline::Code("a_b".to_owned()),
                     Inline::text(" "),
+                    Inline::Code("Code".to_owned()),
+                    Inline::text(" "),
                     Inline::link("docs", "https://x.test/a?b={c}|d"),
                 ]),
                 Block::Bullets(vec![vec![Inline::text("one")], vec![], vec![Inline::text("two")]]),
@@ -261,7 +278,7 @@ mod tests {
         };
         assert_eq!(
             render(&document),
-            "h2. How to fix\n\n*Site&#58;* shop, {{a\\_b}} [docs|https://x.test/a?b=%7Bc%7D%7Cd]\n\n* one\n* two\n\n\
+            "h2. How to fix\n\n*Site&#58;* shop, {{a\\_b}} {{&#67;ode}} [docs|https://x.test/a?b=%7Bc%7D%7Cd]\n\n* one\n* two\n\n\
              {noformat}\na { noformat} { CODE:x} {b}\n{noformat}\n\n||Page||Seen||\n|a&#124;b| |\n\n… and 2 more"
         );
     }
