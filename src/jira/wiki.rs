@@ -79,7 +79,7 @@ fn run(content: &[Inline]) -> String {
         if text.is_empty() {
             continue;
         }
-        out.push_str(&match inline {
+        let piece = match inline {
             Inline::Text(_) => text,
             Inline::Strong(_) => format!("*{text}*"),
             Inline::Code(_) => format!("{{{{{}}}}}", no_macro(&text)),
@@ -87,7 +87,8 @@ fn run(content: &[Inline]) -> String {
                 Some(target) => format!("[{text}|{target}]"),
                 None => text,
             },
-        });
+        };
+        out.push_str(&piece);
         if raw.ends_with(' ') {
             out.push(' ');
         }
@@ -199,8 +200,8 @@ pub fn plain(markup: &str) -> String {
     while let Some(at) = rest.find(['\\', '&']) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let (c, length) = if from.starts_with('\\') {
-            let escaped = from[1..].chars().next().filter(char::is_ascii_punctuation);
+        let (c, length) = if let Some(after) = from.strip_prefix('\\') {
+            let escaped = after.chars().next().filter(char::is_ascii_punctuation);
             escaped.map_or(('\\', 1), |c| (c, 2))
         } else {
             numeric(from).unwrap_or(('&', 1))
@@ -237,9 +238,9 @@ mod tests {
                 },
                 '&' => {
                     let entity: String = chars.by_ref().take_while(|c| *c != ';').collect();
-                    if !entity
+                    if entity
                         .strip_prefix('#')
-                        .is_some_and(|digits| digits.parse::<u32>().is_ok())
+                        .is_none_or(|digits| digits.parse::<u32>().is_err())
                     {
                         return Some('&');
                     }

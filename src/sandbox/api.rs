@@ -116,6 +116,19 @@ pub(super) struct PageQuery {
     max_results: Option<usize>,
 }
 
+/// A part of a list, as the API shows it.
+pub(super) fn page_of(page: &PageQuery, name: &str, all: &[Value]) -> Value {
+    let size = page.max_results.unwrap_or(50).clamp(1, 5_000);
+    let part: Vec<&Value> = all.iter().skip(page.start_at).take(size).collect();
+    let last = page.start_at + part.len() >= all.len();
+    let mut shown = json!({ "startAt": page.start_at, "maxResults": size, "total": all.len() });
+    if name == "values" {
+        shown["isLast"] = json!(last);
+    }
+    shown[name] = json!(part);
+    shown
+}
+
 impl Desk<'_> {
     pub fn issue(&self, id: &str) -> Result<&SandboxIssue, Answer> {
         let found = self.state.kept.find(id);
@@ -142,19 +155,6 @@ impl Desk<'_> {
 
     pub fn may(&self, permission: &str) -> bool {
         self.who.id != self.options.scanner().id || !self.options.denied.iter().any(|denied| denied == permission)
-    }
-
-    /// A part of a list, as the API shows it.
-    pub fn page(&self, page: &PageQuery, name: &str, all: &[Value]) -> Value {
-        let size = page.max_results.unwrap_or(50).clamp(1, 5_000);
-        let part: Vec<&Value> = all.iter().skip(page.start_at).take(size).collect();
-        let last = page.start_at + part.len() >= all.len();
-        let mut shown = json!({ "startAt": page.start_at, "maxResults": size, "total": all.len() });
-        if name == "values" {
-            shown["isLast"] = json!(last);
-        }
-        shown[name] = json!(part);
-        shown
     }
 
     pub fn create(&mut self, body: &[u8]) -> Handled {

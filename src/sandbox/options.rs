@@ -170,7 +170,7 @@ pub struct SandboxArgs {
     /// What the screen of the transition into done asks for [default: optional on Cloud, required on Data Center]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub resolution: Option<ResolutionScreen>,
-    /// A permission that the account does not have, such as ADD_COMMENTS; may be given several times.
+    /// A permission that the account does not have, such as `ADD_COMMENTS`; may be given several times.
     #[arg(long = "deny", value_name = "PERMISSION")]
     pub denied: Vec<String>,
     /// The e-mail address or user name that is let in.

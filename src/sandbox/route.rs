@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::json;
 
 use super::api::{Answer, Desk, Handled};
+use super::setup::listed;
 
 /// A request to the API.
 pub(super) struct Asked<'a> {
@@ -40,8 +41,8 @@ pub(super) fn answer(desk: &mut Desk<'_>, asked: &Asked<'_>) -> Handled {
         ("GET", ["mypermissions"]) => desk.permissions(query),
         ("GET", ["project", key]) => desk.project(key),
         ("GET", ["status"]) => Ok(desk.statuses()),
-        ("GET", ["priority", "search"]) if desk.is_cloud() => desk.listed(&desk.priorities(), query),
-        ("GET", ["resolution", "search"]) if desk.is_cloud() => desk.listed(&desk.resolutions(), query),
+        ("GET", ["priority", "search"]) if desk.is_cloud() => listed(&desk.priorities(), query),
+        ("GET", ["resolution", "search"]) if desk.is_cloud() => listed(&desk.resolutions(), query),
         ("GET", ["priority"]) if !desk.is_cloud() => Ok(Answer::ok(json!(desk.priorities()))),
         ("GET", ["resolution"]) if !desk.is_cloud() => Ok(Answer::ok(json!(desk.resolutions()))),
         ("POST", ["search", "jql"]) if desk.is_cloud() => desk.search(body),

@@ -294,8 +294,8 @@ impl App {
     }
 
     /// Who asks; or the answer, if the request gets no further.
-    fn admitted(&self, method: &Method, headers: &HeaderMap, path: &[&str]) -> Result<SandboxAccount, Response> {
-        let answer = |status, message: &str| Err(Answer::error(status, message).into_response());
+    fn admitted(&self, method: &Method, headers: &HeaderMap, path: &[&str]) -> Result<SandboxAccount, Box<Response>> {
+        let answer = |status, message: &str| Err(Box::new(Answer::error(status, message).into_response()));
         let fault = self.state().faults.next();
         match fault {
             Some(Fault::RateLimited { retry_after_s }) => {
@@ -303,7 +303,7 @@ impl App {
                 let headers = response.headers_mut();
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
                 headers.insert("ratelimit-reason", HeaderValue::from_static("jira-burst-based"));
-                return Err(response);
+                return Err(Box::new(response));
             }
             Some(Fault::ServerError) => return answer(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable."),
             Some(Fault::Unauthorized) => return answer(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
@@ -396,7 +396,7 @@ async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Respon
             };
             route::answer(desk, &asked)
         }),
-        Err(response) => response,
+        Err(response) => *response,
     };
     let (answer_head, answer) = response.into_parts();
     let answer = to_bytes(answer, usize::MAX).await.unwrap_or_default();

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{Answer, Desk, Handled, PageQuery, query};
+use super::api::{Answer, Desk, Handled, PageQuery, page_of, query};
 use crate::jira::PERMISSIONS;
 
 impl Desk<'_> {
@@ -80,7 +80,7 @@ impl Desk<'_> {
             json!({ "self": self.link(&format!("issuetype/{id}")), "id": id, "name": name, "subtask": false })
         });
         let name = if self.is_cloud() { "issueTypes" } else { "values" };
-        Ok(Answer::ok(self.page(&page, name, &types.collect::<Vec<_>>())))
+        Ok(Answer::ok(page_of(&page, name, &types.collect::<Vec<_>>())))
     }
 
     pub fn create_fields(&self, project: &str, issue_type: &str, text: &str) -> Handled {
@@ -124,7 +124,7 @@ impl Desk<'_> {
             fields.push(field);
         }
         let name = if self.is_cloud() { "fields" } else { "values" };
-        Ok(Answer::ok(self.page(&page, name, &fields)))
+        Ok(Answer::ok(page_of(&page, name, &fields)))
     }
 
     pub fn priorities(&self) -> Vec<Value> {
@@ -139,10 +139,10 @@ impl Desk<'_> {
         let names = self.options.resolutions.iter();
         names.map(|name| self.resolution(name)).collect()
     }
+}
 
-    /// A list as Cloud searches it, by pages.
-    pub fn listed(&self, all: &[Value], text: &str) -> Handled {
-        let page: PageQuery = query(text)?;
-        Ok(Answer::ok(self.page(&page, "values", all)))
-    }
+/// A list as Cloud searches it, by pages.
+pub(super) fn listed(all: &[Value], text: &str) -> Handled {
+    let page: PageQuery = query(text)?;
+    Ok(Answer::ok(page_of(&page, "values", all)))
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::api::{Answer, Desk, Handled, PageQuery, parse, query};
+use super::api::{Answer, Desk, Handled, PageQuery, page_of, parse, query};
 use super::fields::{Refusal, text_problem, time};
 use super::multipart;
 use super::state::{SandboxAttachment, SandboxComment, SandboxItem, SandboxLink};
@@ -58,7 +58,7 @@ impl Desk<'_> {
             .iter()
             .map(|one| self.show_comment(issue.id, one))
             .collect();
-        Ok(Answer::ok(self.page(&page, "comments", &comments)))
+        Ok(Answer::ok(page_of(&page, "comments", &comments)))
     }
 
     fn show_comment(&self, issue: u64, comment: &SandboxComment) -> Value {
@@ -214,15 +214,12 @@ impl Desk<'_> {
         let fresh = self.state.kept.next_id();
         let issue = self.issue_mut(id)?;
         let known = |one: &&mut (u64, Value)| global_id.as_deref().is_some_and(|global| one.1["globalId"] == global);
-        let (status, number) = match issue.remote_links.iter_mut().find(known) {
-            Some(one) => {
-                one.1 = kept;
-                (StatusCode::OK, one.0)
-            }
-            None => {
-                issue.remote_links.push((fresh, kept));
-                (StatusCode::CREATED, fresh)
-            }
+        let (status, number) = if let Some(one) = issue.remote_links.iter_mut().find(known) {
+            one.1 = kept;
+            (StatusCode::OK, one.0)
+        } else {
+            issue.remote_links.push((fresh, kept));
+            (StatusCode::CREATED, fresh)
         };
         let issue = issue.id;
         self.record(id, Vec::new())?;

@@ -20,7 +20,8 @@ pub(super) fn html(markup: &str) -> String {
             let code: Vec<&str> = lines.by_ref().take_while(|line| !line.contains(end)).collect();
             out.extend(["<pre>", &escape(&code.join("\n")), "</pre>"]);
         } else if let Some((level, text)) = heading(trimmed) {
-            out.push_str(&format!("<h{level}>{}</h{level}>", inline(text)));
+            let text = inline(text);
+            out.extend([format!("<h{level}>{text}</h{level}>")]);
         } else if trimmed.starts_with("* ") {
             let mut item = trimmed;
             out.push_str("<ul>");

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{Answer, Desk, Handled, parse, query};
+use super::api::{Answer, Desk, Handled, PageQuery, page_of, parse, query};
 use super::fields::{Refusal, time};
 use super::options::ResolutionScreen;
 use super::state::{SandboxChange, SandboxItem, SandboxStatus};
@@ -188,9 +188,9 @@ impl Desk<'_> {
     }
 
     pub fn changelog(&mut self, id: &str, text: &str) -> Handled {
-        let page: super::api::PageQuery = query(text)?;
+        let page: PageQuery = query(text)?;
         let changes = self.changes(id)?;
-        Ok(Answer::ok(self.page(&page, "values", &changes)))
+        Ok(Answer::ok(page_of(&page, "values", &changes)))
     }
 
     /// The history of an issue as the API shows it, oldest first.
