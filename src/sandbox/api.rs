@@ -227,6 +227,7 @@ impl Desk<'_> {
     }
 
     pub fn delete(&mut self, id: &str) -> Handled {
+        self.need("DELETE_ISSUES")?;
         self.issue(id)?;
         if let Some(index) = self.state.kept.find(id) {
             self.state.kept.remove(index);

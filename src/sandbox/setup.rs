@@ -5,7 +5,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::api::{Answer, Desk, Handled, PageQuery, page_of, query};
-use crate::jira::PERMISSIONS;
+
+/// The permissions that this sandbox knows.
+const PERMISSIONS: [&str; 9] = [
+    "BROWSE_PROJECTS",
+    "CREATE_ISSUES",
+    "EDIT_ISSUES",
+    "DELETE_ISSUES",
+    "ADD_COMMENTS",
+    "TRANSITION_ISSUES",
+    "CREATE_ATTACHMENTS",
+    "LINK_ISSUES",
+    "ASSIGN_ISSUES",
+];
 
 impl Desk<'_> {
     pub fn myself(&self) -> Answer {
