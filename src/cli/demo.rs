@@ -161,12 +161,14 @@ fn demo_config(microsite: &Microsite, sandbox: &Sandbox, folder: &Path) -> Resul
         browse_url: base_url.clone(),
         base_url,
         auth: JiraAuth::Basic {
-            email: options.user,
+            user: options.user,
             token: SecretSource::File(token),
         },
         mode: TicketMode::Live,
         requests_per_s: 100.0,
         timeout: Duration::from_secs(10),
+        proxy: None,
+        ca_file: None,
         defaults: TicketDefaults {
             project: projects.first().cloned().unwrap_or_default(),
             search_projects: projects,

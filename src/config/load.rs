@@ -106,19 +106,24 @@ fn evidence(mut section: Section<'_>) -> EvidenceConfig {
 }
 
 fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
-    let deployments = [("cloud", Deployment::Cloud)];
+    let deployments = [("cloud", Deployment::Cloud), ("datacenter", Deployment::DataCenter)];
     let modes = [
         ("live", TicketMode::Live),
         ("dry-run", TicketMode::DryRun),
         ("off", TicketMode::Off),
     ];
-    let deployment = section.require("deployment", "\"cloud\"", kinds::word(&deployments, &["datacenter"]));
+    let deployment = section.require(
+        "deployment",
+        "\"cloud\" or \"datacenter\"",
+        kinds::word(&deployments, &[]),
+    );
     let base_url = section.require(
         "base_url",
         "the URL of Jira, such as \"https://shop.atlassian.net\"",
         jira_url,
     );
     let browse_url = section.get("browse_url", kinds::service_url);
+    gateway(&mut section, deployment, base_url.as_ref());
     let mode = section
         .get("mode", kinds::word(&modes, &[]))
         .unwrap_or(TicketMode::Live);
@@ -128,10 +133,14 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
     let timeout = section
         .get("timeout", kinds::duration(SECOND..=TEN_MINUTES))
         .unwrap_or(Duration::from_secs(30));
+    let proxy = section.get("proxy", kinds::service_url);
+    let ca_file = section.get("ca_file", |value| file_path(value, folder));
     section.require("auth", "who the scanner is in Jira", |_| Ok(()));
-    let auth = section.section("auth").and_then(|auth| jira_auth(auth, folder));
+    let auth = section
+        .section("auth")
+        .and_then(|auth| jira_auth(auth, deployment, folder));
     let defaults = ticket_defaults(section.section_or_empty("defaults"));
-    section.finish(&["proxy", "ca_file", "lifecycle", "route"]);
+    section.finish(&["lifecycle", "route"]);
 
     let base_url = base_url?;
     Some(JiraConfig {
@@ -142,29 +151,73 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
         mode,
         requests_per_s,
         timeout,
+        proxy,
+        ca_file,
         defaults: defaults?,
     })
 }
 
-fn jira_auth(mut section: Section<'_>, folder: &Path) -> Option<JiraAuth> {
-    let basic = kinds::word(&[("basic", ())], &["pat", "oauth2"]);
+/// Tokens with scopes are used through Atlassian's gateway, where nobody can open a ticket.
+fn gateway(section: &mut Section<'_>, deployment: Option<Deployment>, base_url: Option<&Url>) {
+    let Some(base_url) = base_url.filter(|url| url.host_str() == Some("api.atlassian.com")) else {
+        return;
+    };
+    let whole = base_url.path().strip_prefix("/ex/jira/");
+    if deployment == Some(Deployment::DataCenter) || whole.is_none_or(|id| id.is_empty() || id.contains('/')) {
+        section.report(
+            "base_url",
+            Wrong::new(
+                "is not the gateway of one Jira Cloud site",
+                "write \"https://api.atlassian.com/ex/jira/\" and the site's cloud id",
+            ),
+        );
+    }
+    let what = "where people open tickets, such as \"https://shop.atlassian.net\"";
+    section.require("browse_url", what, |_| Ok(()));
+}
+
+fn jira_auth(mut section: Section<'_>, deployment: Option<Deployment>, folder: &Path) -> Option<JiraAuth> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Basic,
+        Pat,
+        OAuth2,
+    }
+    let kinds = [("basic", Kind::Basic), ("pat", Kind::Pat), ("oauth2", Kind::OAuth2)];
     // What else is needed depends on it.
-    section.require("kind", "\"basic\"", basic)?;
-    let email = section.require("email", "the address of the account that files tickets", email);
+    let kind = section.require("kind", "\"basic\", \"pat\" or \"oauth2\"", kinds::word(&kinds, &[]))?;
+    let user = match (kind, deployment) {
+        (Kind::Basic, Some(Deployment::DataCenter)) => {
+            section.require("user", "the name of the account that files tickets", user_name)
+        }
+        (Kind::Basic, _) => section.require("email", "the address of the account that files tickets", email),
+        (Kind::Pat | Kind::OAuth2, _) => None,
+    };
+    if matches!((kind, deployment), (Kind::Pat, Some(Deployment::Cloud))) {
+        let advice = "write \"basic\" with an API token, or \"oauth2\"";
+        section.report("kind", Wrong::new("= \"pat\" is for Data Center only", advice));
+    }
+    let token = jira_token(&mut section, folder);
+    section.finish(&["client_id", "client_secret_env", "client_secret_file"]);
+    let token = token?;
+    Some(match kind {
+        Kind::Basic => JiraAuth::Basic { user: user?, token },
+        Kind::Pat => JiraAuth::Pat { token },
+        Kind::OAuth2 => JiraAuth::OAuth2 { token },
+    })
+}
+
+fn jira_token(section: &mut Section<'_>, folder: &Path) -> Option<SecretSource> {
     let env = section.get("token_env", kinds::env_name);
     let file = section.get("token_file", |value| file_path(value, folder));
     if section.has("token_env") && section.has("token_file") {
         let beside = Wrong::new("stands beside `token_env`", "keep one of the two");
         section.report("token_file", beside);
     } else if !section.has("token_file") {
-        let what = "the name of the environment variable that holds the API token; or `token_file`";
+        let what = "the name of the environment variable that holds the token; or `token_file`";
         section.require("token_env", what, |_| Ok(()));
     }
-    section.finish(&["client_id", "client_secret_env", "client_secret_file"]);
-    Some(JiraAuth::Basic {
-        email: email?,
-        token: env.map(SecretSource::Env).or(file.map(SecretSource::File))?,
-    })
+    env.map(SecretSource::Env).or(file.map(SecretSource::File))
 }
 
 fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
@@ -260,6 +313,14 @@ fn email(value: Value<'_>) -> Result<String, Wrong> {
             "write an address such as \"scanner@shop.example\"",
         ))
     }
+}
+
+fn user_name(value: Value<'_>) -> Result<String, Wrong> {
+    let text = kinds::text(value)?;
+    if text.contains([' ', ':']) {
+        return Err(kinds::quoted(&text, "write the name that the account logs in with"));
+    }
+    Ok(text)
 }
 
 fn project_key(value: Value<'_>) -> Result<String, Wrong> {

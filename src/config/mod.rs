@@ -139,7 +139,8 @@ impl Default for EvidenceConfig {
 pub struct JiraConfig {
     /// Which dialect of the API is spoken.
     pub deployment: Deployment,
-    /// Where the API is: `https://shop.atlassian.net`.
+    /// Where the API is: `https://shop.atlassian.net`, or `https://api.atlassian.com/ex/jira/<cloud id>` for tokens with
+    /// scopes.
     pub base_url: Url,
     /// Where people open tickets; the same unless a gateway is between.
     pub browse_url: Url,
@@ -151,26 +152,41 @@ pub struct JiraConfig {
     pub requests_per_s: f64,
     /// The longest time one request may take.
     pub timeout: Duration,
+    /// The proxy through which Jira is reached.
+    pub proxy: Option<Url>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// How tickets are made.
     pub defaults: TicketDefaults,
 }
 
 /// The deployments of Jira.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Deployment {
     /// REST v3 and the Atlassian Document Format.
     Cloud,
     /// REST v2 and wiki markup.
+    #[value(name = "datacenter")]
     DataCenter,
 }
 
 /// Who we are in Jira. Secrets come from the environment or from files, never from the configuration itself.
 #[derive(Debug, Clone)]
 pub enum JiraAuth {
-    /// An e-mail address and an API token.
+    /// A name and a secret.
     Basic {
-        /// The account's e-mail address.
-        email: String,
+        /// The account's e-mail address on Cloud, its user name on Data Center.
+        user: String,
+        /// Where its API token (Cloud) or password (Data Center) is.
+        token: SecretSource,
+    },
+    /// A personal access token, on Data Center.
+    Pat {
+        /// Where the token is.
+        token: SecretSource,
+    },
+    /// An access token of OAuth 2.0, which somebody else keeps fresh.
+    OAuth2 {
         /// Where the token is.
         token: SecretSource,
     },

@@ -38,6 +38,7 @@ fn the_annotated_example_is_valid() {
     assert_eq!(config.browser.resolve, resolve);
     let jira = config.jira.unwrap();
     assert_eq!(jira.base_url.as_str(), "https://shop.atlassian.net/");
+    assert_eq!(jira.ca_file, Some("examples/company-ca.pem".into()));
     assert_eq!(jira.defaults.search_projects, ["SEC", "WEB"]);
     assert_eq!(jira.defaults.priority[&Severity::Critical], "Highest");
     assert_eq!(
@@ -52,8 +53,10 @@ fn jira_needs_little() {
     assert_eq!(jira.defaults.search_projects, ["SEC"]);
     assert_eq!(jira.browse_url, jira.base_url);
     assert_eq!(jira.mode, TicketMode::Live);
-    let JiraAuth::Basic { email, token } = jira.auth;
-    assert_eq!(email, "scanner@shop.example");
+    let JiraAuth::Basic { user, token } = jira.auth else {
+        panic!("{:?}", jira.auth)
+    };
+    assert_eq!(user, "scanner@shop.example");
     assert_eq!(token, SecretSource::Env("JIRA_TOKEN".to_owned()));
 }
 
@@ -185,7 +188,7 @@ fn what_jira_lacks_is_named() {
     assert_eq!(
         errors("\n[jira]\n"),
         [
-            "`jira.deployment` is missing (etc/phantom.toml:2:1); add it: \"cloud\"",
+            "`jira.deployment` is missing (etc/phantom.toml:2:1); add it: \"cloud\" or \"datacenter\"",
             "`jira.base_url` is missing (etc/phantom.toml:2:1); add it: the URL of Jira, such as \"https://shop.atlassian.net\"",
             "`jira.auth` is missing (etc/phantom.toml:2:1); add it: who the scanner is in Jira",
             "`jira.defaults.project` is missing (etc/phantom.toml:2:1); add it: the key of the project that tickets are filed in",
@@ -198,13 +201,33 @@ fn what_jira_cannot_do_yet_is_refused_by_name() {
     for (from, to, message) in [
         (
             "\"cloud\"",
-            "\"datacenter\"",
-            "`jira.deployment` = \"datacenter\" is not supported yet (etc/phantom.toml:3:14); write \"cloud\"",
+            "\"server\"",
+            "`jira.deployment` is \"server\" (etc/phantom.toml:3:14); write \"cloud\" or \"datacenter\"",
+        ),
+        (
+            "\"basic\", email = \"scanner@shop.example\"",
+            "\"pat\"",
+            "`jira.auth.kind` = \"pat\" is for Data Center only (etc/phantom.toml:5:17); write \"basic\" with an API token, or \"oauth2\"",
         ),
         (
             "\"basic\"",
-            "\"pat\"",
-            "`jira.auth.kind` = \"pat\" is not supported yet (etc/phantom.toml:5:17); write \"basic\"",
+            "\"oauth2\"",
+            "`jira.auth.email` is not a known key (etc/phantom.toml:5:27); known here: kind, token_env, token_file, client_id, client_secret_env, client_secret_file",
+        ),
+        (
+            "https://shop.atlassian.net/",
+            "https://api.atlassian.com/ex/jira/1",
+            "`jira.browse_url` is missing (etc/phantom.toml:2:1); add it: where people open tickets, such as \"https://shop.atlassian.net\"",
+        ),
+        (
+            "https://shop.atlassian.net/\"",
+            "https://api.atlassian.com/\"\nbrowse_url = \"https://shop.atlassian.net\"",
+            "`jira.base_url` is not the gateway of one Jira Cloud site (etc/phantom.toml:4:12); write \"https://api.atlassian.com/ex/jira/\" and the site's cloud id",
+        ),
+        (
+            "[jira.defaults]",
+            "proxy = \"socks5://proxy:1080\"\n[jira.defaults]",
+            "`jira.proxy` is neither http nor https (etc/phantom.toml:7:9); write a URL such as \"https://shop.example/\"",
         ),
         (
             "[jira.defaults]",
@@ -239,7 +262,7 @@ fn what_jira_cannot_do_yet_is_refused_by_name() {
         (
             ", token_env = \"JIRA_TOKEN\"",
             "",
-            "`jira.auth.token_env` is missing (etc/phantom.toml:5:8); add it: the name of the environment variable that holds the API token; or `token_file`",
+            "`jira.auth.token_env` is missing (etc/phantom.toml:5:8); add it: the name of the environment variable that holds the token; or `token_file`",
         ),
         (
             "\"SEC\"",
@@ -254,6 +277,42 @@ fn what_jira_cannot_do_yet_is_refused_by_name() {
     ] {
         assert_eq!(errors(&JIRA.replacen(from, to, 1)), [message], "{to}");
     }
+}
+
+#[test]
+fn each_deployment_has_its_ways_to_log_in() {
+    let data_center = JIRA.replacen("\"cloud\"", "\"datacenter\"", 1);
+    let basic = "kind = \"basic\", email = \"scanner@shop.example\"";
+    let auth = |text: &str, auth: &str| read(&text.replacen(basic, auth, 1)).unwrap().jira.unwrap().auth;
+    assert!(matches!(auth(&data_center, "kind = \"pat\""), JiraAuth::Pat { .. }));
+    assert!(matches!(auth(JIRA, "kind = \"oauth2\""), JiraAuth::OAuth2 { .. }));
+    let named = auth(&data_center, "kind = \"basic\", user = \"scanner\"");
+    assert!(matches!(named, JiraAuth::Basic { user, .. } if user == "scanner"));
+    assert_eq!(
+        errors(&data_center),
+        [
+            "`jira.auth.user` is missing (etc/phantom.toml:5:8); add it: the name of the account that files tickets",
+            "`jira.auth.email` is not a known key (etc/phantom.toml:5:26); known here: kind, user, token_env, token_file, client_id, client_secret_env, client_secret_file",
+        ]
+    );
+}
+
+#[test]
+fn the_way_to_jira_is_read() {
+    let gateway = JIRA.replacen(
+        "https://shop.atlassian.net/\"",
+        "https://api.atlassian.com/ex/jira/1/\"\nbrowse_url = \"https://shop.atlassian.net\"\nca_file = \"ca.pem\"\n\
+         proxy = \"http://proxy:3128\"",
+        1,
+    );
+    let jira = read(&gateway).unwrap().jira.unwrap();
+    assert_eq!(jira.base_url.as_str(), "https://api.atlassian.com/ex/jira/1");
+    assert_eq!(jira.browse_url.as_str(), "https://shop.atlassian.net/");
+    assert_eq!(jira.ca_file, Some("etc/ca.pem".into()));
+    assert_eq!(
+        jira.proxy.map(|proxy| proxy.to_string()),
+        Some("http://proxy:3128/".to_owned())
+    );
 }
 
 #[test]

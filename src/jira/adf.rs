@@ -35,6 +35,38 @@ pub fn render_within(mut document: Document, max: usize) -> Value {
     }
 }
 
+/// The text of a document, without any look: a line for each block, as people's editors and our own rendering make them.
+pub fn plain(document: &Value) -> String {
+    let mut out = String::new();
+    collect(document, &mut out, MAX_DEPTH);
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Nested deeper than this nothing is read.
+const MAX_DEPTH: usize = 50;
+
+fn collect(node: &Value, out: &mut String, depth: usize) {
+    let attribute = |name: &str| node["attrs"][name].as_str().unwrap_or_default();
+    match node["type"].as_str().unwrap_or_default() {
+        "text" => out.push_str(node["text"].as_str().unwrap_or_default()),
+        "hardBreak" => out.push('\n'),
+        "mention" | "emoji" | "status" => out.push_str(attribute("text")),
+        "inlineCard" | "blockCard" | "embedCard" => out.push_str(attribute("url")),
+        _ => {}
+    }
+    let children = node["content"].as_array().map_or(&[][..], Vec::as_slice);
+    if depth == 0 || children.is_empty() {
+        return;
+    }
+    for child in children {
+        collect(child, out, depth - 1);
+    }
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
 fn block(block: &Block) -> Vec<Value> {
     match block {
         Block::Heading { level, text } => {
@@ -182,6 +214,27 @@ mod tests {
             render(&document)["content"],
             json!([{ "type": "paragraph", "content": [] }, { "type": "codeBlock", "content": [] }])
         );
+    }
+
+    #[test]
+    fn the_text_of_a_document_is_read() {
+        let document = Document {
+            blocks: vec![
+                Block::section("Head"),
+                Block::Paragraph(vec![Inline::text("a "), Inline::Strong("b".to_owned())]),
+                Block::Bullets(vec![vec![Inline::text("one")], vec![Inline::text("two")]]),
+                Block::Code("x\ny".to_owned()),
+            ],
+        };
+        assert_eq!(plain(&render(&document)), "Head\na b\none\ntwo\nx\ny");
+        let by_people = json!({ "type": "doc", "content": [{ "type": "paragraph", "content": [
+            { "type": "mention", "attrs": { "text": "@ann" } }, { "type": "text", "text": " see" }, { "type": "hardBreak" },
+            { "type": "inlineCard", "attrs": { "url": "https://x.test/" } },
+        ] }] });
+        assert_eq!(plain(&by_people), "@ann see\nhttps://x.test/");
+        for odd in [json!(null), json!("text"), json!([1]), json!({ "content": 7 })] {
+            assert_eq!(plain(&odd), "");
+        }
     }
 
     #[test]

@@ -4,34 +4,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 
-use crate::config::{JiraAuth, SecretSource};
+use crate::config::{JiraAuth, SecretError, SecretSource};
 
 /// Why no connection to Jira can be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The variable that holds the token is not there.
-    #[error("jira.auth: the environment variable {0} is not set; put the API token there, or name a `token_file`")]
-    NoVariable(String),
-    /// The file that holds the token cannot be read.
-    #[error("jira.auth: cannot read the token from {path}: {why}")]
-    NoFile {
-        /// The file.
-        path: String,
-        /// What the operating system said.
-        why: String,
-    },
+    /// The secret cannot be read.
+    #[error("jira.auth: {0}")]
+    Secret(#[from] SecretError),
     /// What is there cannot be a token.
     #[error("jira.auth: the token from {0} is empty or holds characters that no token has")]
     NotAToken(String),
-    /// This dialect is not spoken yet.
-    #[error("jira.deployment: `datacenter` is not supported yet; `cloud` is")]
-    Deployment,
     /// The address is not one that can be spoken to.
     #[error("jira.base_url: {0} is not an http or https address")]
     BaseUrl(String),
     /// TLS cannot be set up.
     #[error("jira.base_url: TLS cannot be set up: {0}; install the system's certificates (ca-certificates)")]
     Tls(String),
+    /// The extra certificates cannot be used.
+    #[error("jira.ca_file: cannot use {path}: {why}; it must hold certificates in PEM form")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The HTTP client cannot be set up.
     #[error("jira: the HTTP client cannot be set up: {0}")]
     Http(String),
@@ -50,31 +47,40 @@ impl std::fmt::Debug for Credentials {
 impl Credentials {
     /// Reads the secret from where the configuration says it is.
     pub fn read(auth: &JiraAuth) -> Result<Self, SetupError> {
-        let JiraAuth::Basic { email, token } = auth;
-        let (secret, place) = match token {
-            SecretSource::Env(name) => {
-                let value = std::env::var(name).map_err(|_| SetupError::NoVariable(name.clone()))?;
-                (value, format!("the environment variable {name}"))
-            }
-            SecretSource::File(path) => {
-                let value = std::fs::read_to_string(path).map_err(|error| SetupError::NoFile {
-                    path: path.display().to_string(),
-                    why: error.to_string(),
-                })?;
-                (value, path.display().to_string())
-            }
+        let (JiraAuth::Basic { token, .. } | JiraAuth::Pat { token } | JiraAuth::OAuth2 { token }) = auth;
+        let secret = token.read()?;
+        let header = match auth {
+            JiraAuth::Basic { user, .. } => Self::basic(user, secret.expose()),
+            JiraAuth::Pat { .. } | JiraAuth::OAuth2 { .. } => Self::bearer(secret.expose()),
         };
-        Self::basic(email, secret.trim()).ok_or(SetupError::NotAToken(place))
+        header.ok_or_else(|| {
+            SetupError::NotAToken(match token {
+                SecretSource::Env(name) => format!("the environment variable {name}"),
+                SecretSource::File(path) => path.display().to_string(),
+            })
+        })
     }
 
-    /// An e-mail address and an API token. `None` if they cannot be such.
-    pub fn basic(email: &str, token: &str) -> Option<Self> {
-        let odd = |text: &str| text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace());
-        if odd(email) || odd(token) || email.contains(':') {
+    /// An e-mail address and an API token, or a user name and a password, which may hold spaces. `None` if they cannot be
+    /// such.
+    pub fn basic(user: &str, token: &str) -> Option<Self> {
+        let odd = |text: &str| text.is_empty() || text.chars().any(char::is_control);
+        if odd(user) || odd(token) || user.contains([':', ' ']) {
             return None;
         }
-        let encoded = STANDARD.encode(format!("{email}:{token}"));
-        let mut header = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
+        Self::sensitive(&format!("Basic {}", STANDARD.encode(format!("{user}:{token}"))))
+    }
+
+    /// A token that says by itself who we are. `None` if it cannot be one.
+    pub fn bearer(token: &str) -> Option<Self> {
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        Self::sensitive(&format!("Bearer {token}"))
+    }
+
+    fn sensitive(text: &str) -> Option<Self> {
+        let mut header = HeaderValue::from_str(text).ok()?;
         header.set_sensitive(true);
         Some(Self(header))
     }
@@ -93,21 +99,28 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cret\n").unwrap();
         let read = Credentials::read(&JiraAuth::Basic {
-            email: "a@b.test".to_owned(),
+            user: "a@b.test".to_owned(),
             token: SecretSource::File(file.path().to_owned()),
         })
         .unwrap();
         assert_eq!(read.header(), "Basic YUBiLnRlc3Q6czNjcmV0");
         assert!(!format!("{read:?} {:?}", read.header()).contains("YUBi"));
+        let token = SecretSource::File(file.path().to_owned());
+        for auth in [JiraAuth::Pat { token: token.clone() }, JiraAuth::OAuth2 { token }] {
+            assert_eq!(Credentials::read(&auth).unwrap().header(), "Bearer s3cret");
+        }
     }
 
     #[test]
     fn what_cannot_be_a_token_is_refused() {
-        for (email, token) in [("a@b", ""), ("", "t"), ("a:b", "t"), ("a@b", "t t"), ("a@b", "t\nX: y")] {
+        for (email, token) in [("a@b", ""), ("", "t"), ("a:b", "t"), ("a b", "t"), ("a@b", "t\nX: y")] {
             assert!(Credentials::basic(email, token).is_none(), "{email:?} {token:?}");
         }
+        for token in ["", "t t", "t\nX: y", "tö"] {
+            assert!(Credentials::bearer(token).is_none(), "{token:?}");
+        }
         let missing = JiraAuth::Basic {
-            email: "a@b".to_owned(),
+            user: "a@b".to_owned(),
             token: SecretSource::Env("PHANTOM_TEST_NO_SUCH_VARIABLE".to_owned()),
         };
         let error = Credentials::read(&missing).unwrap_err().to_string();

@@ -16,12 +16,14 @@ pub enum Failure {
         why: String,
     },
     /// Turned away for a while (429); nothing has changed.
-    #[error("{call}: Jira asks for a pause of {} s", retry_after.as_secs())]
+    #[error("{call}: Jira asks for a pause of {} s{}", retry_after.as_secs(), in_brackets(reason))]
     RateLimited {
         /// Method and path.
         call: String,
         /// How long nothing may be sent.
         retry_after: Duration,
+        /// Which limit was hit, as Jira names it; empty if it does not say.
+        reason: String,
     },
     /// Jira does not know us (401); nothing has changed.
     #[error("{call}: Jira does not accept the credentials (401){why}; check `auth` in [jira] and the token's age")]
@@ -54,7 +56,9 @@ pub enum Failure {
         rejection: Rejection,
     },
     /// An answer that no Jira gives to such a request; nothing has changed.
-    #[error("{call}: unexpected status {status}; check that `base_url` in [jira] is the address of a Jira Cloud site")]
+    #[error(
+        "{call}: unexpected status {status}; check that `base_url` in [jira] is the address of a Jira and that `deployment` is right"
+    )]
     Misconfigured {
         /// Method and path.
         call: String,
@@ -69,6 +73,14 @@ pub enum Failure {
         /// What happened.
         why: String,
     },
+}
+
+fn in_brackets(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
 }
 
 /// What Jira objects to, as it says so.

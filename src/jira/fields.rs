@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::Value;
 
-use super::ticket::{MAX_DESCRIPTION, Material, compose};
-use super::wire::{ByKey, ByName, NewFields, NewIssue, Property, Stamp};
-use super::{PROPERTY, label, render_adf_within};
-use crate::config::TicketDefaults;
+use super::ticket::{Material, compose};
+use super::wire::{ByKey, ByName, Description, NewFields, NewIssue, Property, Stamp};
+use super::{PROPERTY, label};
+use crate::config::{Deployment, TicketDefaults};
 
-/// The issue that is created for a finding.
+/// The issue that is created for a finding, as a deployment takes it.
 ///
 /// The error says which configured field cannot be filled and why.
-pub fn new_issue(defaults: &TicketDefaults, material: &Material<'_>) -> Result<NewIssue, String> {
+pub fn new_issue(
+    defaults: &TicketDefaults,
+    material: &Material<'_>,
+    deployment: Deployment,
+) -> Result<NewIssue, String> {
     let finding = material.finding;
     let composed = compose(material);
     let stamp = Stamp {
@@ -31,12 +35,16 @@ pub fn new_issue(defaults: &TicketDefaults, material: &Material<'_>) -> Result<N
                 name: defaults.issue_type.clone(),
             },
             summary: composed.summary,
-            description: render_adf_within(composed.description, MAX_DESCRIPTION),
+            description: Description::new(&composed.description, deployment),
             labels,
             priority: defaults
                 .priority
                 .get(&finding.severity)
                 .map(|name| ByName { name: name.clone() }),
+            components: Vec::new(),
+            assignee: None,
+            security: None,
+            parent: None,
             more: configured(defaults, material)?,
         },
         properties: vec![Property {
@@ -123,6 +131,7 @@ mod tests {
                 site: None,
                 docs: None,
             },
+            Deployment::Cloud,
         )?;
         Ok(serde_json::to_value(issue).unwrap())
     }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use phantom_checks::{Confidence, Severity};
 
-use super::wire::Issue;
+use super::issue::Issue;
 use crate::triage::{Finding, FindingState, Fingerprint};
 
 /// Which findings are filed at all.

@@ -11,24 +11,39 @@ mod credentials;
 mod document;
 mod failure;
 mod fields;
+mod issue;
 mod lifecycle;
 mod markdown;
+mod meta;
+mod splice;
 mod text;
 mod ticket;
+mod transport;
+#[cfg(test)]
+mod transport_tests;
+mod wiki;
 mod wire;
 
-pub use adf::{render as render_adf, render_within as render_adf_within};
-pub use call::Call;
-pub use client::{Client, Permit};
+pub use adf::{plain as plain_adf, render as render_adf, render_within as render_adf_within};
+pub use call::{Call, PERMISSIONS};
+pub use client::Client;
 pub use credentials::{Credentials, SetupError};
 pub use document::{Block, Document, Inline, WebLink};
 pub use failure::{Failure, Rejection};
 pub use fields::new_issue;
+pub use issue::{
+    Category, Comment, CreatedIssue, Issue, IssueFields, IssueLink, LinkDirection, Myself, Named, Person, Resolver,
+    SearchPage, Status, Transition, TransitionField,
+};
 pub use lifecycle::{Action, Policy, StatusCategory, Ticket, TicketView, decide};
+pub use meta::{FieldMeta, IssueType, LinkType, Project};
+pub use splice::splice;
 pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, compose};
+pub use transport::Permit;
+pub use wiki::{plain as plain_wiki, render as render_wiki, render_within as render_wiki_within};
 pub use wire::{
-    Comment, CreatedIssue, Issue, IssueFields, Myself, NewComment, NewFields, NewIssue, Property, SearchPage,
-    SearchRequest, Stamp,
+    ByKey, ByName, Description, IssueEdit, IssueLinkRequest, NewComment, NewFields, NewIssue, Property, SearchRequest,
+    Stamp, TransitionRequest, Upload, UserRef,
 };
 
 use url::Url;

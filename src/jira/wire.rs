@@ -1,11 +1,15 @@
-//! What goes over the wire: strict in what is sent (no field that was not asked for), lenient in what is read.
+//! What is sent: strict, no field that was not asked for. What is read is in `issue` and `meta`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::document::Document;
+use super::splice::splice;
+use super::ticket::MAX_DESCRIPTION;
+use crate::config::Deployment;
 use crate::triage::Fingerprint;
 
 /// The value of our entity property: whose ticket an issue is.
@@ -17,12 +21,41 @@ pub struct Stamp {
     pub generation: u32,
 }
 
+/// A description as it is sent: an Atlassian document on Cloud, wiki markup on Data Center.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Description(Value);
+
+impl Description {
+    /// A description that holds our block alone, between its marks.
+    pub fn new(document: &Document, deployment: Deployment) -> Self {
+        Self::spliced(None, document, deployment)
+    }
+
+    /// The description that stands there, with our block in it brought up to date; see [`splice`].
+    pub fn spliced(existing: Option<&Value>, document: &Document, deployment: Deployment) -> Self {
+        Self(splice(existing, document, deployment))
+    }
+
+    /// What is sent.
+    pub fn as_value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl From<Value> for Description {
+    /// A description that was rendered before, by [`splice`].
+    fn from(value: Value) -> Self {
+        Self(value)
+    }
+}
+
 /// An issue that is to be created.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NewIssue {
     /// Its fields.
     pub fields: NewFields,
-    /// Its entity properties.
+    /// Its entity properties. Data Center does not take them with a create; there they are set right after it.
     pub properties: Vec<Property>,
 }
 
@@ -36,12 +69,24 @@ pub struct NewFields {
     /// At most 255 UTF-16 units on one line.
     pub summary: String,
     /// The rendered description.
-    pub description: Value,
+    pub description: Description,
     /// Without white space.
     pub labels: Vec<String>,
     /// The project's default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<ByName>,
+    /// Parts of the project.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ByName>,
+    /// Who is to work on it; the project's default if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<UserRef>,
+    /// Who may see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<ByName>,
+    /// What it is a part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ByKey>,
     /// Further fields by id, from the configuration.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
@@ -61,6 +106,33 @@ pub struct ByName {
     pub name: String,
 }
 
+/// A reference to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum UserRef {
+    /// On Cloud.
+    Cloud {
+        /// The account.
+        #[serde(rename = "accountId")]
+        account_id: String,
+    },
+    /// On Data Center.
+    DataCenter {
+        /// The user name.
+        name: String,
+    },
+}
+
+impl UserRef {
+    /// A user by account id (Cloud) or name (Data Center).
+    pub fn new(id: impl Into<String>, deployment: Deployment) -> Self {
+        match deployment {
+            Deployment::Cloud => Self::Cloud { account_id: id.into() },
+            Deployment::DataCenter => Self::DataCenter { name: id.into() },
+        }
+    }
+}
+
 /// An entity property.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Property {
@@ -70,22 +142,90 @@ pub struct Property {
     pub value: Value,
 }
 
-/// A search.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// A change of an issue. Only what is set is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct IssueEdit {
+    /// At most 255 UTF-16 units on one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The whole description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
+}
+
+/// A change of an issue's status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransitionRequest {
+    /// The transition, by an id that was read of this issue.
+    pub id: String,
+    /// The name of the resolution, for transitions whose screen asks for one.
+    pub resolution: Option<String>,
+}
+
+impl TransitionRequest {
+    pub(super) fn body(&self) -> Value {
+        let mut body = json!({ "transition": { "id": self.id } });
+        if let Some(name) = &self.resolution {
+            body["fields"] = json!({ "resolution": { "name": name } });
+        }
+        body
+    }
+}
+
+/// A link between two issues. On the inward issue it reads as the outward one's description of it: with the type
+/// `Duplicate`, `inward` duplicates `outward`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueLinkRequest {
+    /// The name of the link's type, such as `Relates`.
+    pub kind: String,
+    /// The id or key of the issue that the link comes from.
+    pub inward: String,
+    /// The id or key of the issue that the link leads to.
+    pub outward: String,
+}
+
+impl IssueLinkRequest {
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "type": { "name": self.kind },
+            "inwardIssue": issue_ref(&self.inward),
+            "outwardIssue": issue_ref(&self.outward),
+        })
+    }
+}
+
+fn issue_ref(id_or_key: &str) -> Value {
+    if id_or_key.bytes().all(|byte| byte.is_ascii_digit()) {
+        json!({ "id": id_or_key })
+    } else {
+        json!({ "key": id_or_key })
+    }
+}
+
+/// A file that is attached to an issue.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name.
+    pub name: String,
+    /// Its media type, such as `image/png`.
+    pub mime: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload({:?}, {}, {} bytes)", self.name, self.mime, self.bytes.len())
+    }
+}
+
+/// A search. Which fields are answered is the same for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchRequest {
     /// The query.
     pub jql: String,
-    /// Which fields are answered.
-    pub fields: Vec<String>,
-    /// Which entity properties are answered, at most 5.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub properties: Vec<String>,
     /// Issues on a page at most.
     pub max_results: u32,
-    /// Where the page begins; absent for the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_page_token: Option<String>,
 }
 
 /// A comment that is to be added.
@@ -97,117 +237,12 @@ pub struct NewComment {
 
 impl NewComment {
     /// A comment that says this, cut to what Jira takes.
-    pub fn new(document: Document) -> Self {
+    pub fn new(document: &Document, deployment: Deployment) -> Self {
         Self {
-            body: super::adf::render_within(document, super::ticket::MAX_DESCRIPTION),
+            body: match deployment {
+                Deployment::Cloud => super::adf::render_within(document.clone(), MAX_DESCRIPTION),
+                Deployment::DataCenter => Value::from(super::wiki::render_within(document.clone(), MAX_DESCRIPTION)),
+            },
         }
     }
-}
-
-/// Who we are in Jira.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Myself {
-    /// The account.
-    #[serde(default)]
-    pub account_id: String,
-    /// What people call it.
-    #[serde(default)]
-    pub display_name: String,
-}
-
-/// The answer to a create.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct CreatedIssue {
-    /// Outlives moves between projects.
-    pub id: String,
-    /// What people call it.
-    pub key: String,
-}
-
-/// A page of a search.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SearchPage {
-    /// The issues.
-    #[serde(default)]
-    pub issues: Vec<Issue>,
-    /// Where the next page begins; absent on the last.
-    #[serde(default)]
-    pub next_page_token: Option<String>,
-}
-
-/// An issue as read.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Issue {
-    /// Outlives moves between projects.
-    pub id: String,
-    /// What people call it.
-    pub key: String,
-    /// The fields that were asked for.
-    #[serde(default)]
-    pub fields: IssueFields,
-    /// The entity properties that were asked for.
-    #[serde(default)]
-    pub properties: BTreeMap<String, Value>,
-}
-
-impl Issue {
-    /// Our stamp, if the issue carries one that can be read.
-    pub fn stamp(&self) -> Option<Stamp> {
-        let value = self.properties.get(super::PROPERTY)?;
-        serde_json::from_value(value.clone()).ok()
-    }
-}
-
-/// The fields of an issue that matter to us.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct IssueFields {
-    /// Where it stands.
-    #[serde(default)]
-    pub status: Option<Status>,
-    /// How it ended.
-    #[serde(default)]
-    pub resolution: Option<Named>,
-    /// Its labels.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// When it was created, as Jira writes it: `2026-11-23T05:19:43.000+0000`.
-    #[serde(default)]
-    pub created: Option<String>,
-}
-
-/// A status.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// Its name, which administrators choose.
-    #[serde(default)]
-    pub name: String,
-    /// What it means.
-    #[serde(default)]
-    pub status_category: Option<Category>,
-}
-
-/// The category of a status.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Category {
-    /// `new`, `indeterminate` or `done`, in every language.
-    #[serde(default)]
-    pub key: String,
-}
-
-/// Something that has a name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Named {
-    /// The name.
-    #[serde(default)]
-    pub name: String,
-}
-
-/// A comment as read.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Comment {
-    /// Its id.
-    pub id: String,
 }

@@ -37,7 +37,7 @@ pub async fn dry_run(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> 
             problem: None,
         };
         if let Some(link) = store.ticket(&plan.fingerprint).await? {
-            plan.calls.push(Call::issue(&link.issue_id));
+            plan.calls.push(Call::issue(config.deployment, &link.issue_id));
             plans.push(plan);
             continue;
         }
@@ -46,9 +46,9 @@ pub async fn dry_run(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> 
                 continue;
             };
             let search = SearchRequest::for_ticket(&search_projects(config), &plan.fingerprint, generation);
-            plan.calls.push(Call::search(&search));
+            plan.calls.push(Call::search(config.deployment, &search));
             match build(store, config, &finding, generation).await? {
-                Ok(issue) => plan.calls.push(Call::create_issue(&issue)),
+                Ok(issue) => plan.calls.push(Call::create_issue(config.deployment, &issue)),
                 Err(problem) => plan.problem = Some(problem),
             }
         }

@@ -352,5 +352,6 @@ pub(super) async fn build(
             site: scan.as_ref().map(|scan| &scan.site),
             docs: docs.as_ref(),
         },
+        config.deployment,
     ))
 }

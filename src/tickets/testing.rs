@@ -25,12 +25,14 @@ pub fn config(base: &str) -> JiraConfig {
         base_url: base.parse().unwrap(),
         browse_url: base.parse().unwrap(),
         auth: JiraAuth::Basic {
-            email: "phantom@sandbox.test".to_owned(),
+            user: "phantom@sandbox.test".to_owned(),
             token: SecretSource::Env("PHANTOM_TEST_TOKEN_IS_NOT_SET".to_owned()),
         },
         mode: TicketMode::Live,
         requests_per_s: 100_000.0,
         timeout: Duration::from_secs(10),
+        proxy: None,
+        ca_file: None,
         defaults: TicketDefaults {
             project: "SEC".to_owned(),
             search_projects: vec!["SEC".to_owned()],
