@@ -10,6 +10,7 @@ mod not_checked;
 pub mod safe;
 #[cfg(test)]
 pub(crate) mod sample;
+mod suppressed;
 mod verdict;
 mod words;
 
@@ -22,8 +23,8 @@ use std::str::FromStr;
 
 pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
 pub use model::{
-    CheckRun, FailedPage, FindingPart, NotChecked, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart,
-    Tool, Unseen,
+    CheckRun, DecisionPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind, PageCounts, Report,
+    SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, Unseen,
 };
 pub use verdict::Verdict;
 pub use words::{plural, span};
