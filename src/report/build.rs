@@ -11,8 +11,8 @@ use super::ReportError;
 use super::model::{
     CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart, Tool, Unseen,
 };
-use super::suppressed::{self, Apart};
 use super::not_checked::Groups;
+use super::suppressed::{self, Apart};
 use super::verdict::Verdict;
 use crate::crawl::{PageRow, PageState};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
@@ -283,7 +283,7 @@ fn unseen_part(finding: Finding, ticket: Option<TicketLink>, context: &Context<'
     }
 }
 
-fn ticket_part(link: TicketLink, browse_url: Option<&Url>) -> TicketPart {
+pub(super) fn ticket_part(link: TicketLink, browse_url: Option<&Url>) -> TicketPart {
     let url = browse_url.and_then(|base| {
         let mut url = base.clone();
         url.path_segments_mut()

@@ -35,9 +35,7 @@ pub(super) fn apart(
             finding: part(sighting),
         });
     }
-    apart
-        .suppressed
-        .sort_by(|a, b| worst_first(&a.finding, &b.finding));
+    apart.suppressed.sort_by(|a, b| worst_first(&a.finding, &b.finding));
     apart
 }
 
@@ -59,7 +57,7 @@ pub(super) fn idle(suppressions: &[Suppression], site: &SiteId, now: Timestamp) 
         .collect()
 }
 
-fn decision_part(one: &Suppression) -> DecisionPart {
+pub(super) fn decision_part(one: &Suppression) -> DecisionPart {
     DecisionPart {
         id: one.id.clone(),
         words: one.decision.words().to_owned(),
@@ -97,9 +95,6 @@ mod tests {
         let all = [at_work, over, of(Some("shop")), of(Some("blog"))];
         let idle = idle(&all, &SiteId("shop".into()), now);
         let troubles: Vec<_> = idle.iter().map(|one| one.trouble.as_str()).collect();
-        assert_eq!(
-            troubles,
-            ["it expired on 1970-01-01", "it has never covered a finding"]
-        );
+        assert_eq!(troubles, ["it expired on 1970-01-01", "it has never covered a finding"]);
     }
 }

@@ -280,7 +280,10 @@ fn fingerprint(value: Value<'_>) -> Result<String, Wrong> {
     if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err(kinds::quoted(&text, "write the finding's fingerprint: 32 hexadecimal digits"))
+        Err(kinds::quoted(
+            &text,
+            "write the finding's fingerprint: 32 hexadecimal digits",
+        ))
     }
 }
 

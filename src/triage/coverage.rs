@@ -64,10 +64,7 @@ impl Coverage {
             }
         }
         let usual = before.iter().map(Self::blocked_share).reduce(f64::min).unwrap_or(0.0);
-        if !before.is_empty()
-            && self.blocked >= LEAST_BLOCKED
-            && self.blocked_share() > usual + MOST_BLOCKED_MORE
-        {
+        if !before.is_empty() && self.blocked >= LEAST_BLOCKED && self.blocked_share() > usual + MOST_BLOCKED_MORE {
             drops.push(format!(
                 "{} pages refused us (401, 403, 429 or 503), more than before: something may block the scanner; ask the \
                  site's owner to let it in",
@@ -112,7 +109,10 @@ mod tests {
             assert_eq!(now.drop_since(&before).len(), told, "{now:?}");
         }
         assert!(coverage(1, 0, 9).drop_since(&[]).is_empty(), "nothing to compare with");
-        assert!(coverage(2, 0, 0).drop_since(&[coverage(6, 4, 0)]).is_empty(), "a small site");
+        assert!(
+            coverage(2, 0, 0).drop_since(&[coverage(6, 4, 0)]).is_empty(),
+            "a small site"
+        );
     }
 
     #[test]

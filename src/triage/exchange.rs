@@ -49,8 +49,16 @@ fn one(exported: &Exported<'_>) -> Value {
     let decision = exported.suppression.map(|suppression| suppression.decision);
     let meta = phantom_checks::by_id(&finding.check).map(phantom_checks::Check::meta);
     let docs = meta.map(phantom_checks::Meta::docs);
-    let text = |heading| docs.as_ref().map(|docs| docs.section(heading)).unwrap_or_default().to_owned();
-    let accepted = matches!(decision, Some(Decision::WontFix | Decision::Ignored | Decision::Duplicate));
+    let text = |heading| {
+        docs.as_ref()
+            .map(|docs| docs.section(heading))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let accepted = matches!(
+        decision,
+        Some(Decision::WontFix | Decision::Ignored | Decision::Duplicate)
+    );
     let mut fields = json!({
         "title": finding.title,
         "severity": dojo_severity(finding.severity),
@@ -82,7 +90,9 @@ fn one(exported: &Exported<'_>) -> Value {
     set("references", exported.ticket.map(|url| json!(url)));
     let fixed = finding.past.fixed.filter(|_| finding.state == FindingState::Fixed);
     set("mitigated", fixed.map(|at| json!(at.to_string())));
-    let justified = exported.suppression.map(|it| json!(format!("{}{DECIDED}{}", it.author, it.reason)));
+    let justified = exported
+        .suppression
+        .map(|it| json!(format!("{}{DECIDED}{}", it.author, it.reason)));
     set("severity_justification", justified);
     fields
 }
@@ -198,20 +208,25 @@ pub fn import(
         let incoming = match Incoming::deserialize(entry) {
             Ok(incoming) => incoming,
             Err(error) => {
-                import.refused.push(format!("entry {}: cannot be read: {error}", index + 1));
+                import
+                    .refused
+                    .push(format!("entry {}: cannot be read: {error}", index + 1));
                 continue;
             }
         };
         let place = format!("entry {} ({})", index + 1, cut(&incoming.title, 80));
         let Some(id) = incoming.unique_id_from_tool.as_deref().filter(|id| !id.is_empty()) else {
-            import.refused.push(format!("{place}: has no unique_id_from_tool, so it cannot be told which finding it is"));
+            import.refused.push(format!(
+                "{place}: has no unique_id_from_tool, so it cannot be told which finding it is"
+            ));
             continue;
         };
         let id = Fingerprint(id.to_owned());
         let Some(finding) = by_fingerprint.get(&id).or_else(|| by_alias.get(&id)) else {
-            import
-                .refused
-                .push(format!("{place}: no finding {} is known here; nothing was made of it", cut(&id.0, 40)));
+            import.refused.push(format!(
+                "{place}: no finding {} is known here; nothing was made of it",
+                cut(&id.0, 40)
+            ));
             continue;
         };
         take(&mut import, &incoming, finding, &place, (before, by, now));
@@ -228,9 +243,9 @@ fn take(
 ) {
     let Some(decision) = incoming.decision() else {
         if incoming.is_mitigated == Some(true) && finding.state.is_open() {
-            import
-                .refused
-                .push(format!("{place}: is mitigated there and open here; a scan must prove it fixed"));
+            import.refused.push(format!(
+                "{place}: is mitigated there and open here; a scan must prove it fixed"
+            ));
         } else {
             import.undecided += 1;
         }
@@ -263,7 +278,11 @@ fn take(
 
 /// Who decided, why and when, as far as the entry says.
 fn said(incoming: &Incoming, decision: Decision, by: &str, now: Timestamp) -> (String, String, Timestamp) {
-    let justified = incoming.severity_justification.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let justified = incoming
+        .severity_justification
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
     if let Some(text) = justified {
         let (author, reason) = match text.split_once(DECIDED) {
             Some((author, reason)) if !author.is_empty() => (author, reason),
@@ -279,7 +298,11 @@ fn said(incoming: &Incoming, decision: Decision, by: &str, now: Timestamp) -> (S
         let at = note.date.as_deref().and_then(|date| date.parse().ok()).unwrap_or(now);
         return (author.to_owned(), cut(note.entry.trim(), LONGEST_REASON), at);
     }
-    (by.to_owned(), format!("{} there; no reason was given", decision.words()), now)
+    (
+        by.to_owned(),
+        format!("{} there; no reason was given", decision.words()),
+        now,
+    )
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -294,13 +317,53 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     /// What the importer of `DefectDojo` 2.5x takes; it refuses a file with any other field.
     const ALLOWED: [&str; 47] = [
-        "title", "severity", "description", "date", "cwe", "cve", "epss_score", "epss_percentile", "cvssv3",
-        "cvssv3_score", "cvssv4", "cvssv4_score", "mitigation", "impact", "steps_to_reproduce",
-        "severity_justification", "references", "active", "verified", "false_p", "out_of_scope", "risk_accepted",
-        "under_review", "is_mitigated", "thread_id", "mitigated", "numerical_severity", "param", "payload", "line",
-        "file_path", "component_name", "component_version", "static_finding", "dynamic_finding",
-        "scanner_confidence", "unique_id_from_tool", "vuln_id_from_tool", "sast_source_object", "sast_sink_object",
-        "nb_occurences", "publish_date", "service", "planned_remediation_date", "tags", "endpoints", "cwes",
+        "title",
+        "severity",
+        "description",
+        "date",
+        "cwe",
+        "cve",
+        "epss_score",
+        "epss_percentile",
+        "cvssv3",
+        "cvssv3_score",
+        "cvssv4",
+        "cvssv4_score",
+        "mitigation",
+        "impact",
+        "steps_to_reproduce",
+        "severity_justification",
+        "references",
+        "active",
+        "verified",
+        "false_p",
+        "out_of_scope",
+        "risk_accepted",
+        "under_review",
+        "is_mitigated",
+        "thread_id",
+        "mitigated",
+        "numerical_severity",
+        "param",
+        "payload",
+        "line",
+        "file_path",
+        "component_name",
+        "component_version",
+        "static_finding",
+        "dynamic_finding",
+        "scanner_confidence",
+        "unique_id_from_tool",
+        "vuln_id_from_tool",
+        "sast_source_object",
+        "sast_sink_object",
+        "nb_occurences",
+        "publish_date",
+        "service",
+        "planned_remediation_date",
+        "tags",
+        "endpoints",
+        "cwes",
     ];
 
     fn decided(finding: &Finding, decision: Decision) -> Suppression {
@@ -355,10 +418,22 @@ mod tests {
             let suppression = decided(&one, decision);
             let file = exported(&one, Some(&suppression)).to_string();
             let back = import(&file, std::slice::from_ref(&one), &[], "nobody", NOW).unwrap();
-            let [taken] = back.taken.as_slice() else { panic!("{back:?}") };
+            let [taken] = back.taken.as_slice() else {
+                panic!("{back:?}")
+            };
             assert_eq!(
-                (taken.decision, taken.author.as_str(), taken.reason.as_str(), taken.decided_in),
-                (decision, "web@shop.test", "an archive; to be retired", DecidedIn::Import)
+                (
+                    taken.decision,
+                    taken.author.as_str(),
+                    taken.reason.as_str(),
+                    taken.decided_in
+                ),
+                (
+                    decision,
+                    "web@shop.test",
+                    "an archive; to be retired",
+                    DecidedIn::Import
+                )
             );
             assert_eq!(taken.scope, suppression.scope);
             let again = import(&file, &[one], &back.taken, "nobody", NOW).unwrap();
@@ -388,7 +463,11 @@ mod tests {
             (Decision::Duplicate, "ann", "see 12")
         );
         assert_eq!(taken.created.to_string(), "2026-11-01T10:00:00Z");
-        for (refused, part) in import.refused.iter().zip(["no finding feed", "no unique_id", "entry 3", "must prove"]) {
+        for (refused, part) in import
+            .refused
+            .iter()
+            .zip(["no finding feed", "no unique_id", "entry 3", "must prove"])
+        {
             assert!(refused.contains(part), "{refused}");
         }
     }

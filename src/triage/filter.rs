@@ -50,14 +50,62 @@ mod tests {
         let all = FindingFilter::default();
         assert!(all.admits(&one));
         for (filter, admitted) in [
-            (FindingFilter { sites: vec!["sh*".into()], ..all.clone() }, true),
-            (FindingFilter { sites: vec!["blog".into(), "shop".into()], ..all.clone() }, true),
-            (FindingFilter { sites: vec!["blog".into()], ..all.clone() }, false),
-            (FindingFilter { checks: vec!["mixed-content".into()], ..all.clone() }, true),
-            (FindingFilter { checks: vec!["insecure-*".into()], ..all.clone() }, false),
-            (FindingFilter { states: vec![FindingState::New], ..all.clone() }, false),
-            (FindingFilter { severity: Some(Severity::High), ..all.clone() }, true),
-            (FindingFilter { severity: Some(Severity::Critical), ..all }, false),
+            (
+                FindingFilter {
+                    sites: vec!["sh*".into()],
+                    ..all.clone()
+                },
+                true,
+            ),
+            (
+                FindingFilter {
+                    sites: vec!["blog".into(), "shop".into()],
+                    ..all.clone()
+                },
+                true,
+            ),
+            (
+                FindingFilter {
+                    sites: vec!["blog".into()],
+                    ..all.clone()
+                },
+                false,
+            ),
+            (
+                FindingFilter {
+                    checks: vec!["mixed-content".into()],
+                    ..all.clone()
+                },
+                true,
+            ),
+            (
+                FindingFilter {
+                    checks: vec!["insecure-*".into()],
+                    ..all.clone()
+                },
+                false,
+            ),
+            (
+                FindingFilter {
+                    states: vec![FindingState::New],
+                    ..all.clone()
+                },
+                false,
+            ),
+            (
+                FindingFilter {
+                    severity: Some(Severity::High),
+                    ..all.clone()
+                },
+                true,
+            ),
+            (
+                FindingFilter {
+                    severity: Some(Severity::Critical),
+                    ..all
+                },
+                false,
+            ),
         ] {
             assert_eq!(filter.admits(&one), admitted, "{filter:?}");
         }
@@ -65,7 +113,10 @@ mod tests {
 
     #[test]
     fn a_finding_is_named_by_its_first_digits() {
-        let all = [finding("a.test", FindingState::New), finding("b.test", FindingState::New)];
+        let all = [
+            finding("a.test", FindingState::New),
+            finding("b.test", FindingState::New),
+        ];
         let first = all[0].fingerprint.short().to_uppercase();
         assert_eq!(named(&all, &first), [&all[0]]);
         assert!(named(&all, "").is_empty() && named(&all, "xyz").is_empty());

@@ -233,7 +233,12 @@ fn still_suppressed(finding: &mut Finding, facts: &ScanFacts<'_>) -> Option<Why>
 }
 
 fn suppression(finding: &Finding, facts: &ScanFacts<'_>) -> Option<String> {
-    let urls: Vec<&str> = finding.past.witnesses.iter().map(|witness| witness.url.as_str()).collect();
+    let urls: Vec<&str> = finding
+        .past
+        .witnesses
+        .iter()
+        .map(|witness| witness.url.as_str())
+        .collect();
     facts
         .suppressions
         .everywhere(&Subject::of(finding), &urls, facts.ended)
@@ -311,7 +316,10 @@ fn shortfall(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Why> {
         Some(_) => {}
     }
     let witnesses = &finding.past.witnesses;
-    let keys: Vec<String> = witnesses.iter().filter_map(|witness| (facts.key_of)(&witness.url)).collect();
+    let keys: Vec<String> = witnesses
+        .iter()
+        .filter_map(|witness| (facts.key_of)(&witness.url))
+        .collect();
     if witnesses.is_empty() {
         return Some(Why::NoWitness);
     }

@@ -108,69 +108,109 @@ fn fixed_needs_every_proof() {
     let cases: Vec<(Did, FindingState, &str)> = vec![
         (clean(), FindingState::Fixed, "1 clean scan did not see it"),
         (
-            Did { whole: false, ..clean() },
+            Did {
+                whole: false,
+                ..clean()
+            },
             FindingState::NotObserved,
             "the scan did not look at the whole site",
         ),
         (
-            Did { complete: false, ..clean() },
+            Did {
+                complete: false,
+                ..clean()
+            },
             FindingState::NotObserved,
             "the scan did not come to its end",
         ),
         (
-            Did { logged_in: false, ..clean() },
+            Did {
+                logged_in: false,
+                ..clean()
+            },
             FindingState::NotObserved,
             "the login was lost",
         ),
         (
-            Did { version: Some(4), ..clean() },
+            Did {
+                version: Some(4),
+                ..clean()
+            },
             FindingState::NotObserved,
             "the check changed: version 3 saw it, version 4 ran",
         ),
         (
-            Did { failed: true, ..clean() },
+            Did {
+                failed: true,
+                ..clean()
+            },
             FindingState::NotObserved,
             "the check failed on a page",
         ),
         (
-            Did { pages: vec![(A, "t", false), (B, "t", true)], ..clean() },
+            Did {
+                pages: vec![(A, "t", false), (B, "t", true)],
+                ..clean()
+            },
             FindingState::NotObserved,
             "https://shop.test/a did not answer as expected",
         ),
         (
-            Did { pages: vec![(A, "t", true), (B, "t", false)], ..clean() },
+            Did {
+                pages: vec![(A, "t", true), (B, "t", false)],
+                ..clean()
+            },
             FindingState::NotObserved,
             "no other page like https://shop.test/a was reached",
         ),
         (
-            Did { pages: vec![(A, "t", true), (B, "other", false)], ..clean() },
+            Did {
+                pages: vec![(A, "t", true), (B, "other", false)],
+                ..clean()
+            },
             FindingState::Fixed,
             "1 clean scan did not see it",
         ),
         (
-            Did { pages: vec![], ..clean() },
+            Did {
+                pages: vec![],
+                ..clean()
+            },
             FindingState::NotObserved,
             "https://shop.test/a did not answer as expected",
         ),
         (
-            Did { version: None, ..clean() },
+            Did {
+                version: None,
+                ..clean()
+            },
             FindingState::Withdrawn,
             "the check is disabled",
         ),
         (
-            Did { in_scope: false, ..clean() },
+            Did {
+                in_scope: false,
+                ..clean()
+            },
             FindingState::Withdrawn,
             "its pages are no longer in the site's scope",
         ),
         (
-            Did { retired: true, ..clean() },
+            Did {
+                retired: true,
+                ..clean()
+            },
             FindingState::Withdrawn,
             "the site is no longer scanned",
         ),
     ];
     for (did, state, why) in cases {
         let judged = did.judge(&finding(FindingState::Seen, &[A])).unwrap();
-        assert_eq!((judged.after.state, judged.why.to_string().as_str()), (state, why), "{did:?}");
+        assert_eq!(
+            (judged.after.state, judged.why.to_string().as_str()),
+            (state, why),
+            "{did:?}"
+        );
     }
     let blind = Did::clean().judge(&finding(FindingState::Seen, &[])).unwrap();
     assert_eq!(
@@ -182,12 +222,21 @@ fn fixed_needs_every_proof() {
 #[test]
 fn so_many_clean_scans_in_a_row() {
     let night = |finding: &Finding, did: Did| did.judge(finding).map_or(finding.clone(), |judged| judged.after);
-    let two = || Did { wanted: 2, ..Did::clean() };
+    let two = || Did {
+        wanted: 2,
+        ..Did::clean()
+    };
     let first = night(&finding(FindingState::New, &[A]), two());
     assert_eq!((first.state, first.past.clean_scans), (FindingState::NotObserved, 1));
     let part = night(&first, Did { whole: false, ..two() });
     assert_eq!(part.past.clean_scans, 1, "a look at a part is no break in the row");
-    let lost = night(&first, Did { complete: false, ..two() });
+    let lost = night(
+        &first,
+        Did {
+            complete: false,
+            ..two()
+        },
+    );
     assert_eq!(lost.past.clean_scans, 0);
     let second = night(&part, two());
     assert_eq!((second.state, second.past.fixed), (FindingState::Fixed, Some(END)));
@@ -197,10 +246,16 @@ fn so_many_clean_scans_in_a_row() {
 #[test]
 fn a_suppressed_finding_stays_so_until_its_suppression_is_over() {
     let mut suppressed = finding(FindingState::Suppressed, &[A]);
-    let covered = Did { suppressed: true, ..Did::clean() };
+    let covered = Did {
+        suppressed: true,
+        ..Did::clean()
+    };
     let judged = covered.judge(&suppressed).unwrap();
     assert_eq!(judged.after.state, FindingState::Suppressed);
-    suppressed.past.suppressed_by.clone_from(&judged.after.past.suppressed_by);
+    suppressed
+        .past
+        .suppressed_by
+        .clone_from(&judged.after.past.suppressed_by);
     assert!(suppressed.past.suppressed_by.is_some());
     assert_eq!(covered.judge(&suppressed), None);
     let over = Did::clean().judge(&suppressed).unwrap();
@@ -230,13 +285,31 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         forms: 0,
     };
     assert!(reached(&page));
-    assert!(reached(&PageLook { status: None, ..page.clone() }));
+    assert!(reached(&PageLook {
+        status: None,
+        ..page.clone()
+    }));
     for other in [
-        PageLook { done: false, ..page.clone() },
-        PageLook { redirected: true, ..page.clone() },
-        PageLook { full: false, ..page.clone() },
-        PageLook { status: Some(304), ..page.clone() },
-        PageLook { status: Some(404), ..page },
+        PageLook {
+            done: false,
+            ..page.clone()
+        },
+        PageLook {
+            redirected: true,
+            ..page.clone()
+        },
+        PageLook {
+            full: false,
+            ..page.clone()
+        },
+        PageLook {
+            status: Some(304),
+            ..page.clone()
+        },
+        PageLook {
+            status: Some(404),
+            ..page
+        },
     ] {
         assert!(!reached(&other), "{other:?}");
     }

@@ -30,9 +30,7 @@ pub use filter::{FindingFilter, named};
 pub use judge::{CheckRan, Judgement, PageLook, PagesSeen, ScanFacts, Why, judge_unseen, reached};
 pub use past::{CLEAN_SCANS, Past, WITNESSES, Witness};
 pub use sighting::{Seen, Sighting};
-pub use suppression::{
-    BadSuppression, DecidedIn, Decision, Subject, Suppression, SuppressionScope, Suppressions,
-};
+pub use suppression::{BadSuppression, DecidedIn, Decision, Subject, Suppression, SuppressionScope, Suppressions};
 pub use template::template_of;
 
 /// What a finding is known by: 32 hexadecimal digits made of site id, check id and cause.

@@ -283,7 +283,11 @@ mod tests {
         );
         assert_eq!((&finding.first_scan, &finding.last_scan), (&first, &second));
         assert!(!finding.see(one(Severity::Low, Confidence::Firm), &seen(&second, None), false));
-        assert_eq!(finding.past.worst, Some(Severity::High), "what it once was is not forgotten");
+        assert_eq!(
+            finding.past.worst,
+            Some(Severity::High),
+            "what it once was is not forgotten"
+        );
     }
 
     #[test]
@@ -311,14 +315,23 @@ mod tests {
         let mut finding = Finding::new(&site(), mild(), &seen(&first, Some("s")));
         assert_eq!(finding.state, FindingState::Suppressed);
         assert!(!finding.see(mild(), &seen(&first, Some("s")), false));
-        assert!(finding.see(mild(), &seen(&first, None), false), "one page that is not covered is enough");
-        assert_eq!((finding.state, finding.past.suppressed_by.as_ref()), (FindingState::New, None));
+        assert!(
+            finding.see(mild(), &seen(&first, None), false),
+            "one page that is not covered is enough"
+        );
+        assert_eq!(
+            (finding.state, finding.past.suppressed_by.as_ref()),
+            (FindingState::New, None)
+        );
         assert!(!finding.see(mild(), &seen(&first, Some("s")), false));
         assert_eq!(finding.state, FindingState::New);
         assert!(finding.see(mild(), &seen(&second, Some("s")), true), "it became one");
         assert_eq!(finding.state, FindingState::Suppressed);
         assert!(!finding.see(mild(), &seen(&third, Some("s")), true), "as before");
-        assert!(finding.see(one(Severity::High, Confidence::Firm), &seen(&third, Some("s")), false), "worse");
+        assert!(
+            finding.see(one(Severity::High, Confidence::Firm), &seen(&third, Some("s")), false),
+            "worse"
+        );
         assert_eq!(finding.state, FindingState::Suppressed);
     }
 

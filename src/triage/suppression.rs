@@ -281,13 +281,21 @@ fn covers(scope: &SuppressionScope, patterns: &PagePatterns, subject: &Subject<'
     if !named {
         return false;
     }
-    let caused_there = |host: &str| subject.cause.parts.get("host").is_some_and(|named| wildcard(host, named));
+    let caused_there = |host: &str| {
+        subject
+            .cause
+            .parts
+            .get("host")
+            .is_some_and(|named| wildcard(host, named))
+    };
     let on_host = scope.host.as_deref().is_none_or(|host| {
         caused_there(host)
             || (!urls.is_empty()
                 && urls.iter().all(|url| {
                     let url = Url::parse(url).ok();
-                    url.as_ref().and_then(Url::host_str).is_some_and(|it| wildcard(host, it))
+                    url.as_ref()
+                        .and_then(Url::host_str)
+                        .is_some_and(|it| wildcard(host, it))
                 }))
     });
     let on_pages = scope.pages.is_empty()
@@ -374,15 +382,50 @@ mod tests {
             (scope(), vec![old], false),
             (check("mixed-content"), vec![], true),
             (check("insecure-form"), vec![old], false),
-            (SuppressionScope { pages: blog(), ..scope() }, vec![old], true),
-            (SuppressionScope { pages: blog(), ..scope() }, vec![old, new], false),
-            (SuppressionScope { pages: blog(), ..scope() }, vec![], false),
-            (SuppressionScope { pages: blog(), ..check("insecure-form") }, vec![old], false),
+            (
+                SuppressionScope {
+                    pages: blog(),
+                    ..scope()
+                },
+                vec![old],
+                true,
+            ),
+            (
+                SuppressionScope {
+                    pages: blog(),
+                    ..scope()
+                },
+                vec![old, new],
+                false,
+            ),
+            (
+                SuppressionScope {
+                    pages: blog(),
+                    ..scope()
+                },
+                vec![],
+                false,
+            ),
+            (
+                SuppressionScope {
+                    pages: blog(),
+                    ..check("insecure-form")
+                },
+                vec![old],
+                false,
+            ),
             (host("*.test"), vec![], true),
             (host("shop.test"), vec![old, new], true),
             (host("other.test"), vec![old], false),
             (SuppressionScope::finding(Fingerprint("x".into())), vec![old], false),
-            (SuppressionScope { site: Some(SiteId("shop".into())), ..scope() }, vec![], true),
+            (
+                SuppressionScope {
+                    site: Some(SiteId("shop".into())),
+                    ..scope()
+                },
+                vec![],
+                true,
+            ),
         ] {
             assert_eq!(covers_it(scope.clone(), &urls), expected, "{scope} {urls:?}");
         }

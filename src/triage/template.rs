@@ -46,10 +46,16 @@ mod tests {
         for (url, template) in [
             ("https://shop.test/", "shop.test/"),
             ("https://shop.test/product/17", "shop.test/product/{id}"),
-            ("http://shop.test:8080/product/a-17/reviews", "shop.test:8080/product/{id}/reviews"),
+            (
+                "http://shop.test:8080/product/a-17/reviews",
+                "shop.test:8080/product/{id}/reviews",
+            ),
             ("https://shop.test/u/deadbeefcafe", "shop.test/u/{id}"),
             ("https://shop.test/about/faded", "shop.test/about/faded"),
-            ("https://shop.test/list?page=2&sort=up&page=3", "shop.test/list?page&sort"),
+            (
+                "https://shop.test/list?page=2&sort=up&page=3",
+                "shop.test/list?page&sort",
+            ),
             ("https://shop.test/blog/2009/", "shop.test/blog/{id}/"),
         ] {
             assert_eq!(template_of(&Url::parse(url).unwrap()), template);

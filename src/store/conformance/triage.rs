@@ -86,11 +86,22 @@ pub(crate) async fn ends_of_scans_are_recorded_at_once(one: Handle, two: Handle)
         let kept = two.finding(&judgement.after.fingerprint).await.unwrap();
         assert_eq!(kept.as_ref(), Some(&judgement.after));
     }
-    assert_eq!(due(&two).await, [fixed.after.fingerprint.clone()], "only what changed wishes");
+    assert_eq!(
+        due(&two).await,
+        [fixed.after.fingerprint.clone()],
+        "only what changed wishes"
+    );
     let events = two.finding_events(&fixed.after.fingerprint).await.unwrap();
     let told: Vec<_> = events
         .iter()
-        .map(|event| (event.from, event.to, event.at, event.scan.as_ref().map(|scan| scan.0.as_str())))
+        .map(|event| {
+            (
+                event.from,
+                event.to,
+                event.at,
+                event.scan.as_ref().map(|scan| scan.0.as_str()),
+            )
+        })
         .collect();
     assert_eq!(
         told,
@@ -102,7 +113,10 @@ pub(crate) async fn ends_of_scans_are_recorded_at_once(one: Handle, two: Handle)
     assert_eq!(events[1].why, "2 clean scans in a row did not see it");
 
     let (_, again) = scan(&one, "3", &URLS[..1], &["a.test", "b.test"], 40).await;
-    let back = again.iter().find(|one| one.fingerprint == fixed.after.fingerprint).unwrap();
+    let back = again
+        .iter()
+        .find(|one| one.fingerprint == fixed.after.fingerprint)
+        .unwrap();
     assert_eq!((back.state, back.past.clean_scans), (FindingState::Regressed, 0));
     assert_eq!(back.past.regressed, Some(at(40)));
 }
@@ -132,13 +146,21 @@ pub(crate) async fn pages_say_how_they_were_seen(one: Handle, two: Handle) {
     partial.evidence.as_mut().unwrap().gaps = vec!["a frame was lost".to_owned()];
     partial.failed_checks = vec!["mixed-content".to_owned()];
     assert!(partial.record(&one, 1).await);
-    assert!(Rendered::done(&c).redirected("https://shop.test/login").record(&one, 1).await);
+    assert!(
+        Rendered::done(&c)
+            .redirected("https://shop.test/login")
+            .record(&one, 1)
+            .await
+    );
 
     let looks = two.page_looks(&id.id).await.unwrap();
     let look = |url: &str| looks.iter().find(|look| look.url == url).unwrap();
     let (a, b) = (look(URLS[0]), look(URLS[1]));
     assert_eq!((a.done, a.full, a.status, a.forms), (true, true, Some(200), 1));
-    assert_eq!((b.full, b.failed_checks.as_slice()), (false, ["mixed-content".to_owned()].as_slice()));
+    assert_eq!(
+        (b.full, b.failed_checks.as_slice()),
+        (false, ["mixed-content".to_owned()].as_slice())
+    );
     assert!(look(URLS[2]).redirected);
     assert!(!look(URLS[3]).done);
     let target = look("https://shop.test/login");
@@ -168,7 +190,11 @@ pub(crate) async fn coverage_is_kept_of_whole_scans(one: Handle, two: Handle) {
         judgements: &[],
     };
     one.close_scan(&close).await.unwrap();
-    assert_eq!(pages("none", 1).await, [30], "a part of the site is nothing to compare with");
+    assert_eq!(
+        pages("none", 1).await,
+        [30],
+        "a part of the site is nothing to compare with"
+    );
 }
 
 fn decision(scope: SuppressionScope) -> Suppression {
@@ -182,9 +208,18 @@ pub(crate) async fn suppressions_hold_until_lifted(one: Handle, two: Handle) {
     let suppression = decision(SuppressionScope::finding(a.clone())).about(&findings[0]);
     assert_eq!(one.suppress(&suppression, at(15)).await.unwrap(), 1);
     assert_eq!(one.suppress(&suppression, at(16)).await.unwrap(), 0, "once is enough");
-    assert_eq!((state(&two, a).await, state(&two, b).await), (FindingState::Suppressed, FindingState::New));
+    assert_eq!(
+        (state(&two, a).await, state(&two, b).await),
+        (FindingState::Suppressed, FindingState::New)
+    );
     let kept = two.suppressions().await.unwrap();
-    assert_eq!(kept, [Suppression { matched: Some(at(15)), ..suppression.clone() }]);
+    assert_eq!(
+        kept,
+        [Suppression {
+            matched: Some(at(15)),
+            ..suppression.clone()
+        }]
+    );
     due(&one).await;
 
     scan(&one, "2", &URLS[..2], &["a.test", "b.test"], 20).await;
@@ -196,14 +231,24 @@ pub(crate) async fn suppressions_hold_until_lifted(one: Handle, two: Handle) {
     assert_eq!(state(&one, a).await, FindingState::Seen);
     assert_eq!(due(&one).await, [a.clone()]);
     assert!(one.suppressions().await.unwrap().is_empty());
-    let why: Vec<_> = one.finding_events(a).await.unwrap().into_iter().map(|event| event.why).collect();
+    let why: Vec<_> = one
+        .finding_events(a)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|event| event.why)
+        .collect();
     assert_eq!(why[1], "won't fix by me@shop.test: accepted");
     assert_eq!(why[2], format!("you lifted the suppression {}", suppression.id));
 
     assert_eq!(two.suppress(&suppression, at(30)).await.unwrap(), 1, "decided again");
     scan(&one, "3", &[], &[], 40).await;
     two.lift_suppression(&suppression.id, "you", at(45)).await.unwrap();
-    assert_eq!(state(&one, a).await, FindingState::NotObserved, "the last scan did not see it");
+    assert_eq!(
+        state(&one, a).await,
+        FindingState::NotObserved,
+        "the last scan did not see it"
+    );
 }
 
 pub(crate) async fn suppressions_of_files_follow_the_file(one: Handle, two: Handle) {
@@ -217,19 +262,37 @@ pub(crate) async fn suppressions_of_files_follow_the_file(one: Handle, two: Hand
         })
     }
     .identified();
-    one.set_file_suppressions(&site, std::slice::from_ref(&said), at(0)).await.unwrap();
-    let later = Suppression { created: at(5), ..said.clone() };
+    one.set_file_suppressions(&site, std::slice::from_ref(&said), at(0))
+        .await
+        .unwrap();
+    let later = Suppression {
+        created: at(5),
+        ..said.clone()
+    };
     two.set_file_suppressions(&site, &[later], at(5)).await.unwrap();
-    assert_eq!(two.suppressions().await.unwrap()[0].created, at(0), "it was decided once");
+    assert_eq!(
+        two.suppressions().await.unwrap()[0].created,
+        at(0),
+        "it was decided once"
+    );
     let (_, findings) = scan(&one, "1", &URLS[..1], &["a.test"], 10).await;
     assert_eq!(findings[0].state, FindingState::Suppressed);
     assert_eq!(findings[0].past.suppressed_by.as_ref(), Some(&said.id));
-    one.set_file_suppressions(&SiteId("blog".into()), &[], at(15)).await.unwrap();
-    assert_eq!(one.suppressions().await.unwrap().len(), 1, "other sites' files are left alone");
+    one.set_file_suppressions(&SiteId("blog".into()), &[], at(15))
+        .await
+        .unwrap();
+    assert_eq!(
+        one.suppressions().await.unwrap().len(),
+        1,
+        "other sites' files are left alone"
+    );
     one.set_file_suppressions(&site, &[], at(15)).await.unwrap();
     assert!(two.suppressions().await.unwrap().is_empty());
     let (_, findings) = scan(&one, "2", &URLS[..1], &["a.test"], 20).await;
-    assert_eq!((findings[0].state, findings[0].past.suppressed_by.as_ref()), (FindingState::Seen, None));
+    assert_eq!(
+        (findings[0].state, findings[0].past.suppressed_by.as_ref()),
+        (FindingState::Seen, None)
+    );
 }
 
 pub(crate) async fn covered_findings_wish_for_nothing(one: Handle, _two: Handle) {
@@ -286,7 +349,9 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
         error: None,
     };
     one.record_action(&action).await.unwrap();
-    one.suppress(&decision(SuppressionScope::finding(old.clone())), at(12)).await.unwrap();
+    one.suppress(&decision(SuppressionScope::finding(old.clone())), at(12))
+        .await
+        .unwrap();
 
     let anew = |host: &str| {
         let mut seen = observed(host, Severity::High);
@@ -309,13 +374,19 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
     let new = all.iter().find(|finding| finding.past.aliases.is_empty()).unwrap();
     assert_eq!(adopted.past.aliases, [old.clone()]);
     assert_eq!((&adopted.first_scan, adopted.first_seen), (&first, at(10)));
-    assert_eq!((adopted.state, new.state), (FindingState::Suppressed, FindingState::New));
+    assert_eq!(
+        (adopted.state, new.state),
+        (FindingState::Suppressed, FindingState::New)
+    );
     assert!(two.finding(&old).await.unwrap().is_none());
     let moved = two.ticket(&adopted.fingerprint).await.unwrap().unwrap();
     assert_eq!(moved.issue_key, "SEC-1");
     assert!(two.ticket(&new.fingerprint).await.unwrap().is_none());
     let key = format!("{}/1/create", adopted.fingerprint);
-    assert_eq!(two.action(&key).await.unwrap().unwrap().fingerprint, adopted.fingerprint);
+    assert_eq!(
+        two.action(&key).await.unwrap().unwrap().fingerprint,
+        adopted.fingerprint
+    );
     let (pages, _) = two.finding_pages(&first, &adopted.fingerprint, 9).await.unwrap();
     assert_eq!(pages.len(), 1, "earlier scans know it under its new name");
     let events = two.finding_events(&adopted.fingerprint).await.unwrap();

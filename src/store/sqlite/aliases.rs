@@ -29,11 +29,7 @@ const ADOPTED: &str = "SELECT 1 FROM finding_aliases WHERE alias = ?1";
 
 /// Lets sightings that nobody has a finding for take over what was known under one of their aliases. An alias is taken
 /// over once: if a cause was split, the first of its parts has the ticket, and the others are new.
-pub(super) async fn adopt(
-    connection: &mut SqliteConnection,
-    place: &Place<'_>,
-    sightings: &[Sighting],
-) -> Result<()> {
+pub(super) async fn adopt(connection: &mut SqliteConnection, place: &Place<'_>, sightings: &[Sighting]) -> Result<()> {
     for sighting in sightings.iter().filter(|sighting| !sighting.aliases.is_empty()) {
         if findings::one_in(connection, &sighting.fingerprint).await?.is_some() {
             continue;

@@ -215,7 +215,11 @@ fn take_in(
 fn why(from: Option<FindingState>, finding: &Finding, url: &str) -> String {
     match (from, finding.state) {
         (_, FindingState::Suppressed) => {
-            let id = finding.past.suppressed_by.as_deref().unwrap_or("an unknown suppression");
+            let id = finding
+                .past
+                .suppressed_by
+                .as_deref()
+                .unwrap_or("an unknown suppression");
             format!("seen on {url}, suppressed by {id}")
         }
         (Some(FindingState::Suppressed), _) => format!("seen on {url}, where no suppression covers it"),

@@ -15,7 +15,8 @@ pub(super) const FOR: &str = "SELECT s.data, s.matched FROM json_each(?1) j \
          JOIN suppressions s ON s.fingerprint = j.value AND s.fingerprint IS NOT NULL AND s.lifted IS NULL \
      UNION ALL SELECT s.data, s.matched FROM suppressions s WHERE s.fingerprint IS NULL AND s.lifted IS NULL";
 
-pub(super) const MATCHED: &str = "UPDATE suppressions SET matched = ?2 WHERE id IN (SELECT value FROM json_each(?1))";
+pub(super) const MATCHED: &str = "UPDATE suppressions SET matched = ?2 \
+     FROM json_each(?1) j WHERE suppressions.id = j.value";
 
 const ALL: &str = "SELECT data, matched FROM suppressions WHERE lifted IS NULL";
 
@@ -52,11 +53,7 @@ pub(super) async fn of(connection: &mut SqliteConnection, fingerprints: &[&Finge
 }
 
 /// Notes that these cover a finding.
-pub(super) async fn matched(
-    connection: &mut SqliteConnection,
-    ids: &BTreeSet<String>,
-    now: Timestamp,
-) -> Result<()> {
+pub(super) async fn matched(connection: &mut SqliteConnection, ids: &BTreeSet<String>, now: Timestamp) -> Result<()> {
     if !ids.is_empty() {
         sqlx::query(MATCHED)
             .bind(json(ids)?)
@@ -88,7 +85,11 @@ async fn keep(connection: &mut SqliteConnection, one: &Suppression, file_of: Opt
 pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timestamp) -> Result<u64> {
     let mut writers = store.writers.lock().await;
     let mut tx = immediate(&mut writers.durable).await?;
-    let file_of = one.scope.site.as_ref().filter(|_| one.decided_in == DecidedIn::SiteFile);
+    let file_of = one
+        .scope
+        .site
+        .as_ref()
+        .filter(|_| one.decided_in == DecidedIn::SiteFile);
     keep(&mut tx, one, file_of).await?;
     let candidates = match &one.scope.fingerprint {
         Some(fingerprint) => findings::one_in(&mut tx, fingerprint).await?.into_iter().collect(),
@@ -98,7 +99,10 @@ pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timest
     let mut saved = Vec::new();
     let mut changes = Vec::new();
     for mut finding in candidates.into_iter().filter(|finding| finding.state.is_open()) {
-        if !covered(&mut tx, &alone, &finding, now).await?.is_some_and(|id| id == one.id) {
+        if !covered(&mut tx, &alone, &finding, now)
+            .await?
+            .is_some_and(|id| id == one.id)
+        {
             continue;
         }
         changes.push(Change {
@@ -182,12 +186,7 @@ async fn after_suppression(connection: &mut SqliteConnection, finding: &Finding)
     })
 }
 
-pub(super) async fn set_of_file(
-    store: &SqliteStore,
-    site: &SiteId,
-    all: &[Suppression],
-    now: Timestamp,
-) -> Result<()> {
+pub(super) async fn set_of_file(store: &SqliteStore, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()> {
     let mut writers = store.writers.lock().await;
     let mut tx = immediate(&mut writers.durable).await?;
     let ids: Vec<&String> = all.iter().map(|one| &one.id).collect();

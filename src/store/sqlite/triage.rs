@@ -151,12 +151,7 @@ pub(super) async fn looks(store: &SqliteStore, scan: &ScanId) -> Result<Vec<Page
     rows.into_iter().map(LookRow::look).collect()
 }
 
-pub(super) async fn coverages(
-    store: &SqliteStore,
-    site: &SiteId,
-    but: &ScanId,
-    limit: u32,
-) -> Result<Vec<Coverage>> {
+pub(super) async fn coverages(store: &SqliteStore, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>> {
     let rows: Vec<String> = sqlx::query_scalar(COVERAGES)
         .bind(&site.0)
         .bind(&but.0)
