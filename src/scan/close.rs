@@ -104,7 +104,9 @@ async fn compare(run: &Run, coverage: &Coverage) -> Result<ScanState, ScanError>
     } else {
         ScanState::Incomplete
     };
-    drops.into_iter().for_each(|drop| run.remark(drop));
+    for drop in drops {
+        run.remark(drop);
+    }
     Ok(state)
 }
 

@@ -19,6 +19,7 @@ fn finding(state: FindingState, witnesses: &[&str]) -> Finding {
 
 /// What a scan did, in owned parts.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "as in what it stands for")]
 struct Did {
     whole: bool,
     complete: bool,

@@ -181,17 +181,14 @@ fn take_in(
             now: place.now,
             suppressed_by: covering.as_deref(),
         };
-        let (from, first, finding, wish) = match known.remove(&sighting.fingerprint) {
-            Some((mut finding, in_scan)) => {
-                let from = finding.state;
-                let wish = finding.see(sighting, &seen, !in_scan);
-                (Some(from), !in_scan, finding, wish)
-            }
-            None => {
-                let finding = Finding::new(place.site, sighting, &seen);
-                let wish = finding.state != FindingState::Suppressed;
-                (None, true, finding, wish)
-            }
+        let (from, first, finding, wish) = if let Some((mut finding, in_scan)) = known.remove(&sighting.fingerprint) {
+            let from = finding.state;
+            let wish = finding.see(sighting, &seen, !in_scan);
+            (Some(from), !in_scan, finding, wish)
+        } else {
+            let finding = Finding::new(place.site, sighting, &seen);
+            let wish = finding.state != FindingState::Suppressed;
+            (None, true, finding, wish)
         };
         if wish {
             taken.wishes.push(finding.fingerprint.clone());

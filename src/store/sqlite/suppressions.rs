@@ -99,10 +99,7 @@ pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timest
     let mut saved = Vec::new();
     let mut changes = Vec::new();
     for mut finding in candidates.into_iter().filter(|finding| finding.state.is_open()) {
-        if !covered(&mut tx, &alone, &finding, now)
-            .await?
-            .is_some_and(|id| id == one.id)
-        {
+        if covered(&mut tx, &alone, &finding, now).await?.is_none() {
             continue;
         }
         changes.push(Change {

@@ -108,8 +108,8 @@ pub(super) async fn save_changed(
         findings::save(connection, saved).await?;
     }
     tell(connection, changes, scan, now).await?;
-    let changed: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
-    findings::wish(connection, &changed, now).await
+    let wishes: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
+    findings::wish(connection, &wishes, now).await
 }
 
 #[derive(sqlx::FromRow)]
@@ -162,19 +162,28 @@ pub(super) async fn coverages(store: &SqliteStore, site: &SiteId, but: &ScanId, 
 }
 
 pub(super) async fn events(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
-    let rows: Vec<(i64, Option<String>, Option<String>, String, String)> = sqlx::query_as(EVENTS)
+    let rows: Vec<EventRow> = sqlx::query_as(EVENTS)
         .bind(&fingerprint.0)
         .fetch_all(&store.readers)
         .await?;
     rows.into_iter()
-        .map(|(at, scan, from, to, why)| {
+        .map(|row| {
             Ok(FindingEvent {
-                at: time(at)?,
-                scan: scan.map(ScanId),
-                from: from.as_deref().map(unword).transpose()?,
-                to: unword(&to)?,
-                why,
+                at: time(row.at)?,
+                scan: row.scan.map(ScanId),
+                from: row.from_state.as_deref().map(unword).transpose()?,
+                to: unword(&row.to_state)?,
+                why: row.why,
             })
         })
         .collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    at: i64,
+    scan: Option<String>,
+    from_state: Option<String>,
+    to_state: String,
+    why: String,
 }
