@@ -8,7 +8,7 @@ use url::Url;
 
 use super::run::Run;
 use super::{ScanClose, ScanError, ScanRecord, ScanState, Trigger};
-use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook};
 use crate::site::ScopeRules;
 use crate::store::Store;
 use crate::triage::{
@@ -136,11 +136,13 @@ fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, whole: bool) -> Co
         ..Coverage::default()
     };
     for look in looks {
-        match &look.reason {
-            _ if look.done => coverage.pages += 1,
-            Some(reason) if is_blocked(reason) => coverage.blocked += 1,
-            // How a lost page is told from one that was left out is no matter to what is compared.
-            _ => coverage.skipped += 1,
+        let blocked = look.reason.as_deref().is_some_and(is_blocked);
+        match look.state {
+            _ if blocked => coverage.blocked += 1,
+            PageState::Done => coverage.pages += 1,
+            PageState::Skipped => coverage.skipped += 1,
+            PageState::Failed => coverage.failed += 1,
+            PageState::Waiting | PageState::Leased => {}
         }
         coverage.forms += look.forms;
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::suppression::{Subject, Suppressions};
 use super::{Finding, FindingState};
+use crate::crawl::PageState;
 use crate::scan::ScanId;
 
 /// What a scan did, as far as its findings care.
@@ -93,8 +94,8 @@ impl PagesSeen {
 pub struct PageLook {
     /// Its URL, as it was visited.
     pub url: String,
-    /// It was looked at.
-    pub done: bool,
+    /// Where it stands.
+    pub state: PageState,
     /// It led to another page.
     pub redirected: bool,
     /// The status of its document; `None` if it did not come over HTTP, or was not looked at.
@@ -111,7 +112,10 @@ pub struct PageLook {
 
 /// Did a page answer as expected, and was it seen in full? The one place where this is decided.
 pub fn reached(page: &PageLook) -> bool {
-    page.done && !page.redirected && page.full && page.status.is_none_or(|status| (200..300).contains(&status))
+    page.state == PageState::Done
+        && !page.redirected
+        && page.full
+        && page.status.is_none_or(|status| (200..300).contains(&status))
 }
 
 /// Why a finding stands where it stands.

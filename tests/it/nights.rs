@@ -26,8 +26,8 @@ fn shop(ask: &Ask<'_>, now: u32) -> Reply {
     match ask.path {
         "/" => {
             let last = if now & SHRUNK == 0 { 14 } else { 2 };
-            let links: String = (1..=last).map(|page| format!("<a href=/p/{page}>{page}</a>")).collect();
-            Reply::html(format!("<!doctype html><title>shop</title>{links}"))
+            let links: Vec<_> = (1..=last).map(|page| format!("<a href=/p/{page}>{page}</a>")).collect();
+            Reply::html(format!("<!doctype html><title>shop</title>{}", links.concat()))
         }
         "/p/1" if now & BROKEN != 0 => Reply::status(StatusCode::INTERNAL_SERVER_ERROR),
         "/p/1" | "/p/2" if now & FLAWED != 0 => Reply::html(format!("<!doctype html><title>in</title>{flaw}")),

@@ -9,7 +9,7 @@ use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
 
-pub(super) const LOOKS: &str = "SELECT p.url, p.state = 'done' AS done, p.redirected_to IS NOT NULL AS redirected, \
+pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
          p.status, p.complete, p.forms, p.reason, p.failed_checks \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 ORDER BY p.key";
 
@@ -115,7 +115,7 @@ pub(super) async fn save_changed(
 #[derive(sqlx::FromRow)]
 struct LookRow {
     url: String,
-    done: bool,
+    state: String,
     redirected: bool,
     status: Option<i64>,
     complete: Option<bool>,
@@ -131,7 +131,7 @@ impl LookRow {
             None => Vec::new(),
         };
         Ok(PageLook {
-            done: self.done,
+            state: unword(&self.state)?,
             redirected: self.redirected,
             status: self
                 .status
