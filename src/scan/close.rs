@@ -8,7 +8,7 @@ use url::Url;
 
 use super::run::Run;
 use super::{ScanClose, ScanError, ScanRecord, ScanState, Trigger};
-use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook};
+use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook, is_limit_reason};
 use crate::site::ScopeRules;
 use crate::store::Store;
 use crate::triage::{
@@ -56,8 +56,6 @@ pub(super) fn is_whole(record: &ScanRecord) -> bool {
 /// How a scan's work ended, before it was compared with earlier ones.
 pub(super) struct Worked {
     pub state: ScanState,
-    /// A budget of the site's file ended it.
-    pub cut: bool,
     pub ended: Timestamp,
 }
 
@@ -67,8 +65,12 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
     let looks = run.store.page_looks(&run.scan).await?;
     let pages = pages_seen(run, &looks);
     let whole = is_whole(&run.record);
+    // Asked of the store, because an earlier process may have met the limit.
+    let cut = looks
+        .iter()
+        .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
-    let coverage = coverage(run, &looks, &pages, whole && ran_through && !worked.cut);
+    let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut);
     let state = if coverage.whole && worked.state == ScanState::Complete {
         compare(run, &coverage).await?
     } else {
@@ -78,7 +80,7 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         // What will be gone on with is not at its end.
         ScanState::Interrupted | ScanState::Running => Vec::new(),
         ScanState::Complete | ScanState::Incomplete => {
-            let complete = state == ScanState::Complete && !worked.cut;
+            let complete = state == ScanState::Complete && !cut;
             judge(run, &looks, pages, worked.ended, complete).await?
         }
     };

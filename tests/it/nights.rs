@@ -102,6 +102,8 @@ async fn a_finding_is_fixed_only_with_proof() {
             "night {}: {report:#}",
             night + 1
         );
+        let gone = report["gone"].as_array().unwrap().len();
+        assert_eq!(gone, usize::from(state == "fixed"), "{report:#}");
     }
     let all = nights
         .json(&["findings", "list", "--check", "insecure-form", "--json"])
