@@ -368,6 +368,22 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
         seen.cause = Cause::new(2, [("host", host.to_owned())]);
         seen
     };
+    let renamed = scan_of("shop", "1b", 15);
+    one.create_scan(&renamed, &[page(URLS[0], 0)]).await.unwrap();
+    let lease = lease_one(&one, &renamed.id, 15).await;
+    assert!(
+        Rendered::done(&lease)
+            .observing([anew("a.test")])
+            .record(&one, 15)
+            .await
+    );
+    let kept = one.findings(&renamed.id).await.unwrap();
+    assert_eq!(
+        (kept.len(), kept[0].state),
+        (1, FindingState::Suppressed),
+        "what was decided of it holds"
+    );
+
     let second = scan_of("shop", "2", 20).id;
     one.create_scan(&scan_of("shop", "2", 20), &[page(URLS[0], 0), page(URLS[1], 0)])
         .await
@@ -385,8 +401,14 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
     assert_eq!((&adopted.first_scan, adopted.first_seen), (&first, at(10)));
     assert_eq!(
         (adopted.state, new.state),
-        (FindingState::Suppressed, FindingState::New)
+        (FindingState::Seen, FindingState::New),
+        "not of its parts"
     );
+    assert_eq!(
+        (&new.past.parent, &adopted.past.parent),
+        (&Some(adopted.fingerprint.clone()), &None)
+    );
+    assert!(two.suppressions().await.unwrap().is_empty());
     assert!(two.finding(&old).await.unwrap().is_none());
     let moved = two.ticket(&adopted.fingerprint).await.unwrap().unwrap();
     assert_eq!(moved.issue_key, "SEC-1");

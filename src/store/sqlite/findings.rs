@@ -132,7 +132,7 @@ pub(super) async fn record(
     if sightings.is_empty() {
         return Ok(());
     }
-    aliases::adopt(connection, place, &sightings).await?;
+    let parents = aliases::adopt(connection, place, &sightings).await?;
     let fingerprints: Vec<&Fingerprint> = sightings.iter().map(|sighting| &sighting.fingerprint).collect();
     let suppressions = suppressions::of(connection, &fingerprints).await?;
     let known = known(connection, place, &fingerprints).await?;
@@ -141,7 +141,12 @@ pub(super) async fn record(
         pages.push((&sighting.fingerprint.0, json(&sighting.facts)?));
     }
     let pages = json(&pages)?;
-    let seen = take_in(place, sightings, known, &suppressions);
+    let mut seen = take_in(place, sightings, known, &suppressions);
+    for finding in &mut seen.findings {
+        if let Some(parent) = parents.get(&finding.fingerprint) {
+            finding.past.parent = Some(parent.clone());
+        }
+    }
     save(connection, &seen.findings).await?;
     for statement in [COUNT_PAGES, SAVE_PAGES] {
         sqlx::query(statement)
