@@ -33,6 +33,15 @@ pub struct Report {
     pub counts: BTreeMap<Severity, u64>,
     /// What was seen, worst first.
     pub findings: Vec<FindingPart>,
+    /// What was seen and is not to be reported, worst first: it is not counted above, fails nothing and files nothing.
+    #[serde(default)]
+    pub suppressed: Vec<SuppressedPart>,
+    /// Suppressions of the site that are over, or have never covered anything.
+    #[serde(default)]
+    pub idle_suppressions: Vec<IdleSuppression>,
+    /// Findings that this scan proved fixed, or withdrew.
+    #[serde(default)]
+    pub gone: Vec<Unseen>,
     /// Open findings of the site that this scan did not see, which proves nothing.
     pub not_observed: Vec<Unseen>,
     /// What nobody should believe to have been checked, and why.
@@ -144,6 +153,45 @@ pub struct FindingPart {
     pub fix: String,
 }
 
+/// A finding that is not to be reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuppressedPart {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: FindingPart,
+    /// The decision; `None` if it is no longer on record.
+    pub decision: Option<DecisionPart>,
+}
+
+/// A decision that findings are not to be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionPart {
+    /// Its id.
+    pub id: String,
+    /// What was decided, for people.
+    pub words: String,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub author: String,
+    /// When.
+    pub created: Timestamp,
+    /// It holds until then; `None` means for ever.
+    pub until: Option<Timestamp>,
+}
+
+/// A suppression that does nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleSuppression {
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: DecisionPart,
+    /// What it is to cover, for people.
+    pub scope: String,
+    /// What is wrong with it, as a sentence without a full stop.
+    pub trouble: String,
+}
+
 /// The ticket of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketPart {
@@ -153,7 +201,7 @@ pub struct TicketPart {
     pub url: Option<String>,
 }
 
-/// An open finding that the scan did not see.
+/// A finding that the scan did not see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unseen {
     /// The id of the check.
@@ -164,10 +212,18 @@ pub struct Unseen {
     pub title: String,
     /// How bad it is.
     pub severity: Severity,
+    /// Where it stands.
+    #[serde(default = "not_observed")]
+    pub state: FindingState,
     /// When it was seen last.
     pub last_seen: Timestamp,
     /// Its ticket.
     pub ticket: Option<TicketPart>,
+}
+
+/// What was written before the state was said.
+fn not_observed() -> FindingState {
+    FindingState::NotObserved
 }
 
 /// Things that were not checked, for one reason.

@@ -31,6 +31,8 @@ pub(super) struct Inspected {
     pub observations: Vec<Observation>,
     /// Checks that failed, as sentences.
     pub failures: Vec<String>,
+    /// Their ids.
+    pub failed_checks: Vec<String>,
 }
 
 struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);
@@ -76,6 +78,7 @@ impl Inspector {
         let mut inspected = Inspected {
             observations: Vec::new(),
             failures: Vec::new(),
+            failed_checks: Vec::new(),
         };
         let mut questions = Vec::new();
         let subject = Subject {
@@ -85,16 +88,14 @@ impl Inspector {
         };
         for check in &self.checks {
             // A check that fails on one odd page must neither end the scan nor pass for silence.
-            match catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
-                Ok(outcome) => {
-                    inspected.observations.extend(outcome.observations);
-                    questions.extend(outcome.questions);
-                }
-                Err(_) => inspected.failures.push(format!(
-                    "the check {} failed on {}; please report it",
-                    check.meta().id,
-                    evidence.page.url
-                )),
+            if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
+                inspected.observations.extend(outcome.observations);
+                questions.extend(outcome.questions);
+            } else {
+                let (id, url) = (check.meta().id, &evidence.page.url);
+                inspected.failed_checks.push(id.to_owned());
+                let failure = format!("the check {id} failed on {url}; please report it");
+                inspected.failures.push(failure);
             }
         }
         questions.sort();

@@ -331,6 +331,7 @@ impl Worker {
                 evidence: Some(&captured.evidence),
                 bodies: &bodies,
                 observations: &inspected.observations,
+                failed_checks: &inspected.failed_checks,
                 found: &found.pages,
             })
             .await?;
@@ -402,6 +403,7 @@ impl Worker {
                 evidence: None,
                 bodies: &BTreeMap::new(),
                 observations: &[],
+                failed_checks: &[],
                 found: &[],
             })
             .await?;
