@@ -1,12 +1,14 @@
 //! How fast a scan with everything on is, beside a bare client that only loads the same pages.
 //!
-//! `cargo bench --bench throughput [-- --pages N --rounds N --tabs N --processes N]`
+//! `cargo bench --bench throughput [-- --pages N --rounds N --tabs N --processes N --least 1]`
 //!
 //! Three contestants take turns, each a process of its own, on the same generated site, which is served over HTTPS by
 //! another process:
 //!
-//! * `bare`: opens each page in tabs that it uses again, with the domains Page, Network, Audits and Runtime and
-//!   auto-attach enabled, and waits for its load event. It knows all pages beforehand, looks at nothing, keeps nothing.
+//! * `bare`: opens each page in tabs that it uses again, with the domains that the scanner enables (Inspector, Page,
+//!   Network, Audits, Runtime, Fetch for documents, auto-attach), and waits for its load event. It knows all pages
+//!   beforehand, looks at nothing, keeps nothing. With `--least 1` it leaves out Fetch, which nobody needs who does not
+//!   mind where a page goes.
 //! * `egress`: the same through our proxy, so the difference to `bare` is what the proxy costs.
 //! * `scan`: `phantom scan` as users run it: finds the pages by their links, all checks, evidence, egress, store, a
 //!   report.
@@ -52,6 +54,7 @@ struct Task {
     spki: String,
     resolve: Vec<(String, String)>,
     egress: bool,
+    least: bool,
 }
 
 fn main() {
@@ -102,6 +105,7 @@ fn compare() {
         spki,
         resolve,
         egress: false,
+        least: option("--least", 0) > 0,
     };
     println!(
         "{pages} pages with 12 subresources each, {tabs} tabs in {} browsers, {cores} cores",
@@ -273,6 +277,7 @@ fn bare(task: &Task) {
 struct Browser {
     child: Child,
     context: String,
+    least: bool,
     link: Link,
     _profile: tempfile::TempDir,
 }
@@ -307,6 +312,7 @@ struct Answer {
     browser_context_id: String,
     target_id: String,
     session_id: String,
+    request_id: String,
     error_text: Option<String>,
 }
 
@@ -348,6 +354,7 @@ impl Browser {
         Self {
             child,
             context,
+            least: task.least,
             link,
             _profile: profile,
         }
@@ -395,8 +402,12 @@ impl Browser {
             .session_id;
         drop(asking);
         let events = self.link.listen(&session);
-        for domain in ["Page", "Network", "Audits", "Runtime"] {
+        for domain in ["Inspector", "Page", "Network", "Audits", "Runtime"] {
             self.link.tell(&session, &format!("{domain}.enable"), &json!({}));
+        }
+        if !self.least {
+            let documents = json!({ "patterns": [{ "resourceType": "Document" }] });
+            self.link.tell(&session, "Fetch.enable", &documents);
         }
         let attach = json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true });
         self.link.call(&events, &session, "Target.setAutoAttach", &attach);
@@ -423,6 +434,10 @@ impl Browser {
             }
             match message.method.as_str() {
                 "Page.loadEventFired" => loaded = true,
+                "Fetch.requestPaused" => {
+                    let paused = json!({ "requestId": message.params.request_id });
+                    self.link.tell(&tab.session, "Fetch.continueRequest", &paused);
+                }
                 "Target.attachedToTarget" => {
                     self.link.tell(
                         &message.params.session_id,
