@@ -75,6 +75,7 @@ async fn completions(wanted: usize) -> Result<(), Box<dyn Error>> {
                 evidence: Some(&evidence(number)),
                 bodies: &bodies,
                 observations: &observations(number),
+                failed_checks: &[],
                 found: &found,
             };
             assert!(store.complete(&completion).await?, "the lease is ours");

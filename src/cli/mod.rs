@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod exit;
+mod findings;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
@@ -66,6 +67,8 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Show the whole job on a bundled microsite, with a bundled Jira stand-in
     Demo(demo::DemoArgs),
+    /// List findings, decide about them, and exchange them with DefectDojo
+    Findings(findings::FindingsArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
     /// Run a stand-in for Jira, to rehearse a configuration against
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         match cli.command {
             Command::Scan(args) => scan::run(*args, cli.voice).await,
             Command::Demo(args) => demo::run(args, cli.voice).await,
+            Command::Findings(args) => findings::run(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }

@@ -122,12 +122,7 @@ impl ScanArgs {
         for target in &self.targets {
             let mut site = book.find(target).or_usage()?;
             site.may_start(&config.network).or_usage()?;
-            if let Some(pages) = self.max_pages {
-                site.limits.pages = pages;
-            }
-            if let Some(depth) = self.depth {
-                site.limits.depth = depth;
-            }
+            site.limits.ask(self.max_pages, self.depth);
             sites.push(site);
         }
         Ok(sites)

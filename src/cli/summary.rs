@@ -11,6 +11,8 @@ use crate::report::{FindingPart, Report, plural, span};
 
 /// Findings listed; the rest is counted.
 const MAX_FINDINGS: usize = 40;
+/// Suppressed findings listed; the rest is counted.
+const MAX_SUPPRESSED: usize = 5;
 /// Groups of what was not checked listed; the rest is counted.
 const MAX_GROUPS: usize = 8;
 /// Columns that a title needs to be told from others.
@@ -53,6 +55,11 @@ fn lines(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) ->
     let mut lines = vec![String::new()];
     if !report.findings.is_empty() {
         lines.extend(findings(&report.findings, style, columns));
+        lines.push(String::new());
+    }
+    let suppressed = suppressed(report, style, columns);
+    if !suppressed.is_empty() {
+        lines.extend(suppressed);
         lines.push(String::new());
     }
     let not_checked = not_checked(report, style, columns);
@@ -114,6 +121,36 @@ fn ticket_of(finding: &FindingPart) -> String {
         .ticket
         .as_ref()
         .map_or_else(|| "-".to_owned(), |ticket| fit(&ticket.key, 20))
+}
+
+/// What was seen and is not to be reported, and the suppressions that do nothing.
+fn suppressed(report: &Report, style: &Style, columns: usize) -> Vec<String> {
+    let width = columns.saturating_sub(2);
+    let mut lines: Vec<String> = report
+        .suppressed
+        .iter()
+        .take(MAX_SUPPRESSED)
+        .map(|one| {
+            let decision = one.decision.as_ref().map_or_else(String::new, |decision| {
+                format!(" ({}, {}: {})", decision.words, decision.author, decision.reason)
+            });
+            let text = format!("{} {}{decision}", one.finding.severity, one.finding.title);
+            format!("  {}", fit(&text, width))
+        })
+        .collect();
+    let rest = report.suppressed.len().saturating_sub(MAX_SUPPRESSED);
+    if rest > 0 {
+        lines.push(format!("  … and {rest} more"));
+    }
+    if !lines.is_empty() {
+        let heading = format!("Suppressed, {}", plural(report.suppressed.len() as u64, "finding"));
+        lines.insert(0, style.clone().bold().apply_to(heading).to_string());
+    }
+    lines.extend(report.idle_suppressions.iter().map(|one| {
+        let text = format!("suppression {} ({}): {}", one.decision.id, one.scope, one.trouble);
+        fit(&text, columns)
+    }));
+    lines
 }
 
 fn not_checked(report: &Report, style: &Style, columns: usize) -> Vec<String> {
@@ -204,6 +241,8 @@ mod tests {
         let text = plain(120);
         for part in [
             "critical  certain    insecure-form           2  SEC-1482  Login form sends a password over plain HTTP to",
+            "Suppressed, 1 finding\n  medium Form without a token at /search (won't fix, web-team@shop.test: Read only",
+            "suppression 5a5a5a5a5a5a (check mixed-content, site shop-main): it expired on 2026-06-30",
             "3 pages failed: the page did not finish loading within 45 s (https://www.shop.test/stream)",
             "tickets 2 findings not brought into line",
             "report  out/report.html",

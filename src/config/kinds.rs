@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use toml::de::DeValue;
 use url::Url;
 
@@ -265,6 +266,28 @@ pub(crate) fn user_agent(value: Value<'_>) -> Result<String, Wrong> {
         ));
     }
     Ok(text)
+}
+
+/// The end of a day in UTC, as the instant at which the next one begins: `2027-03-31`.
+pub(crate) fn end_of_day(value: Value<'_>) -> Result<Timestamp, Wrong> {
+    let expected = "a day such as 2027-03-31";
+    let text = match value.get_ref() {
+        DeValue::Datetime(day) => day.to_string(),
+        DeValue::String(text) => text.to_string(),
+        other => return Err(wrong_kind(other, expected)),
+    };
+    parse_end_of_day(&text).ok_or_else(|| quoted(&text, format!("write {expected}")))
+}
+
+/// The instant at which the day after this one begins, in UTC; `None` if the text is no day such as `2027-03-31`.
+pub fn parse_end_of_day(text: &str) -> Option<Timestamp> {
+    let day: jiff::civil::Date = text.parse().ok()?;
+    // A date and a time are no day, though they begin with one.
+    if day.to_string() != text {
+        return None;
+    }
+    let end = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(end.timestamp())
 }
 
 /// Any value, as JSON.

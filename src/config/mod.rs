@@ -21,7 +21,7 @@ use phantom_checks::{Confidence, Severity};
 use url::Url;
 
 pub use cidr::NotANetwork;
-pub use kinds::{parse_duration, show_duration};
+pub use kinds::{parse_duration, parse_end_of_day, show_duration};
 pub(crate) use load::read_file;
 pub use problem::{ConfigError, Problem};
 pub use secret::{Secret, SecretError};

@@ -173,9 +173,44 @@ impl<'d> Section<'d> {
         })
     }
 
+    /// The tables of a list of tables, `[[key]]`, in the order of the file; what is none is reported.
+    pub fn tables(&mut self, key: &'static str) -> Vec<Section<'d>> {
+        let Some(value) = self.find(key) else {
+            return Vec::new();
+        };
+        let advice = || format!("write each as a table: [[{}]]", self.name(key));
+        let list = match value.get_ref() {
+            DeValue::Array(list) => Ok(list),
+            other => Err(Wrong::new(format!("is {}", kind_of(other)), advice())),
+        };
+        let Some(list) = self.judge(key, value, list) else {
+            return Vec::new();
+        };
+        let one = |(index, entry): (usize, &'d Spanned<DeValue<'d>>)| {
+            let table = match entry.get_ref() {
+                DeValue::Table(table) => Ok(table),
+                other => Err(Wrong::new(format!("[{index}] is {}", kind_of(other)), advice())),
+            };
+            let table = self.judge(key, entry, table)?;
+            Some(Section {
+                source: self.source,
+                path: self.name(key),
+                at: entry.span().start,
+                table: Some(table),
+                asked: Vec::new(),
+            })
+        };
+        list.iter().enumerate().filter_map(one).collect()
+    }
+
     /// Whether the file has the key.
     pub fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Reports what is wrong with the table as a whole.
+    pub fn report_whole(&self, is: &str, advice: &str) {
+        self.source.report(self.at, format!("`{}` {is}", self.path), advice);
     }
 
     /// Reports what is wrong with a key after it was read, at its value.

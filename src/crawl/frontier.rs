@@ -138,6 +138,8 @@ pub struct Completion<'a> {
     pub bodies: &'a BTreeMap<String, String>,
     /// What the checks said.
     pub observations: &'a [Observation],
+    /// The ids of the checks that failed on it.
+    pub failed_checks: &'a [String],
     /// Pages found on it, each in scope.
     pub found: &'a [NewPage],
 }

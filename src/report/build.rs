@@ -1,5 +1,6 @@
 //! Collects what a report says from the store, then puts it together without one.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,12 +12,13 @@ use super::model::{
     CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart, Tool, Unseen,
 };
 use super::not_checked::Groups;
+use super::suppressed::{self, Apart};
 use super::verdict::Verdict;
 use crate::crawl::{PageRow, PageState};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::store::Store;
 use crate::tickets::TicketLink;
-use crate::triage::{Finding, FindingPage};
+use crate::triage::{Finding, FindingPage, Suppression};
 
 /// Pages listed of one finding.
 pub const MAX_PAGES: u32 = 100;
@@ -61,6 +63,7 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         failed: store.pages(scan, PageState::Failed, u32::MAX).await?,
         skipped: store.pages(scan, PageState::Skipped, u32::MAX).await?,
         gaps: gaps(store, scan).await?,
+        suppressions: store.suppressions().await?,
         record,
         findings,
         unseen,
@@ -86,17 +89,18 @@ struct Gathered {
     counts: ScanCounts,
     findings: Vec<Sighting>,
     unseen: Vec<(Finding, Option<TicketLink>)>,
+    suppressions: Vec<Suppression>,
     failed: Vec<PageRow>,
     skipped: Vec<PageRow>,
     gaps: Vec<(String, String)>,
 }
 
 /// A finding, where the scan saw it, and its ticket.
-struct Sighting {
-    finding: Finding,
-    pages: Vec<FindingPage>,
-    pages_total: u64,
-    ticket: Option<TicketLink>,
+pub(super) struct Sighting {
+    pub finding: Finding,
+    pub pages: Vec<FindingPage>,
+    pub pages_total: u64,
+    pub ticket: Option<TicketLink>,
 }
 
 fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
@@ -122,16 +126,15 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         not_checked.add(NotCheckedKind::Checks, "disabled in the site's file", id.clone());
     }
 
-    let mut findings: Vec<FindingPart> = gathered
-        .findings
-        .into_iter()
-        .map(|sighting| finding_part(sighting, context))
-        .collect();
-    findings.sort_by(|a, b| {
-        (b.severity, b.confidence)
-            .cmp(&(a.severity, a.confidence))
-            .then_with(|| (&a.check, &a.title).cmp(&(&b.check, &b.title)))
+    let site = &gathered.record.site;
+    let idle_suppressions = suppressed::idle(&gathered.suppressions, &site.id, context.now);
+    let Apart {
+        mut findings,
+        suppressed,
+    } = suppressed::apart(gathered.findings, &gathered.suppressions, |sighting| {
+        finding_part(sighting, context)
     });
+    findings.sort_by(worst_first);
     let mut counts = BTreeMap::new();
     for finding in &findings {
         *counts.entry(finding.severity).or_default() += 1;
@@ -144,9 +147,17 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         generated: context.now,
-        verdict: Verdict::of(gathered.record.state, pages, &findings, context.fail_on),
+        verdict: Verdict::of(
+            gathered.record.state,
+            pages,
+            &findings,
+            suppressed.len() as u64,
+            context.fail_on,
+        ),
         counts,
         findings,
+        suppressed,
+        idle_suppressions,
         not_observed: gathered
             .unseen
             .into_iter()
@@ -162,6 +173,12 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         checks: checks_run(&gathered.record.site.disabled_checks),
         scan: scan_part(gathered.record, pages),
     }
+}
+
+pub(super) fn worst_first(a: &FindingPart, b: &FindingPart) -> Ordering {
+    (b.severity, b.confidence)
+        .cmp(&(a.severity, a.confidence))
+        .then_with(|| (&a.check, &a.title).cmp(&(&b.check, &b.title)))
 }
 
 fn page_counts(counts: ScanCounts) -> PageCounts {
@@ -266,7 +283,7 @@ fn unseen_part(finding: Finding, ticket: Option<TicketLink>, context: &Context<'
     }
 }
 
-fn ticket_part(link: TicketLink, browse_url: Option<&Url>) -> TicketPart {
+pub(super) fn ticket_part(link: TicketLink, browse_url: Option<&Url>) -> TicketPart {
     let url = browse_url.and_then(|base| {
         let mut url = base.clone();
         url.path_segments_mut()
@@ -291,7 +308,7 @@ mod tests {
     use crate::crawl::PageKey;
     use crate::scan::Trigger;
     use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
-    use crate::triage::{FindingState, Fingerprint};
+    use crate::triage::{FindingState, Fingerprint, Past};
 
     fn record(state: ScanState) -> ScanRecord {
         ScanRecord {
@@ -316,6 +333,7 @@ mod tests {
                 },
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
+                suppress: Vec::new(),
             },
             trigger: Trigger::OnDemand,
             state,
@@ -344,6 +362,7 @@ mod tests {
             last_seen: Timestamp::UNIX_EPOCH,
             first_scan: scan.clone(),
             last_scan: scan,
+            past: Past::default(),
         };
         Sighting {
             finding,
@@ -369,6 +388,7 @@ mod tests {
             counts,
             findings,
             unseen: Vec::new(),
+            suppressions: Vec::new(),
             failed: (0..counts.failed)
                 .map(|_| row("https://shop.test/f", PageState::Failed, None))
                 .collect(),
@@ -446,7 +466,9 @@ mod tests {
         foreign.finding.third_party = true;
         let report = report(ScanState::Complete, counts(9, 0, 0, 0), vec![suppressed, foreign]);
         assert_eq!((report.verdict.exit_code, report.verdict.findings), (0, 0));
-        assert_eq!(report.findings.len(), 2);
+        assert_eq!((report.findings.len(), report.suppressed.len()), (1, 1));
+        assert_eq!(report.suppressed[0].finding.title, "a");
+        assert_eq!(report.counts, BTreeMap::from([(Severity::High, 1)]), "counted apart");
     }
 
     #[test]

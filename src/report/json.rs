@@ -2,18 +2,25 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::safe::is_hidden;
 use super::{Format, Report, ReportError};
 
 /// The format.
 pub const FORMAT: Format = Format { name: "json", render };
 
-/// Indented JSON. Characters that could act on a terminal that shows the file are escaped beyond what JSON asks.
 fn render(report: &Report) -> Result<String, ReportError> {
-    let json = serde_json::to_string_pretty(report).map_err(|error| ReportError::Render {
+    safe_json(report).map_err(|error| ReportError::Render {
         format: "json",
         why: error.to_string(),
-    })?;
+    })
+}
+
+/// Indented JSON with a line break at its end. Characters that could act on a terminal that shows it are escaped beyond
+/// what JSON asks.
+pub fn safe_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string_pretty(value)?;
     let mut safe = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         // Outside strings JSON has only visible ASCII and line breaks, so what is escaped is always inside one.
@@ -82,6 +89,11 @@ mod tests {
             "/findings/0/fix",
             "/findings/0/cwe",
             "/findings/0/third_party",
+            "/suppressed/0/fingerprint",
+            "/suppressed/0/decision/reason",
+            "/suppressed/0/decision/author",
+            "/idle_suppressions/0/id",
+            "/idle_suppressions/0/trouble",
             "/not_checked/0/what",
             "/not_checked/0/reason",
             "/not_checked/0/count",

@@ -10,6 +10,8 @@ mod not_checked;
 pub mod safe;
 #[cfg(test)]
 pub(crate) mod sample;
+mod sheet;
+mod suppressed;
 mod verdict;
 mod words;
 
@@ -21,10 +23,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
+pub use json::safe_json;
 pub use model::{
-    CheckRun, FailedPage, FindingPart, NotChecked, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart,
-    Tool, Unseen,
+    CheckRun, DecisionPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind, PageCounts, Report,
+    SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, Unseen,
 };
+pub use sheet::{FindingSheet, export, sheet};
 pub use verdict::Verdict;
 pub use words::{plural, span};
 

@@ -33,6 +33,12 @@ pub struct Report {
     pub counts: BTreeMap<Severity, u64>,
     /// What was seen, worst first.
     pub findings: Vec<FindingPart>,
+    /// What was seen and is not to be reported, worst first: it is not counted above, fails nothing and files nothing.
+    #[serde(default)]
+    pub suppressed: Vec<SuppressedPart>,
+    /// Suppressions of the site that are over, or have never covered anything.
+    #[serde(default)]
+    pub idle_suppressions: Vec<IdleSuppression>,
     /// Open findings of the site that this scan did not see, which proves nothing.
     pub not_observed: Vec<Unseen>,
     /// What nobody should believe to have been checked, and why.
@@ -142,6 +148,45 @@ pub struct FindingPart {
     pub why: String,
     /// How to fix it, in Markdown.
     pub fix: String,
+}
+
+/// A finding that is not to be reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuppressedPart {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: FindingPart,
+    /// The decision; `None` if it is no longer on record.
+    pub decision: Option<DecisionPart>,
+}
+
+/// A decision that findings are not to be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionPart {
+    /// Its id.
+    pub id: String,
+    /// What was decided, for people.
+    pub words: String,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub author: String,
+    /// When.
+    pub created: Timestamp,
+    /// It holds until then; `None` means for ever.
+    pub until: Option<Timestamp>,
+}
+
+/// A suppression that does nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleSuppression {
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: DecisionPart,
+    /// What it is to cover, for people.
+    pub scope: String,
+    /// What is wrong with it, as a sentence without a full stop.
+    pub trouble: String,
 }
 
 /// The ticket of a finding.

@@ -26,8 +26,14 @@ pub struct Verdict {
 impl Verdict {
     /// Judges a scan. The worst of what holds is the verdict: interrupted, incomplete, findings, nothing.
     ///
-    /// Suppressed findings do not count, nor do those in frames of other sites.
-    pub fn of(state: ScanState, pages: PageCounts, findings: &[FindingPart], fail_on: Severity) -> Self {
+    /// The `suppressed` findings are not among the others and do not count, nor do those in frames of other sites.
+    pub fn of(
+        state: ScanState,
+        pages: PageCounts,
+        findings: &[FindingPart],
+        suppressed: u64,
+        fail_on: Severity,
+    ) -> Self {
         let hits = findings.iter().filter(|finding| counts(finding, fail_on)).count() as u64;
         let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
         let found = format!("{} at or above {fail_on}", plural(hits, "finding"));
@@ -44,7 +50,7 @@ impl Verdict {
             findings: hits,
             exit_code,
             headline,
-            sentence: sentence(pages, findings, exit_code),
+            sentence: sentence(pages, findings.len() as u64, suppressed, exit_code),
         }
     }
 }
@@ -53,7 +59,7 @@ fn counts(finding: &FindingPart, fail_on: Severity) -> bool {
     finding.severity >= fail_on && !finding.third_party && finding.state != FindingState::Suppressed
 }
 
-fn sentence(pages: PageCounts, findings: &[FindingPart], exit_code: u8) -> String {
+fn sentence(pages: PageCounts, findings: u64, suppressed: u64, exit_code: u8) -> String {
     let mut parts = vec![format!("{} of {} looked at", pages.done, plural(pages.known, "page"))];
     for (count, what) in [
         (pages.failed, "failed"),
@@ -64,9 +70,10 @@ fn sentence(pages: PageCounts, findings: &[FindingPart], exit_code: u8) -> Strin
             parts.push(format!("{count} {what}"));
         }
     }
-    let found = match findings.len() as u64 {
-        0 => "nothing found".to_owned(),
-        all => format!("{} in all", plural(all, "finding")),
+    let found = match (findings, suppressed) {
+        (0, 0) => "nothing found".to_owned(),
+        (all, 0) => format!("{} in all", plural(all, "finding")),
+        (all, _) => format!("{} in all, {suppressed} more suppressed", plural(all, "finding")),
     };
     let more = if exit_code > 1 {
         " What was not looked at may hold more."

@@ -31,6 +31,8 @@ pub(super) struct Inspected {
     pub observations: Vec<Observation>,
     /// Checks that failed, as sentences.
     pub failures: Vec<String>,
+    /// Their ids.
+    pub failed_checks: Vec<String>,
 }
 
 struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);
@@ -76,6 +78,7 @@ impl Inspector {
         let mut inspected = Inspected {
             observations: Vec::new(),
             failures: Vec::new(),
+            failed_checks: Vec::new(),
         };
         let mut questions = Vec::new();
         let subject = Subject {
@@ -90,11 +93,14 @@ impl Inspector {
                     inspected.observations.extend(outcome.observations);
                     questions.extend(outcome.questions);
                 }
-                Err(_) => inspected.failures.push(format!(
-                    "the check {} failed on {}; please report it",
-                    check.meta().id,
-                    evidence.page.url
-                )),
+                Err(_) => {
+                    let id = check.meta().id;
+                    inspected.failed_checks.push(id.to_owned());
+                    let url = &evidence.page.url;
+                    inspected
+                        .failures
+                        .push(format!("the check {id} failed on {url}; please report it"));
+                }
             }
         }
         questions.sort();

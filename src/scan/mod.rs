@@ -3,6 +3,7 @@
 //! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
 //! a scan whose process was killed goes on in another one, page by page.
 
+mod close;
 mod event;
 mod inspect;
 mod owner;
@@ -13,5 +14,5 @@ mod seeds;
 mod worker;
 
 pub use event::ScanEvent;
-pub use record::{ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
+pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use scanner::{Ended, Listener, ScanError, Scanner, Start};

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
+use crate::triage::{Coverage, Judgement};
 
 /// The identity of a scan: `20261123-045900-7f3a90c1`, in UTC, so that ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,4 +93,21 @@ impl ScanCounts {
     pub fn known(&self) -> u64 {
         self.waiting + self.leased + self.done + self.failed + self.skipped
     }
+}
+
+/// The end of a scan, or of one process's part of it.
+#[derive(Debug)]
+pub struct ScanClose<'a> {
+    /// The scan.
+    pub scan: &'a ScanId,
+    /// How it ended.
+    pub state: ScanState,
+    /// When.
+    pub ended: Timestamp,
+    /// Limits that cut it off, and what went wrong beyond single pages, as sentences.
+    pub remarks: &'a [String],
+    /// How much of the site it looked at.
+    pub coverage: &'a Coverage,
+    /// Where findings stand now.
+    pub judgements: &'a [Judgement],
 }

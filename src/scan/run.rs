@@ -33,6 +33,8 @@ pub(super) struct Parts {
     pub fetcher: Fetcher,
     pub salt: [u8; 32],
     pub counts: ScanCounts,
+    /// Witness pages, which no budget of pages is for.
+    pub witnesses: u64,
 }
 
 /// A running scan.
@@ -64,6 +66,7 @@ pub(super) struct Run {
     robots: Arc<RwLock<RobotsBook>>,
     began: Instant,
     rendered: AtomicU64,
+    witnesses: u64,
     restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
@@ -102,6 +105,7 @@ impl Run {
             robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
+            witnesses: parts.witnesses,
             restarts_told: AtomicU64::new(0),
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
@@ -214,17 +218,18 @@ impl Run {
 
     /// The limit that ends the scan now.
     pub fn limit(&self) -> Option<Limit> {
-        limit_reached(
-            &self.site.limits,
-            self.rendered.load(Ordering::Relaxed),
-            self.began.elapsed(),
-        )
+        self.limit_at(self.rendered.load(Ordering::Relaxed))
+    }
+
+    fn limit_at(&self, rendered: u64) -> Option<Limit> {
+        let counted = rendered.saturating_sub(self.witnesses);
+        limit_reached(&self.site.limits, counted, self.began.elapsed())
     }
 
     /// Takes one page from the budget. False if a limit is reached.
     pub fn take_page(&self) -> bool {
         let before = self.rendered.fetch_add(1, Ordering::Relaxed);
-        let free = limit_reached(&self.site.limits, before, self.began.elapsed()).is_none();
+        let free = self.limit_at(before).is_none();
         if !free {
             self.give_page_back();
         }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Parts, Run};
-use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, owner};
+use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, Pool, PoolOptions};
 use crate::config::Config;
 use crate::crawl::{LinkRules, NewPage, RobotsBook};
@@ -151,8 +151,14 @@ impl Scanner {
         let pool = Arc::new(pool);
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
+        let mut witnesses = 0;
         if !resumed {
-            self.store.create_scan(&record, &pages).await?;
+            let now = Timestamp::now();
+            let said = site.suppressions(now);
+            self.store.set_file_suppressions(&site.id, &said, now).await?;
+            let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
+            witnesses = pinned.len() as u64;
+            self.store.create_scan(&record, &[pages, pinned].concat()).await?;
         }
         if !self
             .store
@@ -186,6 +192,7 @@ impl Scanner {
                 fetcher,
                 salt,
                 counts,
+                witnesses,
             },
         ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
@@ -286,9 +293,11 @@ impl Scanner {
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {
         let mut counts = self.store.counts(&run.scan).await?;
         let start_lost = run.start_lost().await?;
+        let mut cut = false;
         if let Some(limit) = run.limit()
             && counts.waiting > 0
         {
+            cut = true;
             run.remark(limit.remark(counts.waiting));
             self.store.skip_waiting(&run.scan, &limit.reason()).await?;
             counts = self.store.counts(&run.scan).await?;
@@ -302,13 +311,11 @@ impl Scanner {
         };
         let ended = Timestamp::now();
         run.remark_refusals();
+        let state = close::close(run, &close::Worked { state, cut, ended }).await?;
         let mut record = run.record.clone();
         record.state = state;
         record.ended = Some(ended);
         record.remarks = run.remarks();
-        self.store
-            .set_scan_state(&run.scan, state, Some(ended), &record.remarks)
-            .await?;
         self.store.hand_over_scan(&run.scan, Some(&run.owner), None).await?;
         if !self.stop.is_cancelled() {
             self.forget_old_evidence(ended).await?;

@@ -334,6 +334,7 @@ impl Worker {
                 evidence: Some(&captured.evidence),
                 bodies: &bodies,
                 observations: &inspected.observations,
+                failed_checks: &inspected.failed_checks,
                 found: &found.pages,
             })
             .await?;
@@ -405,6 +406,7 @@ impl Worker {
                 evidence: None,
                 bodies: &BTreeMap::new(),
                 observations: &[],
+                failed_checks: &[],
                 found: &[],
             })
             .await?;

@@ -8,7 +8,7 @@ use phantom_checks::check::CsrfDefence;
 use url::Url;
 
 use super::scope::ScopeRules;
-use super::{Limits, Scope, Site, SiteError, SiteId, Sitemaps};
+use super::{Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
 use crate::crawl::page_key;
@@ -71,6 +71,7 @@ impl Site {
                 hosts: rules.own_hosts(),
                 ..SiteFacts::default()
             },
+            suppress: Vec::new(),
         })
     }
 }
@@ -100,9 +101,8 @@ fn site(mut root: Section<'_>) -> Option<Site> {
     if let Some(start) = &start {
         facts.hosts = own_hosts(&root, &scope, start);
     }
-    root.finish(&[
-        "run_on", "schedule", "explore", "client", "login", "suppress", "profile",
-    ]);
+    let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
+    root.finish(&["run_on", "schedule", "explore", "client", "login", "profile"]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -115,6 +115,7 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         limits,
         disabled_checks,
         facts,
+        suppress,
     })
 }
 
@@ -216,6 +217,7 @@ fn limits(mut section: Section<'_>) -> Limits {
         concurrency: section
             .get("concurrency", kinds::whole(1..=256_u32))
             .unwrap_or(default.concurrency),
+        narrowed: false,
     };
     section.finish(&["pages_per_template"]);
     limits
@@ -240,6 +242,49 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
     };
     section.finish(&[]);
     (disabled, facts)
+}
+
+fn suppression(mut section: Section<'_>) -> Option<SiteSuppression> {
+    let check = section.get("check", check_id);
+    let finding = section.get("finding", fingerprint);
+    let page_pattern = pattern(|text| Scope {
+        exclude: vec![text],
+        ..default_scope(&[])
+    });
+    let pages = section.get("pages", kinds::some_of(page_pattern));
+    let host = section.get("host", kinds::text);
+    let reason = section.require("reason", "why it is not to be reported", kinds::text);
+    let by = section.require("by", "who decided, such as an e-mail address", kinds::text);
+    let until = section.get("until", kinds::end_of_day);
+    let named = ["check", "finding", "pages", "host"].iter().any(|key| section.has(key));
+    if !named {
+        section.report_whole(
+            "does not say what it covers",
+            "name a `check`, a `finding`, `pages` or a `host`; a whole site is left out by deleting its file",
+        );
+    }
+    section.finish(&[]);
+    Some(SiteSuppression {
+        check,
+        finding,
+        pages: pages.unwrap_or_default(),
+        host: host.map(|host| host.to_ascii_lowercase()),
+        reason: reason?,
+        by: by?,
+        until,
+    })
+}
+
+fn fingerprint(value: Value<'_>) -> Result<String, Wrong> {
+    let text = kinds::text(value)?;
+    if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(kinds::quoted(
+            &text,
+            "write the finding's fingerprint: 32 hexadecimal digits",
+        ))
+    }
 }
 
 fn site_id(value: Value<'_>) -> Result<SiteId, Wrong> {

@@ -10,12 +10,16 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use phantom_checks::SiteFacts;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
+
 pub use private::PrivateStart;
-pub use scope::{BadPattern, OutOfScope, ScopeRules};
+pub(crate) use scope::wildcard;
+pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
 pub use sites::{SiteBook, SiteError};
 
 /// The identity of a site. It outlives the name of its file and is part of every fingerprint.
@@ -55,6 +59,50 @@ pub struct Site {
     /// What the checks are told about it.
     #[serde(default)]
     pub facts: SiteFacts,
+    /// What is not to be reported of it.
+    #[serde(default)]
+    pub suppress: Vec<SiteSuppression>,
+}
+
+/// What the site's file says is not to be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteSuppression {
+    /// The id of the check, if it is about one.
+    pub check: Option<String>,
+    /// The fingerprint of the finding, if it is about one.
+    pub finding: Option<String>,
+    /// Patterns of the pages that a finding must not leave, if it is about some; as in a scope's `exclude`.
+    pub pages: Vec<String>,
+    /// A host of its pages or its cause, if it is about one; `*` stands for any run of characters.
+    pub host: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub by: String,
+    /// When it is over; `None` means never.
+    pub until: Option<Timestamp>,
+}
+
+impl Site {
+    /// What the site's file says is not to be reported, as suppressions decided `now`.
+    pub fn suppressions(&self, now: Timestamp) -> Vec<Suppression> {
+        let decided = |said: &SiteSuppression| {
+            let scope = SuppressionScope {
+                fingerprint: said.finding.clone().map(Fingerprint),
+                check: said.check.clone(),
+                site: Some(self.id.clone()),
+                pages: said.pages.clone(),
+                host: said.host.clone(),
+            };
+            Suppression {
+                decided_in: DecidedIn::SiteFile,
+                until: said.until,
+                ..Suppression::new(scope, Decision::Ignored, &said.reason, &said.by, now)
+            }
+            .identified()
+        };
+        self.suppress.iter().map(decided).collect()
+    }
 }
 
 /// Where lists of pages come from.
@@ -97,6 +145,20 @@ pub struct Limits {
     pub pages_per_s: f64,
     /// Pages open at once, for each host, over all workers.
     pub concurrency: u32,
+    /// Somebody asked for fewer pages, or less deep ones, than the site's file: what is not seen then proves nothing.
+    #[serde(default)]
+    pub narrowed: bool,
+}
+
+impl Limits {
+    /// The limits that somebody asked for, in place of those of the site's file.
+    pub fn ask(&mut self, pages: Option<u64>, depth: Option<u32>) {
+        let fewer = pages.is_some_and(|pages| pages < self.pages);
+        let shallower = depth.is_some_and(|depth| depth < self.depth);
+        self.narrowed |= fewer || shallower;
+        self.pages = pages.unwrap_or(self.pages);
+        self.depth = depth.unwrap_or(self.depth);
+    }
 }
 
 impl Default for Limits {
@@ -107,6 +169,7 @@ impl Default for Limits {
             duration: Duration::from_hours(3),
             pages_per_s: 2.0,
             concurrency: 4,
+            narrowed: false,
         }
     }
 }

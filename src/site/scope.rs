@@ -87,6 +87,23 @@ impl ScopeRules {
     }
 }
 
+/// Patterns of pages, such as those of a suppression: as in a scope's `exclude`.
+#[derive(Debug, Clone)]
+pub struct PagePatterns(Vec<Pattern>);
+
+impl PagePatterns {
+    /// Compiles the patterns.
+    pub fn new(patterns: &[String]) -> Result<Self, BadPattern> {
+        let all = patterns.iter().map(|pattern| Pattern::exclude(pattern));
+        Ok(Self(all.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether one of them holds for a page of this URL.
+    pub fn matches(&self, url: &Url) -> bool {
+        Place::of(url).is_some_and(|place| self.0.iter().any(|pattern| pattern.matches(&place)))
+    }
+}
+
 /// The parts of a URL that patterns look at, escapes in their normal form.
 struct Place<'a> {
     scheme: &'a str,

@@ -102,8 +102,20 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`login` is not supported yet (sitemaps/shop.toml:3:2); remove it",
         ),
         (
-            "[[suppress]]",
-            "`suppress` is not supported yet (sitemaps/shop.toml:3:3); remove it",
+            "[[suppress]]\nreason = \"old\"\nby = \"me\"",
+            "`suppress` does not say what it covers (sitemaps/shop.toml:3:1); name a `check`, a `finding`, `pages` or a `host`; a whole site is left out by deleting its file",
+        ),
+        (
+            "[[suppress]]\nreason = \"old\"\nby = \"me\"\nhost = \"cdn.test\"\nuntil = 2027-02-31",
+            "this is not TOML: invalid date, expected day between 01 and 28 (sitemaps/shop.toml:7:9); correct it",
+        ),
+        (
+            "[[suppress]]\nreason = \"old\"\nby = \"me\"\nhost = \"cdn.test\"\nuntil = 2027-02-01T10:00:00",
+            "`suppress.until` is \"2027-02-01T10:00:00\" (sitemaps/shop.toml:7:9); write a day such as 2027-03-31",
+        ),
+        (
+            "suppress = 1",
+            "`suppress` is a whole number (sitemaps/shop.toml:3:12); write each as a table: [[suppress]]",
         ),
         (
             "run_on = \"vpn\"",
@@ -289,4 +301,27 @@ proptest::proptest! {
         let _ = SiteBook::default().find(&target);
         let _ = SiteBook::default().find(&url);
     }
+}
+
+#[test]
+fn suppressions_are_read() {
+    let site = read(&format!(
+        "{SHOP}[[suppress]]\ncheck = \"mixed-content\"\npages = [\"/blog/2009/**\"]\nreason = \"Archive\"\n\
+         by = \"me@shop.example\"\nuntil = 2027-03-31\n[[suppress]]\nhost = \"CDN.test\"\nreason = \"theirs\"\nby = \"me\"\n"
+    ))
+    .unwrap();
+    let all = site.suppressions(jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(
+        all.iter().map(|one| one.scope.to_string()).collect::<Vec<_>>(),
+        [
+            "check mixed-content, site shop, pages /blog/2009/**",
+            "site shop, host cdn.test"
+        ]
+    );
+    assert_eq!(
+        all[0].until.unwrap().to_string(),
+        "2027-04-01T00:00:00Z",
+        "the day itself counts"
+    );
+    assert_eq!((all[1].until, all[1].author.as_str()), (None, "me"));
 }

@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Intent, TicketLink};
-use crate::triage::{Finding, FindingPage, Fingerprint};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,31 @@ pub trait Store: Send + Sync {
         fingerprint: &Fingerprint,
         limit: u32,
     ) -> Result<(Vec<FindingPage>, u64)>;
+    /// All findings, of one site or of any, whatever their state, worst first.
+    async fn all_findings(&self, site: Option<&SiteId>) -> Result<Vec<Finding>>;
+    /// What became of a finding through time, oldest first.
+    async fn finding_events(&self, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>>;
+
+    // Triage
+
+    /// The pages of a scan and how each was seen, by key.
+    async fn page_looks(&self, scan: &ScanId) -> Result<Vec<PageLook>>;
+    /// The coverage of the newest whole scans of a site, `limit` at most, newest first; the scan `but` is left out.
+    async fn coverages(&self, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>>;
+    /// Ends a scan: its state, its coverage, and where its findings stand; each whose state changes wishes for its
+    /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state.
+    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64>;
+    /// Records a decision, or that it holds again, and suppresses the open findings that it covers on all pages on
+    /// which they were seen last. Returns how many it suppressed.
+    async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64>;
+    /// The suppressions that were not lifted, expired ones too, oldest first.
+    async fn suppressions(&self) -> Result<Vec<Suppression>>;
+    /// Ends a suppression. What it covered is open again, unless another one covers it. False if there is none with
+    /// this id, or it was lifted before.
+    async fn lift_suppression(&self, id: &str, by: &str, now: Timestamp) -> Result<bool>;
+    /// Makes these the suppressions that the file of a site asks for; those it asked for before and no longer does are
+    /// lifted. They take hold of findings when a scan sees them, and let go of them when it ends.
+    async fn set_file_suppressions(&self, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()>;
 
     // Tickets
 

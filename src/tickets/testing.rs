@@ -13,10 +13,12 @@ use super::clock::{Clock, after};
 use super::{ActionRecord, ActionState, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults, TicketMode};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
-use crate::triage::{Finding, FindingPage, FindingState, Fingerprint};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, PageLook, Past, Suppression,
+};
 
 /// A configuration for the sandbox, but for the token.
 pub fn config(base: &str) -> JiraConfig {
@@ -65,6 +67,7 @@ pub fn finding(number: u32) -> Finding {
         last_seen: START.parse().unwrap(),
         first_scan: ScanId("s1".to_owned()),
         last_scan: ScanId("s1".to_owned()),
+        past: Past::default(),
     }
 }
 
@@ -353,6 +356,33 @@ impl Store for FakeStore {
         not_here()
     }
     async fn unseen_findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
+        not_here()
+    }
+    async fn all_findings(&self, _: Option<&SiteId>) -> Result<Vec<Finding>> {
+        not_here()
+    }
+    async fn finding_events(&self, _: &Fingerprint) -> Result<Vec<FindingEvent>> {
+        not_here()
+    }
+    async fn page_looks(&self, _: &ScanId) -> Result<Vec<PageLook>> {
+        not_here()
+    }
+    async fn coverages(&self, _: &SiteId, _: &ScanId, _: u32) -> Result<Vec<Coverage>> {
+        not_here()
+    }
+    async fn close_scan(&self, _: &ScanClose<'_>) -> Result<u64> {
+        not_here()
+    }
+    async fn suppress(&self, _: &Suppression, _: Timestamp) -> Result<u64> {
+        not_here()
+    }
+    async fn suppressions(&self) -> Result<Vec<Suppression>> {
+        not_here()
+    }
+    async fn lift_suppression(&self, _: &str, _: &str, _: Timestamp) -> Result<bool> {
+        not_here()
+    }
+    async fn set_file_suppressions(&self, _: &SiteId, _: &[Suppression], _: Timestamp) -> Result<()> {
         not_here()
     }
 }

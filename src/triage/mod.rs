@@ -2,7 +2,17 @@
 //!
 //! Pure: no clock, no store, no Jira.
 
+mod coverage;
+mod event;
+pub mod exchange;
+mod filter;
+mod judge;
+mod past;
 mod sighting;
+mod suppression;
+mod template;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 
@@ -14,7 +24,14 @@ use sha2::{Digest, Sha256};
 use crate::scan::ScanId;
 use crate::site::SiteId;
 
-pub use sighting::Sighting;
+pub use coverage::{Coverage, is_blocked};
+pub use event::FindingEvent;
+pub use filter::{FindingFilter, named};
+pub use judge::{CheckRan, Judgement, PageLook, PagesSeen, ScanFacts, Why, judge_unseen, reached};
+pub use past::{CLEAN_SCANS, Past, WITNESSES, Witness};
+pub use sighting::{Seen, Sighting};
+pub use suppression::{BadSuppression, DecidedIn, Decision, Subject, Suppression, SuppressionScope, Suppressions};
+pub use template::template_of;
 
 /// What a finding is known by: 32 hexadecimal digits made of site id, check id and cause.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,7 +69,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// Where a finding stands after a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingState {
     /// Seen for the first time.
@@ -80,17 +97,35 @@ impl FindingState {
         }
     }
 
-    /// The state after one more sighting by `scan`.
+    /// The word used in reports and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Seen => "seen",
+            Self::NotObserved => "not-observed",
+            Self::Fixed => "fixed",
+            Self::Regressed => "regressed",
+            Self::Suppressed => "suppressed",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// The state after one more sighting by `scan`, if no suppression covers it.
     ///
     /// A finding stays new for as long as the scan that found it runs.
     #[must_use]
     pub fn seen_again(self, first_seen_in: &ScanId, scan: &ScanId) -> Self {
         match self {
             Self::Fixed | Self::Regressed => Self::Regressed,
-            Self::Suppressed => Self::Suppressed,
-            Self::New if first_seen_in == scan => Self::New,
+            Self::New | Self::Suppressed if first_seen_in == scan => Self::New,
             _ => Self::Seen,
         }
+    }
+}
+
+impl fmt::Display for FindingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
@@ -127,6 +162,9 @@ pub struct Finding {
     pub first_scan: ScanId,
     /// The scan that saw it last.
     pub last_scan: ScanId,
+    /// What time has made of it.
+    #[serde(default)]
+    pub past: Past,
 }
 
 /// A page on which a finding was seen.

@@ -8,6 +8,7 @@ pub(crate) mod frontier;
 pub(crate) mod keeping;
 pub(crate) mod model;
 pub(crate) mod tickets;
+pub(crate) mod triage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ macro_rules! suite {
                 hosts_take_turns, completions_count_once, redirects_adopt_their_target, unknown_scans_are_told;
             findings: findings_live_through_scans, wishes_are_few, pages_of_findings_are_counted,
                 unseen_findings_are_listed, findings_are_sorted, dropped_redirects_leave_no_findings;
+            triage: ends_of_scans_are_recorded_at_once, judgements_of_the_past_change_nothing, pages_say_how_they_were_seen,
+                coverage_is_kept_of_whole_scans, suppressions_hold_until_lifted, suppressions_of_files_follow_the_file,
+                covered_findings_wish_for_nothing, suppressions_by_page_ask_for_every_page, aliases_are_adopted_once,
+                witnesses_are_pinned;
             tickets: newer_wishes_survive, intents_wait_their_time, tickets_have_generations, actions_are_recorded,
                 one_process_works_the_outbox;
             model: random_histories_lose_nothing;
@@ -82,6 +87,7 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
             limits: Limits::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
+            suppress: Vec::new(),
         },
         trigger: Trigger::OnDemand,
         state: ScanState::Running,
@@ -138,6 +144,7 @@ pub(crate) struct Rendered {
     pub evidence: Option<Evidence>,
     pub bodies: BTreeMap<String, String>,
     pub observations: Vec<Observation>,
+    pub failed_checks: Vec<String>,
     pub found: Vec<NewPage>,
 }
 
@@ -154,6 +161,7 @@ impl Rendered {
             recorded_as: None,
             bodies: BTreeMap::new(),
             observations: Vec::new(),
+            failed_checks: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -195,6 +203,7 @@ impl Rendered {
             evidence: self.evidence.as_ref(),
             bodies: &self.bodies,
             observations: &self.observations,
+            failed_checks: &self.failed_checks,
             found: &self.found,
         };
         store.complete(&completion).await.unwrap()

@@ -20,6 +20,9 @@ pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = ?1 AND 
 pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
 
+pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5 \
+     WHERE id = ?1";
+
 pub(super) const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT ?1, j.value FROM json_each(?2) j \
      WHERE true ON CONFLICT DO NOTHING";
 
@@ -103,6 +106,7 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
             scan: &completion.lease.scan,
             scan_seq: scan,
             page: subject,
+            url: target.map_or(&completion.lease.url, |target| &target.url).as_str(),
             now: completion.now,
         };
         findings::record(&mut tx, &place, completion.observations).await?;
@@ -151,9 +155,18 @@ async fn keep(
     packed: &Packed,
     completion: &Completion<'_>,
 ) -> Result<()> {
-    let Some(evidence) = &packed.evidence else {
+    let (Some(evidence), Some(seen)) = (&packed.evidence, completion.evidence) else {
         return Ok(());
     };
+    let failed = completion.failed_checks;
+    sqlx::query(DESCRIBE)
+        .bind(page)
+        .bind(seen.page.status)
+        .bind(seen.gaps.is_empty() && !seen.page.cut_short)
+        .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
+        .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(KEEP_EVIDENCE)
         .bind(page)
         .bind(scan)

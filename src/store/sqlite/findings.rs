@@ -1,16 +1,17 @@
 //! Findings, where they were seen, and the wishes for their tickets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use phantom_checks::Observation;
 use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson, unsigned, unword};
-use super::{Result, SqliteStore};
+use super::triage::{Change, tell};
+use super::{Result, SqliteStore, aliases, suppressions};
 use crate::scan::ScanId;
 use crate::site::SiteId;
-use crate::triage::{Finding, FindingPage, Fingerprint, Sighting};
+use crate::triage::{Finding, FindingPage, FindingState, Fingerprint, Seen, Sighting, Suppressions};
 
 /// Findings by fingerprint, and whether a scan has seen them.
 pub(super) const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan FROM json_each(?1) j \
@@ -18,14 +19,15 @@ pub(super) const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan
      LEFT JOIN scan_findings n ON n.scan = ?2 AND n.fingerprint = f.fingerprint";
 
 pub(super) const SAVE: &str = "INSERT INTO findings (fingerprint, site, check_id, check_version, title, severity, \
-         confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan) \
+         confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan, past) \
      SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6, \
          j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12, j.value ->> 13, \
-         j.value ->> 14 \
+         j.value ->> 14, j.value ->> 15 \
      FROM json_each(?1) j WHERE true ON CONFLICT (fingerprint) DO UPDATE SET \
          check_version = excluded.check_version, title = excluded.title, severity = excluded.severity, \
          confidence = excluded.confidence, state = excluded.state, cause = excluded.cause, facts = excluded.facts, \
-         third_party = excluded.third_party, last_seen = excluded.last_seen, last_scan = excluded.last_scan";
+         third_party = excluded.third_party, last_seen = excluded.last_seen, last_scan = excluded.last_scan, \
+         past = excluded.past";
 
 pub(super) const SAVE_PAGES: &str = "INSERT INTO finding_pages (scan, fingerprint, page, facts) \
      SELECT ?1, j.value ->> 0, ?2, j.value ->> 1 FROM json_each(?3) j \
@@ -47,6 +49,15 @@ pub(super) const OF_SCAN: &str = "SELECT f.*, 1 AS in_scan FROM scans s JOIN sca
 pub(super) const UNSEEN: &str = "SELECT f.*, 0 AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
      WHERE s.id = ?1 AND NOT EXISTS ( \
          SELECT 1 FROM scan_findings n WHERE n.scan = s.seq AND n.fingerprint = f.fingerprint)";
+
+pub(super) const ONE: &str = "SELECT f.*, 0 AS in_scan FROM findings f WHERE f.fingerprint = ?1";
+
+pub(super) const OF_SITE: &str = "SELECT f.*, 0 AS in_scan FROM findings f WHERE f.site = ?1";
+
+const ALL: &str = "SELECT f.*, 0 AS in_scan FROM findings f";
+
+pub(super) const URLS: &str = "SELECT p.url FROM scans s \
+     JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page WHERE s.id = ?1 AND f.fingerprint = ?2";
 
 pub(super) const PAGES: &str = "SELECT p.url, f.facts FROM scans s \
      JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page \
@@ -72,6 +83,7 @@ struct FindingRow {
     last_seen: i64,
     first_scan: String,
     last_scan: String,
+    past: String,
     in_scan: bool,
 }
 
@@ -94,6 +106,7 @@ impl FindingRow {
             last_seen: time(self.last_seen)?,
             first_scan: ScanId(self.first_scan),
             last_scan: ScanId(self.last_scan),
+            past: unjson(&self.past, &place)?,
         })
     }
 }
@@ -104,11 +117,12 @@ pub(super) struct Place<'a> {
     pub scan: &'a ScanId,
     pub scan_seq: i64,
     pub page: i64,
+    pub url: &'a str,
     pub now: Timestamp,
 }
 
-/// Records the observations of one page: findings, the page under each of them, and wishes where a ticket may have to
-/// follow.
+/// Records the observations of one page: findings, the page under each of them, what became of their states, and
+/// wishes where a ticket may have to follow.
 pub(super) async fn record(
     connection: &mut SqliteConnection,
     place: &Place<'_>,
@@ -118,27 +132,17 @@ pub(super) async fn record(
     if sightings.is_empty() {
         return Ok(());
     }
-    let mut known = known(connection, place, &sightings).await?;
-    let mut findings = Vec::with_capacity(sightings.len());
+    aliases::adopt(connection, place, &sightings).await?;
+    let fingerprints: Vec<&Fingerprint> = sightings.iter().map(|sighting| &sighting.fingerprint).collect();
+    let suppressions = suppressions::of(connection, &fingerprints).await?;
+    let known = known(connection, place, &fingerprints).await?;
     let mut pages = Vec::with_capacity(sightings.len());
-    let mut wishes = Vec::new();
-    for sighting in sightings {
-        let fingerprint = sighting.fingerprint.clone();
-        pages.push((fingerprint.0.clone(), json(&sighting.facts)?));
-        let (finding, wish) = match known.remove(&fingerprint) {
-            Some((mut finding, in_scan)) => {
-                let wish = finding.see(place.scan, sighting, !in_scan, place.now);
-                (finding, wish)
-            }
-            None => (Finding::new(place.site, place.scan, sighting, place.now), true),
-        };
-        if wish {
-            wishes.push(fingerprint.0);
-        }
-        findings.push(finding);
+    for sighting in &sightings {
+        pages.push((&sighting.fingerprint.0, json(&sighting.facts)?));
     }
-    save(connection, &findings).await?;
     let pages = json(&pages)?;
+    let seen = take_in(place, sightings, known, &suppressions);
+    save(connection, &seen.findings).await?;
     for statement in [COUNT_PAGES, SAVE_PAGES] {
         sqlx::query(statement)
             .bind(place.scan_seq)
@@ -147,10 +151,90 @@ pub(super) async fn record(
             .execute(&mut *connection)
             .await?;
     }
-    if !wishes.is_empty() {
+    tell(connection, &seen.changes, Some(place.scan), place.now).await?;
+    suppressions::matched(connection, &seen.matched, place.now).await?;
+    wish(connection, &seen.wishes.iter().collect::<Vec<_>>(), place.now).await
+}
+
+/// What the sightings of one page come to.
+#[derive(Default)]
+struct TakenIn {
+    findings: Vec<Finding>,
+    changes: Vec<Change>,
+    wishes: Vec<Fingerprint>,
+    matched: BTreeSet<String>,
+}
+
+fn take_in(
+    place: &Place<'_>,
+    sightings: Vec<Sighting>,
+    mut known: HashMap<Fingerprint, (Finding, bool)>,
+    suppressions: &Suppressions,
+) -> TakenIn {
+    let mut taken = TakenIn::default();
+    for sighting in sightings {
+        let covering = suppressions.on_page(&sighting.subject(place.site), place.url, place.now);
+        let covering = covering.map(|suppression| suppression.id.clone());
+        let seen = Seen {
+            scan: place.scan,
+            url: place.url,
+            now: place.now,
+            suppressed_by: covering.as_deref(),
+        };
+        let (from, first, finding, wish) = match known.remove(&sighting.fingerprint) {
+            Some((mut finding, in_scan)) => {
+                let from = finding.state;
+                let wish = finding.see(sighting, &seen, !in_scan);
+                (Some(from), !in_scan, finding, wish)
+            }
+            None => {
+                let finding = Finding::new(place.site, sighting, &seen);
+                let wish = finding.state != FindingState::Suppressed;
+                (None, true, finding, wish)
+            }
+        };
+        if wish {
+            taken.wishes.push(finding.fingerprint.clone());
+        }
+        if first && let Some(id) = &finding.past.suppressed_by {
+            taken.matched.insert(id.clone());
+        }
+        if from != Some(finding.state) {
+            taken.changes.push(Change {
+                fingerprint: finding.fingerprint.clone(),
+                from,
+                to: finding.state,
+                why: why(from, &finding, place.url),
+            });
+        }
+        taken.findings.push(finding);
+    }
+    taken
+}
+
+fn why(from: Option<FindingState>, finding: &Finding, url: &str) -> String {
+    match (from, finding.state) {
+        (_, FindingState::Suppressed) => {
+            let id = finding
+                .past
+                .suppressed_by
+                .as_deref()
+                .unwrap_or("an unknown suppression");
+            format!("seen on {url}, suppressed by {id}")
+        }
+        (Some(FindingState::Suppressed), _) => format!("seen on {url}, where no suppression covers it"),
+        (None, _) => format!("first seen on {url}"),
+        (Some(FindingState::Fixed), _) => format!("seen again on {url}"),
+        _ => format!("seen on {url}"),
+    }
+}
+
+/// Wishes for the tickets of findings.
+pub(super) async fn wish(connection: &mut SqliteConnection, of: &[&Fingerprint], now: Timestamp) -> Result<()> {
+    if !of.is_empty() {
         sqlx::query(WISH)
-            .bind(json(&wishes)?)
-            .bind(place.now.as_millisecond())
+            .bind(json(of)?)
+            .bind(now.as_millisecond())
             .execute(connection)
             .await?;
     }
@@ -160,11 +244,10 @@ pub(super) async fn record(
 async fn known(
     connection: &mut SqliteConnection,
     place: &Place<'_>,
-    sightings: &[Sighting],
+    fingerprints: &[&Fingerprint],
 ) -> Result<HashMap<Fingerprint, (Finding, bool)>> {
-    let fingerprints: Vec<&Fingerprint> = sightings.iter().map(|sighting| &sighting.fingerprint).collect();
     let rows: Vec<FindingRow> = sqlx::query_as(KNOWN)
-        .bind(json(&fingerprints)?)
+        .bind(json(fingerprints)?)
         .bind(place.scan_seq)
         .fetch_all(connection)
         .await?;
@@ -177,7 +260,7 @@ async fn known(
         .collect()
 }
 
-async fn save(connection: &mut SqliteConnection, findings: &[Finding]) -> Result<()> {
+pub(super) async fn save(connection: &mut SqliteConnection, findings: &[Finding]) -> Result<()> {
     let rows = findings
         .iter()
         .map(|finding| {
@@ -197,6 +280,7 @@ async fn save(connection: &mut SqliteConnection, findings: &[Finding]) -> Result
                 finding.last_seen.as_millisecond(),
                 &finding.first_scan,
                 &finding.last_scan,
+                json(&finding.past)?,
             ))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -229,12 +313,46 @@ fn worst_first(findings: &mut [Finding]) {
 }
 
 pub(super) async fn one(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
-    sqlx::query_as::<_, FindingRow>("SELECT f.*, 0 AS in_scan FROM findings f WHERE f.fingerprint = ?1")
+    one_in(&mut *store.readers.acquire().await?, fingerprint).await
+}
+
+/// One finding, as a transaction sees it.
+pub(super) async fn one_in(connection: &mut SqliteConnection, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+    sqlx::query_as::<_, FindingRow>(ONE)
         .bind(&fingerprint.0)
-        .fetch_optional(&store.readers)
+        .fetch_optional(connection)
         .await?
         .map(FindingRow::finding)
         .transpose()
+}
+
+pub(super) async fn all(store: &SqliteStore, site: Option<&SiteId>) -> Result<Vec<Finding>> {
+    let mut findings = all_in(&mut *store.readers.acquire().await?, site).await?;
+    worst_first(&mut findings);
+    Ok(findings)
+}
+
+/// All findings, of one site or of any, as a transaction sees them.
+pub(super) async fn all_in(connection: &mut SqliteConnection, site: Option<&SiteId>) -> Result<Vec<Finding>> {
+    let query = match site {
+        Some(site) => sqlx::query_as::<_, FindingRow>(OF_SITE).bind(&site.0),
+        None => sqlx::query_as::<_, FindingRow>(ALL),
+    };
+    let rows = query.fetch_all(connection).await?;
+    rows.into_iter().map(FindingRow::finding).collect()
+}
+
+/// The pages on which a scan saw a finding, as a transaction sees them.
+pub(super) async fn urls_in(
+    connection: &mut SqliteConnection,
+    scan: &ScanId,
+    fingerprint: &Fingerprint,
+) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(URLS)
+        .bind(&scan.0)
+        .bind(&fingerprint.0)
+        .fetch_all(connection)
+        .await?)
 }
 
 pub(super) async fn pages(

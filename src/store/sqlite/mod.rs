@@ -9,6 +9,7 @@
 //! forgotten because something outside is about to happen, or has: scans, tickets and outbox actions. It waits for the
 //! disk, and what the relaxed one wrote before reaches the disk with it.
 
+mod aliases;
 mod complete;
 mod evidence;
 mod findings;
@@ -17,9 +18,11 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod scans;
+mod suppressions;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod triage;
 
 use std::collections::BTreeMap;
 
@@ -31,10 +34,10 @@ use tokio::sync::Mutex;
 
 use super::{Result, Store, StoreError};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Intent, TicketLink};
-use crate::triage::{Finding, FindingPage, Fingerprint};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
 
 /// A store in one SQLite file.
 pub(super) struct SqliteStore {
@@ -199,6 +202,42 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<(Vec<FindingPage>, u64)> {
         findings::pages(self, scan, fingerprint, limit).await
+    }
+
+    async fn all_findings(&self, site: Option<&SiteId>) -> Result<Vec<Finding>> {
+        findings::all(self, site).await
+    }
+
+    async fn finding_events(&self, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
+        triage::events(self, fingerprint).await
+    }
+
+    async fn page_looks(&self, scan: &ScanId) -> Result<Vec<PageLook>> {
+        triage::looks(self, scan).await
+    }
+
+    async fn coverages(&self, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>> {
+        triage::coverages(self, site, but, limit).await
+    }
+
+    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64> {
+        triage::close_scan(self, close).await
+    }
+
+    async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64> {
+        suppressions::suppress(self, suppression, now).await
+    }
+
+    async fn suppressions(&self) -> Result<Vec<Suppression>> {
+        suppressions::all(self).await
+    }
+
+    async fn lift_suppression(&self, id: &str, by: &str, now: Timestamp) -> Result<bool> {
+        suppressions::lift(self, id, by, now).await
+    }
+
+    async fn set_file_suppressions(&self, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()> {
+        suppressions::set_of_file(self, site, all, now).await
     }
 
     async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {

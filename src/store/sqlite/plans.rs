@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{SqliteStore, complete, evidence, findings, frontier, scans, tickets};
+use super::{SqliteStore, complete, evidence, findings, frontier, scans, suppressions, tickets, triage};
 
 /// Statements, and the tables that grow and must be searched by an index.
 const STATEMENTS: &[&str] = &[
@@ -21,6 +21,7 @@ const STATEMENTS: &[&str] = &[
     complete::HELD,
     complete::CLOSE,
     complete::KNOWN,
+    complete::DESCRIBE,
     complete::KEEP_EVIDENCE,
     complete::NAME_BODIES,
     complete::HELD_BODIES,
@@ -33,6 +34,14 @@ const STATEMENTS: &[&str] = &[
     findings::UNSEEN,
     findings::PAGES,
     findings::PAGE_COUNT,
+    findings::ONE,
+    findings::OF_SITE,
+    findings::URLS,
+    suppressions::FOR,
+    suppressions::MATCHED,
+    triage::LOOKS,
+    triage::COVERAGES,
+    triage::EVENTS,
     scans::COUNTS,
     scans::PAGES,
     scans::UNFINISHED,
@@ -56,6 +65,7 @@ const HARMLESS: &[&str] = &[
     "SCAN CONSTANT ROW",
     "SCAN scans USING INDEX scans_unfinished",
     "SCAN actions USING INDEX actions_dead",
+    "SCAN s USING INDEX suppressions_of_many",
 ];
 
 #[tokio::test]

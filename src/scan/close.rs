@@ -1,0 +1,219 @@
+//! The end of a scan: how much it saw, and where that leaves the site's findings.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use phantom_checks::Check;
+use url::Url;
+
+use super::run::Run;
+use super::{ScanClose, ScanError, ScanRecord, ScanState, Trigger};
+use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::site::ScopeRules;
+use crate::store::Store;
+use crate::triage::{
+    CLEAN_SCANS, CheckRan, Coverage, Finding, Fingerprint, Judgement, PageLook, PagesSeen, ScanFacts, Suppressions,
+    WITNESSES, Why, is_blocked, judge_unseen, reached, template_of,
+};
+
+/// Whole scans whose coverage is compared with.
+const COMPARED: u32 = 3;
+
+/// The pages that must be looked at again in a scan of the whole site: those on which open findings were seen. They
+/// come right after the start pages, so that a budget that ends the crawl does not end it before them.
+pub(super) async fn witness_pages(
+    store: &dyn Store,
+    record: &ScanRecord,
+    rules: &ScopeRules,
+) -> Result<Vec<NewPage>, ScanError> {
+    if !is_whole(record) {
+        return Ok(Vec::new());
+    }
+    // Robots are asked when a page's turn comes.
+    let robots = RobotsBook::new(false);
+    let links = LinkRules {
+        scope: rules,
+        robots: &robots,
+        depth: record.site.limits.depth,
+    };
+    let findings = store.all_findings(Some(&record.site.id)).await?;
+    let mut known = HashSet::new();
+    Ok(findings
+        .iter()
+        .filter(|finding| finding.state.is_open())
+        .flat_map(|finding| &finding.past.witnesses)
+        .filter(|witness| known.insert(witness.url.clone()))
+        .filter_map(|witness| links.page(&Url::parse(&witness.url).ok()?, 1, None).ok())
+        .filter(|page| page.skip.is_none())
+        .collect())
+}
+
+/// A scan is whole if nobody asked for a part of the site.
+pub(super) fn is_whole(record: &ScanRecord) -> bool {
+    !record.site.limits.narrowed && record.trigger != Trigger::Verify
+}
+
+/// How a scan's work ended, before it was compared with earlier ones.
+pub(super) struct Worked {
+    pub state: ScanState,
+    /// A budget of the site's file ended it.
+    pub cut: bool,
+    pub ended: Timestamp,
+}
+
+/// Ends a scan: compares its coverage with that of earlier ones, judges the findings that it did not see, and records
+/// all that at once. Returns the state in which it ended.
+pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanError> {
+    let looks = run.store.page_looks(&run.scan).await?;
+    let pages = pages_seen(run, &looks);
+    let whole = is_whole(&run.record);
+    let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
+    let coverage = coverage(run, &looks, &pages, whole && ran_through && !worked.cut);
+    let state = if coverage.whole && worked.state == ScanState::Complete {
+        compare(run, &coverage).await?
+    } else {
+        worked.state
+    };
+    let judgements = match state {
+        // What will be gone on with is not at its end.
+        ScanState::Interrupted | ScanState::Running => Vec::new(),
+        ScanState::Complete | ScanState::Incomplete => {
+            let complete = state == ScanState::Complete && !worked.cut;
+            judge(run, &looks, pages, worked.ended, complete).await?
+        }
+    };
+    run.store
+        .close_scan(&ScanClose {
+            scan: &run.scan,
+            state,
+            ended: worked.ended,
+            remarks: &run.remarks(),
+            coverage: &coverage,
+            judgements: &judgements,
+        })
+        .await?;
+    Ok(state)
+}
+
+/// A scan that saw much less than the ones before is incomplete, and says so.
+async fn compare(run: &Run, coverage: &Coverage) -> Result<ScanState, ScanError> {
+    let before = run.store.coverages(&run.site.id, &run.scan, COMPARED).await?;
+    let drops = coverage.drop_since(&before);
+    let state = if drops.is_empty() {
+        ScanState::Complete
+    } else {
+        ScanState::Incomplete
+    };
+    drops.into_iter().for_each(|drop| run.remark(drop));
+    Ok(state)
+}
+
+/// The name by which witnesses and pages of this scan are told to be one: the page's key.
+fn key_of(run: &Run, url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    Some(run.rules().page(&url, 0, None).ok()?.key.0)
+}
+
+fn pages_seen(run: &Run, looks: &[PageLook]) -> PagesSeen {
+    let mut pages = PagesSeen::default();
+    for look in looks {
+        if let Ok(url) = Url::parse(&look.url)
+            && let Some(key) = key_of(run, &look.url)
+        {
+            pages.add(&key, &template_of(&url), reached(look));
+        }
+    }
+    pages
+}
+
+fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, whole: bool) -> Coverage {
+    let mut coverage = Coverage {
+        whole,
+        templates: pages.templates(),
+        checks: versions(run).map(|(id, version)| (id.to_owned(), version)).collect(),
+        ..Coverage::default()
+    };
+    for look in looks {
+        match &look.reason {
+            _ if look.done => coverage.pages += 1,
+            Some(reason) if is_blocked(reason) => coverage.blocked += 1,
+            // How a lost page is told from one that was left out is no matter to what is compared.
+            _ => coverage.skipped += 1,
+        }
+        coverage.forms += look.forms;
+    }
+    coverage
+}
+
+fn versions(run: &Run) -> impl Iterator<Item = (&'static str, u32)> {
+    let checks: Vec<&'static dyn Check> = run.inspector.checks().to_vec();
+    checks.into_iter().map(|check| (check.meta().id, check.meta().version))
+}
+
+async fn judge(
+    run: &Run,
+    looks: &[PageLook],
+    pages: PagesSeen,
+    ended: Timestamp,
+    complete: bool,
+) -> Result<Vec<Judgement>, ScanError> {
+    let seen: HashSet<Fingerprint> = run
+        .store
+        .findings(&run.scan)
+        .await?
+        .into_iter()
+        .map(|finding| finding.fingerprint)
+        .collect();
+    let failed: HashSet<&String> = looks.iter().flat_map(|look| &look.failed_checks).collect();
+    let checks: BTreeMap<String, CheckRan> = versions(run)
+        .map(|(id, version)| {
+            let failed = failed.iter().any(|failed| *failed == id);
+            (id.to_owned(), CheckRan { version, failed })
+        })
+        .collect();
+    let suppressions = Suppressions::new(run.store.suppressions().await?);
+    let in_scope = |url: &str| Url::parse(url).is_ok_and(|url| run.scope().admits(&url).is_ok());
+    let key = |url: &str| key_of(run, url);
+    let facts = ScanFacts {
+        scan: &run.scan,
+        ended,
+        whole: is_whole(&run.record),
+        complete,
+        logged_in: true,
+        checks,
+        pages,
+        key_of: &key,
+        in_scope: &in_scope,
+        retired: false,
+        suppressions: &suppressions,
+        clean_scans: CLEAN_SCANS,
+    };
+    let mut judgements = Vec::new();
+    for finding in run.store.all_findings(Some(&run.site.id)).await? {
+        if seen.contains(&finding.fingerprint) {
+            if facts.whole && complete {
+                judgements.extend(repinned(run, finding).await?);
+            }
+        // What another scan has seen meanwhile is there, whatever this one missed.
+        } else if finding.last_seen < run.record.started {
+            judgements.extend(judge_unseen(&finding, &facts));
+        }
+    }
+    Ok(judgements)
+}
+
+/// A finding that moved has its witnesses where it is now.
+async fn repinned(run: &Run, finding: Finding) -> Result<Option<Judgement>, ScanError> {
+    if !finding.past.has_stale_witnesses(&run.scan) {
+        return Ok(None);
+    }
+    let most = u32::try_from(WITNESSES).unwrap_or(u32::MAX);
+    let (pages, _) = run.store.finding_pages(&run.scan, &finding.fingerprint, most).await?;
+    let mut after = finding.clone();
+    after.past.repin(&run.scan, pages.into_iter().map(|page| page.url));
+    Ok(Some(Judgement {
+        before: finding,
+        after,
+        why: Why::Moved,
+    }))
+}

@@ -1,0 +1,91 @@
+//! A finding that was known under an earlier definition of its cause is taken over, with all that belongs to it.
+
+use sqlx::SqliteConnection;
+
+use super::Result;
+use super::findings::{self, Place};
+use super::triage::{Change, tell};
+use crate::triage::{Fingerprint, Sighting};
+
+/// What is kept under a fingerprint and goes with its finding: ?1 the earlier one, ?2 the one now.
+const MOVE: [&str; 6] = [
+    "UPDATE intents SET fingerprint = ?2 WHERE fingerprint = ?1",
+    "UPDATE tickets SET fingerprint = ?2 WHERE fingerprint = ?1",
+    "UPDATE actions SET key = replace(key, ?1, ?2), fingerprint = ?2 WHERE fingerprint = ?1",
+    "UPDATE finding_events SET fingerprint = ?2 WHERE fingerprint = ?1",
+    "UPDATE suppressions SET fingerprint = ?2, data = json_set(data, '$.scope.fingerprint', ?2) WHERE fingerprint = ?1",
+    "INSERT INTO finding_aliases (alias, fingerprint) VALUES (?1, ?2)",
+];
+
+/// The same, of the scans of the site ?3.
+const MOVE_SCANS: [&str; 2] = [
+    "UPDATE scan_findings SET fingerprint = ?2 \
+     WHERE fingerprint = ?1 AND scan IN (SELECT seq FROM scans WHERE site = ?3)",
+    "UPDATE finding_pages SET fingerprint = ?2 \
+     WHERE fingerprint = ?1 AND scan IN (SELECT seq FROM scans WHERE site = ?3)",
+];
+
+const ADOPTED: &str = "SELECT 1 FROM finding_aliases WHERE alias = ?1";
+
+/// Lets sightings that nobody has a finding for take over what was known under one of their aliases. An alias is taken
+/// over once: if a cause was split, the first of its parts has the ticket, and the others are new.
+pub(super) async fn adopt(connection: &mut SqliteConnection, place: &Place<'_>, sightings: &[Sighting]) -> Result<()> {
+    for sighting in sightings.iter().filter(|sighting| !sighting.aliases.is_empty()) {
+        if findings::one_in(connection, &sighting.fingerprint).await?.is_some() {
+            continue;
+        }
+        for alias in &sighting.aliases {
+            if take_over(connection, place, alias, &sighting.fingerprint).await? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn take_over(
+    connection: &mut SqliteConnection,
+    place: &Place<'_>,
+    alias: &Fingerprint,
+    fingerprint: &Fingerprint,
+) -> Result<bool> {
+    let adopted: Option<i64> = sqlx::query_scalar(ADOPTED)
+        .bind(&alias.0)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if adopted.is_some() {
+        return Ok(false);
+    }
+    let Some(finding) = findings::one_in(connection, alias).await? else {
+        return Ok(false);
+    };
+    let finding = finding.adopt(fingerprint);
+    findings::save(connection, std::slice::from_ref(&finding)).await?;
+    for statement in MOVE {
+        sqlx::query(statement)
+            .bind(&alias.0)
+            .bind(&fingerprint.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for statement in MOVE_SCANS {
+        sqlx::query(statement)
+            .bind(&alias.0)
+            .bind(&fingerprint.0)
+            .bind(&place.site.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("DELETE FROM findings WHERE fingerprint = ?1")
+        .bind(&alias.0)
+        .execute(&mut *connection)
+        .await?;
+    let change = Change {
+        fingerprint: fingerprint.clone(),
+        from: Some(finding.state),
+        to: finding.state,
+        why: format!("its cause is defined anew; it was {alias}"),
+    };
+    tell(connection, &[change], Some(place.scan), place.now).await?;
+    Ok(true)
+}

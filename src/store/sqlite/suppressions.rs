@@ -1,0 +1,203 @@
+//! Decisions that findings are not to be reported.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::super::codec::{json, time, unjson};
+use super::triage::{Change, save_changed};
+use super::{Result, SqliteStore, findings, immediate};
+use crate::site::SiteId;
+use crate::triage::{DecidedIn, Finding, FindingState, Fingerprint, Subject, Suppression, Suppressions};
+
+pub(super) const FOR: &str = "SELECT s.data, s.matched FROM json_each(?1) j \
+         JOIN suppressions s ON s.fingerprint = j.value AND s.fingerprint IS NOT NULL AND s.lifted IS NULL \
+     UNION ALL SELECT s.data, s.matched FROM suppressions s WHERE s.fingerprint IS NULL AND s.lifted IS NULL";
+
+pub(super) const MATCHED: &str = "UPDATE suppressions SET matched = ?2 \
+     FROM json_each(?1) j WHERE suppressions.id = j.value";
+
+const ALL: &str = "SELECT data, matched FROM suppressions WHERE lifted IS NULL";
+
+/// A decision made again holds again; when it was made first stays.
+const KEEP: &str = "INSERT INTO suppressions (id, fingerprint, file_of, data) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (id) DO UPDATE SET lifted = NULL, \
+         data = json_set(excluded.data, '$.created', suppressions.data ->> '$.created')";
+
+const LIFT: &str = "UPDATE suppressions SET lifted = ?2 WHERE id = ?1 AND lifted IS NULL";
+
+const LIFT_OF_FILE: &str = "UPDATE suppressions SET lifted = ?3 WHERE file_of = ?1 AND lifted IS NULL \
+     AND id NOT IN (SELECT value FROM json_each(?2))";
+
+fn suppression((data, matched): (String, Option<i64>)) -> Result<Suppression> {
+    Ok(Suppression {
+        matched: matched.map(time).transpose()?,
+        ..unjson(&data, "a suppression")?
+    })
+}
+
+fn ready(rows: Vec<(String, Option<i64>)>) -> Result<Suppressions> {
+    let mut all: Vec<Suppression> = rows.into_iter().map(suppression).collect::<Result<_>>()?;
+    all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    Ok(Suppressions::new(all))
+}
+
+/// Those that may cover one of these findings.
+pub(super) async fn of(connection: &mut SqliteConnection, fingerprints: &[&Fingerprint]) -> Result<Suppressions> {
+    let rows = sqlx::query_as(FOR)
+        .bind(json(fingerprints)?)
+        .fetch_all(connection)
+        .await?;
+    ready(rows)
+}
+
+/// Notes that these cover a finding.
+pub(super) async fn matched(connection: &mut SqliteConnection, ids: &BTreeSet<String>, now: Timestamp) -> Result<()> {
+    if !ids.is_empty() {
+        sqlx::query(MATCHED)
+            .bind(json(ids)?)
+            .bind(now.as_millisecond())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Suppression>> {
+    let rows: Vec<(String, Option<i64>)> = sqlx::query_as(ALL).fetch_all(&store.readers).await?;
+    let mut all: Vec<Suppression> = rows.into_iter().map(suppression).collect::<Result<_>>()?;
+    all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    Ok(all)
+}
+
+async fn keep(connection: &mut SqliteConnection, one: &Suppression, file_of: Option<&SiteId>) -> Result<()> {
+    sqlx::query(KEEP)
+        .bind(&one.id)
+        .bind(one.scope.fingerprint.as_ref().map(|it| &it.0))
+        .bind(file_of.map(|site| &site.0))
+        .bind(json(one)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timestamp) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let file_of = one
+        .scope
+        .site
+        .as_ref()
+        .filter(|_| one.decided_in == DecidedIn::SiteFile);
+    keep(&mut tx, one, file_of).await?;
+    let candidates = match &one.scope.fingerprint {
+        Some(fingerprint) => findings::one_in(&mut tx, fingerprint).await?.into_iter().collect(),
+        None => findings::all_in(&mut tx, one.scope.site.as_ref()).await?,
+    };
+    let alone = Suppressions::new([one.clone()]);
+    let mut saved = Vec::new();
+    let mut changes = Vec::new();
+    for mut finding in candidates.into_iter().filter(|finding| finding.state.is_open()) {
+        if !covered(&mut tx, &alone, &finding, now)
+            .await?
+            .is_some_and(|id| id == one.id)
+        {
+            continue;
+        }
+        changes.push(Change {
+            fingerprint: finding.fingerprint.clone(),
+            from: Some(finding.state),
+            to: FindingState::Suppressed,
+            why: format!("{} by {}: {}", one.decision.words(), one.author, one.reason),
+        });
+        finding.state = FindingState::Suppressed;
+        finding.past.suppressed_by = Some(one.id.clone());
+        saved.push(finding);
+    }
+    save_changed(&mut tx, &saved, &changes, None, now).await?;
+    if !changes.is_empty() {
+        matched(&mut tx, &BTreeSet::from([one.id.clone()]), now).await?;
+    }
+    tx.commit().await?;
+    Ok(changes.len() as u64)
+}
+
+/// The id of the suppression that covers a finding on all pages on which it was seen last.
+async fn covered(
+    connection: &mut SqliteConnection,
+    suppressions: &Suppressions,
+    finding: &Finding,
+    now: Timestamp,
+) -> Result<Option<String>> {
+    let pages = findings::urls_in(connection, &finding.last_scan, &finding.fingerprint).await?;
+    let urls: Vec<&str> = pages.iter().map(String::as_str).collect();
+    let covering = suppressions.everywhere(&Subject::of(finding), &urls, now);
+    Ok(covering.map(|suppression| suppression.id.clone()))
+}
+
+pub(super) async fn lift(store: &SqliteStore, id: &str, by: &str, now: Timestamp) -> Result<bool> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let lifted = sqlx::query(LIFT)
+        .bind(id)
+        .bind(now.as_millisecond())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    if lifted == 0 {
+        return Ok(false);
+    }
+    let mut saved = Vec::new();
+    let mut changes = Vec::new();
+    for mut finding in findings::all_in(&mut tx, None).await? {
+        if finding.state != FindingState::Suppressed || finding.past.suppressed_by.as_deref() != Some(id) {
+            continue;
+        }
+        let others = of(&mut tx, &[&finding.fingerprint]).await?;
+        finding.past.suppressed_by = covered(&mut tx, &others, &finding, now).await?;
+        if finding.past.suppressed_by.is_none() {
+            finding.state = after_suppression(&mut tx, &finding).await?;
+            changes.push(Change {
+                fingerprint: finding.fingerprint.clone(),
+                from: Some(FindingState::Suppressed),
+                to: finding.state,
+                why: format!("{by} lifted the suppression {id}"),
+            });
+        }
+        saved.push(finding);
+    }
+    save_changed(&mut tx, &saved, &changes, None, now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A finding whose suppression is lifted is seen if the site's last scan saw it.
+async fn after_suppression(connection: &mut SqliteConnection, finding: &Finding) -> Result<FindingState> {
+    let newest: Option<String> =
+        sqlx::query_scalar("SELECT id FROM scans WHERE site = ?1 ORDER BY started DESC, seq DESC LIMIT 1")
+            .bind(&finding.site.0)
+            .fetch_optional(connection)
+            .await?;
+    Ok(if newest.as_deref() == Some(finding.last_scan.0.as_str()) {
+        FindingState::Seen
+    } else {
+        FindingState::NotObserved
+    })
+}
+
+pub(super) async fn set_of_file(store: &SqliteStore, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let ids: Vec<&String> = all.iter().map(|one| &one.id).collect();
+    sqlx::query(LIFT_OF_FILE)
+        .bind(&site.0)
+        .bind(json(&ids)?)
+        .bind(now.as_millisecond())
+        .execute(&mut *tx)
+        .await?;
+    for one in all {
+        keep(&mut tx, one, Some(site)).await?;
+    }
+    Ok(tx.commit().await?)
+}

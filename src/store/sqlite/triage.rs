@@ -1,0 +1,180 @@
+//! The end of a scan: where its findings stand, how much it looked at, and the record of all that through time.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::super::codec::{json, time, unjson, unsigned, unword, word};
+use super::{Result, SqliteStore, findings, immediate, scans};
+use crate::scan::{ScanClose, ScanId};
+use crate::site::SiteId;
+use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
+
+pub(super) const LOOKS: &str = "SELECT p.url, p.state = 'done' AS done, p.redirected_to IS NOT NULL AS redirected, \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks \
+     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 ORDER BY p.key";
+
+pub(super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
+     WHERE s.site = ?1 AND c.whole = 1 AND s.id <> ?2 ORDER BY s.started DESC, s.seq DESC LIMIT ?3";
+
+pub(super) const EVENTS: &str = "SELECT at, scan, from_state, to_state, why FROM finding_events \
+     WHERE fingerprint = ?1 ORDER BY seq";
+
+const TELL: &str = "INSERT INTO finding_events (fingerprint, at, scan, from_state, to_state, why) \
+     SELECT j.value ->> 0, ?2, ?3, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each(?1) j";
+
+const COVER: &str = "INSERT INTO coverage (scan, whole, data) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (scan) DO UPDATE SET whole = excluded.whole, data = excluded.data";
+
+/// A change of a finding's state.
+pub(super) struct Change {
+    pub fingerprint: Fingerprint,
+    pub from: Option<FindingState>,
+    pub to: FindingState,
+    pub why: String,
+}
+
+/// Records changes of states.
+pub(super) async fn tell(
+    connection: &mut SqliteConnection,
+    changes: &[Change],
+    scan: Option<&ScanId>,
+    now: Timestamp,
+) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = changes
+        .iter()
+        .map(|change| (&change.fingerprint, change.from, change.to, &change.why))
+        .collect();
+    sqlx::query(TELL)
+        .bind(json(&rows)?)
+        .bind(now.as_millisecond())
+        .bind(scan.map(|scan| &scan.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn close_scan(store: &SqliteStore, close: &ScanClose<'_>) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let seq = scans::seq(&mut tx, close.scan).await?;
+    sqlx::query("UPDATE scans SET state = ?2, ended = ?3, remarks = ?4 WHERE seq = ?1")
+        .bind(seq)
+        .bind(word(&close.state)?)
+        .bind(close.ended.as_millisecond())
+        .bind(json(close.remarks)?)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(COVER)
+        .bind(seq)
+        .bind(close.coverage.whole)
+        .bind(json(close.coverage)?)
+        .execute(&mut *tx)
+        .await?;
+    let mut changes = Vec::new();
+    let mut saved = Vec::new();
+    for judgement in close.judgements {
+        // What changed since it was judged was judged by somebody who knew more.
+        let now = findings::one_in(&mut tx, &judgement.before.fingerprint).await?;
+        if now.as_ref() != Some(&judgement.before) {
+            continue;
+        }
+        if judgement.before.state != judgement.after.state {
+            changes.push(Change {
+                fingerprint: judgement.after.fingerprint.clone(),
+                from: Some(judgement.before.state),
+                to: judgement.after.state,
+                why: judgement.why.to_string(),
+            });
+        }
+        saved.push(judgement.after.clone());
+    }
+    save_changed(&mut tx, &saved, &changes, Some(close.scan), close.ended).await?;
+    tx.commit().await?;
+    Ok(changes.len() as u64)
+}
+
+/// Saves findings, tells what changed of them, and wishes for the tickets of those whose state did.
+pub(super) async fn save_changed(
+    connection: &mut SqliteConnection,
+    saved: &[Finding],
+    changes: &[Change],
+    scan: Option<&ScanId>,
+    now: Timestamp,
+) -> Result<()> {
+    if !saved.is_empty() {
+        findings::save(connection, saved).await?;
+    }
+    tell(connection, changes, scan, now).await?;
+    let changed: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
+    findings::wish(connection, &changed, now).await
+}
+
+#[derive(sqlx::FromRow)]
+struct LookRow {
+    url: String,
+    done: bool,
+    redirected: bool,
+    status: Option<i64>,
+    complete: Option<bool>,
+    forms: Option<i64>,
+    reason: Option<String>,
+    failed_checks: Option<String>,
+}
+
+impl LookRow {
+    fn look(self) -> Result<PageLook> {
+        let failed_checks = match &self.failed_checks {
+            Some(text) => unjson(text, &format!("the failed checks of {}", self.url))?,
+            None => Vec::new(),
+        };
+        Ok(PageLook {
+            done: self.done,
+            redirected: self.redirected,
+            status: self
+                .status
+                .map(|status| unsigned(status, "the status of a page"))
+                .transpose()?,
+            full: self.complete.unwrap_or(false),
+            forms: unsigned(self.forms.unwrap_or(0), "the forms of a page")?,
+            reason: self.reason,
+            failed_checks,
+            url: self.url,
+        })
+    }
+}
+
+pub(super) async fn looks(store: &SqliteStore, scan: &ScanId) -> Result<Vec<PageLook>> {
+    let rows: Vec<LookRow> = sqlx::query_as(LOOKS).bind(&scan.0).fetch_all(&store.readers).await?;
+    rows.into_iter().map(LookRow::look).collect()
+}
+
+pub(super) async fn coverages(store: &SqliteStore, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>> {
+    let rows: Vec<String> = sqlx::query_scalar(COVERAGES)
+        .bind(&site.0)
+        .bind(&but.0)
+        .bind(limit)
+        .fetch_all(&store.readers)
+        .await?;
+    rows.iter().map(|row| unjson(row, "the coverage of a scan")).collect()
+}
+
+pub(super) async fn events(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
+    let rows: Vec<(i64, Option<String>, Option<String>, String, String)> = sqlx::query_as(EVENTS)
+        .bind(&fingerprint.0)
+        .fetch_all(&store.readers)
+        .await?;
+    rows.into_iter()
+        .map(|(at, scan, from, to, why)| {
+            Ok(FindingEvent {
+                at: time(at)?,
+                scan: scan.map(ScanId),
+                from: from.as_deref().map(unword).transpose()?,
+                to: unword(&to)?,
+                why,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,482 @@
+//! Findings and decisions in `DefectDojo`'s "Generic Findings Import" JSON, so that what was decided elsewhere is kept.
+//!
+//! An export holds only the fields that `DefectDojo`'s importer knows, as it refuses files with others. An import takes
+//! decisions about findings that are known here, and nothing else: it never makes a finding, and it never calls one
+//! fixed, since that needs proof. What it did not take it says.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use phantom_checks::{Confidence, Severity};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{DecidedIn, Decision, Finding, FindingState, Fingerprint, Suppression, SuppressionScope};
+
+/// Stands between the person and the reason in an exported decision.
+const DECIDED: &str = " decided: ";
+/// The longest reason that is taken over, in characters.
+const LONGEST_REASON: usize = 1_000;
+
+/// A finding that is exported, with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Exported<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// Pages on which it was seen.
+    pub pages: &'a [String],
+    /// On how many pages it was seen in all.
+    pub pages_total: u64,
+    /// Where its ticket is.
+    pub ticket: Option<&'a str>,
+    /// The decision in effect.
+    pub suppression: Option<&'a Suppression>,
+}
+
+/// The file: a JSON object with `findings`.
+pub fn export(findings: &[Exported<'_>]) -> Value {
+    let findings: Vec<Value> = findings.iter().map(one).collect();
+    json!({
+        "name": "Phantom Gang",
+        "type": "Phantom Gang",
+        "version": env!("CARGO_PKG_VERSION"),
+        "findings": findings,
+    })
+}
+
+fn one(exported: &Exported<'_>) -> Value {
+    let finding = exported.finding;
+    let decision = exported.suppression.map(|suppression| suppression.decision);
+    let meta = phantom_checks::by_id(&finding.check).map(phantom_checks::Check::meta);
+    let docs = meta.map(phantom_checks::Meta::docs);
+    let text = |heading| {
+        docs.as_ref()
+            .map(|docs| docs.section(heading))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let accepted = matches!(
+        decision,
+        Some(Decision::WontFix | Decision::Ignored | Decision::Duplicate)
+    );
+    let mut fields = json!({
+        "title": finding.title,
+        "severity": dojo_severity(finding.severity),
+        "description": description(finding),
+        "date": finding.first_seen.strftime("%Y-%m-%d").to_string(),
+        "impact": text("Why it matters"),
+        "mitigation": text("How to fix"),
+        "active": finding.state.is_open(),
+        "verified": finding.confidence == Confidence::Certain,
+        "false_p": decision == Some(Decision::FalsePositive),
+        "risk_accepted": accepted,
+        "out_of_scope": decision == Some(Decision::OutOfScope),
+        "is_mitigated": finding.state == FindingState::Fixed,
+        "static_finding": false,
+        "dynamic_finding": true,
+        "unique_id_from_tool": finding.fingerprint,
+        "vuln_id_from_tool": finding.check,
+        "service": finding.site,
+        "nb_occurences": exported.pages_total,
+        "endpoints": exported.pages,
+        "tags": ["phantom-gang"],
+    });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let (Some(value), Some(fields)) = (value, fields.as_object_mut()) {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    set("cwe", meta.map(|meta| json!(meta.cwe)));
+    set("references", exported.ticket.map(|url| json!(url)));
+    let fixed = finding.past.fixed.filter(|_| finding.state == FindingState::Fixed);
+    set("mitigated", fixed.map(|at| json!(at.to_string())));
+    let justified = exported
+        .suppression
+        .map(|it| json!(format!("{}{DECIDED}{}", it.author, it.reason)));
+    set("severity_justification", justified);
+    fields
+}
+
+fn description(finding: &Finding) -> String {
+    let mut lines = vec![finding.title.clone(), String::new()];
+    for fact in &finding.facts {
+        lines.push(format!("- {}: `{}`", fact.label, fact.value.replace('`', "'")));
+    }
+    lines.push(format!("- cause: `{}`", finding.cause.to_string().replace('`', "'")));
+    lines.join("\n")
+}
+
+fn dojo_severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "Info",
+        Severity::Low => "Low",
+        Severity::Medium => "Medium",
+        Severity::High => "High",
+        Severity::Critical => "Critical",
+    }
+}
+
+/// What is read of an imported finding.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Incoming {
+    title: String,
+    unique_id_from_tool: Option<String>,
+    false_p: Option<bool>,
+    risk_accepted: Option<bool>,
+    out_of_scope: Option<bool>,
+    duplicate: Option<bool>,
+    is_mitigated: Option<bool>,
+    severity_justification: Option<String>,
+    notes: Vec<Note>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Note {
+    entry: String,
+    author: Option<Author>,
+    date: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Author {
+    Name(String),
+    Person { username: String },
+}
+
+impl Incoming {
+    fn decision(&self) -> Option<Decision> {
+        [
+            (self.false_p, Decision::FalsePositive),
+            (self.out_of_scope, Decision::OutOfScope),
+            (self.duplicate, Decision::Duplicate),
+            (self.risk_accepted, Decision::WontFix),
+        ]
+        .into_iter()
+        .find_map(|(flag, decision)| (flag == Some(true)).then_some(decision))
+    }
+}
+
+/// Why a file cannot be imported at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It is no JSON.
+    #[error("this is not JSON: {0}; export the findings as \"Generic Findings Import\" JSON")]
+    NotJson(#[from] serde_json::Error),
+    /// It has no list of findings.
+    #[error("there is no list `findings` in it; export the findings as \"Generic Findings Import\" JSON")]
+    NoFindings,
+}
+
+/// What an import comes to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Import {
+    /// Decisions to record.
+    pub taken: Vec<Suppression>,
+    /// Decisions that are recorded already.
+    pub known: u64,
+    /// Entries without a decision.
+    pub undecided: u64,
+    /// What was not taken, and why, as sentences. Untrusted.
+    pub refused: Vec<String>,
+}
+
+/// Reads decisions from a file. `findings` are those known here, `before` the suppressions there are, `by` who is named
+/// where the file does not say who decided.
+pub fn import(
+    text: &str,
+    findings: &[Finding],
+    before: &[Suppression],
+    by: &str,
+    now: Timestamp,
+) -> Result<Import, ImportError> {
+    let file: Value = serde_json::from_str(text)?;
+    let entries = ["findings", "results"]
+        .iter()
+        .find_map(|key| file.get(key)?.as_array())
+        .ok_or(ImportError::NoFindings)?;
+    let by_fingerprint: BTreeMap<&Fingerprint, &Finding> =
+        findings.iter().map(|finding| (&finding.fingerprint, finding)).collect();
+    let by_alias: BTreeMap<&Fingerprint, &Finding> = findings
+        .iter()
+        .flat_map(|finding| finding.past.aliases.iter().map(move |alias| (alias, finding)))
+        .collect();
+    let mut import = Import::default();
+    for (index, entry) in entries.iter().enumerate() {
+        let incoming = match Incoming::deserialize(entry) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                import
+                    .refused
+                    .push(format!("entry {}: cannot be read: {error}", index + 1));
+                continue;
+            }
+        };
+        let place = format!("entry {} ({})", index + 1, cut(&incoming.title, 80));
+        let Some(id) = incoming.unique_id_from_tool.as_deref().filter(|id| !id.is_empty()) else {
+            import.refused.push(format!(
+                "{place}: has no unique_id_from_tool, so it cannot be told which finding it is"
+            ));
+            continue;
+        };
+        let id = Fingerprint(id.to_owned());
+        let Some(finding) = by_fingerprint.get(&id).or_else(|| by_alias.get(&id)) else {
+            import.refused.push(format!(
+                "{place}: no finding {} is known here; nothing was made of it",
+                cut(&id.0, 40)
+            ));
+            continue;
+        };
+        take(&mut import, &incoming, finding, &place, (before, by, now));
+    }
+    Ok(import)
+}
+
+fn take(
+    import: &mut Import,
+    incoming: &Incoming,
+    finding: &Finding,
+    place: &str,
+    (before, by, now): (&[Suppression], &str, Timestamp),
+) {
+    let Some(decision) = incoming.decision() else {
+        if incoming.is_mitigated == Some(true) && finding.state.is_open() {
+            import.refused.push(format!(
+                "{place}: is mitigated there and open here; a scan must prove it fixed"
+            ));
+        } else {
+            import.undecided += 1;
+        }
+        return;
+    };
+    let (author, reason, created) = said(incoming, decision, by, now);
+    let suppression = Suppression {
+        decided_in: DecidedIn::Import,
+        ..Suppression::new(
+            SuppressionScope::finding(finding.fingerprint.clone()),
+            decision,
+            reason,
+            author,
+            created,
+        )
+    }
+    .about(finding)
+    .identified();
+    let same = |known: &Suppression| {
+        known.scope == suppression.scope
+            && known.decision == suppression.decision
+            && known.holds(now, finding.check_version)
+    };
+    if before.iter().chain(&import.taken).any(same) {
+        import.known += 1;
+    } else {
+        import.taken.push(suppression);
+    }
+}
+
+/// Who decided, why and when, as far as the entry says.
+fn said(incoming: &Incoming, decision: Decision, by: &str, now: Timestamp) -> (String, String, Timestamp) {
+    let justified = incoming
+        .severity_justification
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    if let Some(text) = justified {
+        let (author, reason) = match text.split_once(DECIDED) {
+            Some((author, reason)) if !author.is_empty() => (author, reason),
+            _ => (by, text),
+        };
+        return (author.to_owned(), cut(reason, LONGEST_REASON), now);
+    }
+    if let Some(note) = incoming.notes.iter().rfind(|note| !note.entry.trim().is_empty()) {
+        let author = match &note.author {
+            Some(Author::Name(name) | Author::Person { username: name }) if !name.is_empty() => name,
+            _ => by,
+        };
+        let at = note.date.as_deref().and_then(|date| date.parse().ok()).unwrap_or(now);
+        return (author.to_owned(), cut(note.entry.trim(), LONGEST_REASON), at);
+    }
+    (
+        by.to_owned(),
+        format!("{} there; no reason was given", decision.words()),
+        now,
+    )
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::finding;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    /// What the importer of `DefectDojo` 2.5x takes; it refuses a file with any other field.
+    const ALLOWED: [&str; 47] = [
+        "title",
+        "severity",
+        "description",
+        "date",
+        "cwe",
+        "cve",
+        "epss_score",
+        "epss_percentile",
+        "cvssv3",
+        "cvssv3_score",
+        "cvssv4",
+        "cvssv4_score",
+        "mitigation",
+        "impact",
+        "steps_to_reproduce",
+        "severity_justification",
+        "references",
+        "active",
+        "verified",
+        "false_p",
+        "out_of_scope",
+        "risk_accepted",
+        "under_review",
+        "is_mitigated",
+        "thread_id",
+        "mitigated",
+        "numerical_severity",
+        "param",
+        "payload",
+        "line",
+        "file_path",
+        "component_name",
+        "component_version",
+        "static_finding",
+        "dynamic_finding",
+        "scanner_confidence",
+        "unique_id_from_tool",
+        "vuln_id_from_tool",
+        "sast_source_object",
+        "sast_sink_object",
+        "nb_occurences",
+        "publish_date",
+        "service",
+        "planned_remediation_date",
+        "tags",
+        "endpoints",
+        "cwes",
+    ];
+
+    fn decided(finding: &Finding, decision: Decision) -> Suppression {
+        Suppression::new(
+            SuppressionScope::finding(finding.fingerprint.clone()),
+            decision,
+            "an archive; to be retired",
+            "web@shop.test",
+            NOW,
+        )
+        .about(finding)
+    }
+
+    fn exported(finding: &Finding, suppression: Option<&Suppression>) -> Value {
+        export(&[Exported {
+            finding,
+            pages: &["https://shop.test/a".to_owned()],
+            pages_total: 4,
+            ticket: Some("https://jira.test/browse/SEC-1"),
+            suppression,
+        }])
+    }
+
+    #[test]
+    fn an_export_is_what_the_importer_takes() {
+        let mut one = finding("cdn.test", FindingState::Fixed);
+        one.past.fixed = Some(NOW);
+        let suppression = decided(&one, Decision::WontFix);
+        let file = exported(&one, Some(&suppression));
+        let entry = file["findings"][0].as_object().unwrap();
+        for name in entry.keys() {
+            assert!(ALLOWED.contains(&name.as_str()), "{name}");
+        }
+        for (name, expected) in [
+            ("severity", json!("High")),
+            ("date", json!("1970-01-01")),
+            ("unique_id_from_tool", json!(one.fingerprint)),
+            ("active", json!(false)),
+            ("is_mitigated", json!(true)),
+            ("risk_accepted", json!(true)),
+            ("false_p", json!(false)),
+            ("nb_occurences", json!(4)),
+        ] {
+            assert_eq!(entry[name], expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn decisions_go_round() {
+        for decision in [Decision::WontFix, Decision::FalsePositive, Decision::OutOfScope] {
+            let one = finding("cdn.test", FindingState::Suppressed);
+            let suppression = decided(&one, decision);
+            let file = exported(&one, Some(&suppression)).to_string();
+            let back = import(&file, std::slice::from_ref(&one), &[], "nobody", NOW).unwrap();
+            let [taken] = back.taken.as_slice() else {
+                panic!("{back:?}")
+            };
+            assert_eq!(
+                (
+                    taken.decision,
+                    taken.author.as_str(),
+                    taken.reason.as_str(),
+                    taken.decided_in
+                ),
+                (
+                    decision,
+                    "web@shop.test",
+                    "an archive; to be retired",
+                    DecidedIn::Import
+                )
+            );
+            assert_eq!(taken.scope, suppression.scope);
+            let again = import(&file, &[one], &back.taken, "nobody", NOW).unwrap();
+            assert_eq!((again.taken.len(), again.known), (0, 1), "nothing is decided twice");
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_is_said() {
+        let mut one = finding("cdn.test", FindingState::Seen);
+        one.past.aliases = vec![Fingerprint("old".into())];
+        let entries = json!({"findings": [
+            {"title": "stranger", "unique_id_from_tool": "feed", "false_p": true},
+            {"title": "nameless", "false_p": true},
+            {"title": "odd", "unique_id_from_tool": 7},
+            {"title": "mended", "unique_id_from_tool": one.fingerprint, "is_mitigated": true},
+            {"title": "open", "unique_id_from_tool": one.fingerprint, "active": true, "false_p": null},
+            {"title": "by its old name", "unique_id_from_tool": "old", "duplicate": true, "notes": [
+                {"entry": "see 12", "author": {"username": "ann"}, "date": "2026-11-01T10:00:00Z"}
+            ]},
+        ]});
+        let import = import(&entries.to_string(), &[one], &[], "me", NOW).unwrap();
+        assert_eq!((import.taken.len(), import.undecided, import.refused.len()), (1, 1, 4));
+        let taken = &import.taken[0];
+        assert_eq!(
+            (taken.decision, taken.author.as_str(), taken.reason.as_str()),
+            (Decision::Duplicate, "ann", "see 12")
+        );
+        assert_eq!(taken.created.to_string(), "2026-11-01T10:00:00Z");
+        for (refused, part) in import
+            .refused
+            .iter()
+            .zip(["no finding feed", "no unique_id", "entry 3", "must prove"])
+        {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_told() {
+        for text in ["", "[]", "{}", "{\"findings\": 1}"] {
+            let error = import(text, &[], &[], "me", NOW).unwrap_err().to_string();
+            assert!(error.contains("Generic Findings Import"), "{error}");
+        }
+    }
+}
