@@ -79,6 +79,7 @@ pub(crate) async fn tickets_have_generations(one: Handle, two: Handle) {
         issue_id: "10002".to_owned(),
         issue_key: "SEC-2".to_owned(),
         linked: at(2),
+        closed: None,
     };
     one.link_ticket(&link).await.unwrap();
     let first = TicketLink {
@@ -102,6 +103,7 @@ pub(crate) async fn actions_are_recorded(one: Handle, two: Handle) {
         state,
         at: at(ms),
         error: (state == ActionState::Dead).then(|| "400: priority: not on the screen".to_owned()),
+        detail: None,
     };
     assert_eq!(one.action("f/1/create").await.unwrap(), None);
     for (state, ms) in [

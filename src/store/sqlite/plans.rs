@@ -53,6 +53,10 @@ const STATEMENTS: &[&str] = &[
     tickets::DUE,
     tickets::DEAD,
     tickets::NEWEST,
+    tickets::GENERATIONS,
+    tickets::OF_FINDING,
+    tickets::CREATIONS,
+    tickets::BASELINE,
 ];
 
 /// What SQLite calls a scan although it is none of a table that grows: parameters, and the rows of a subquery.
