@@ -5,13 +5,14 @@ use console::Term;
 
 use super::exit::{Ended, Exit, OrExit};
 use super::interrupt;
+use crate::config::Deployment;
 use crate::sandbox::{Sandbox, SandboxArgs};
 
 /// The arguments of `phantom jira-sandbox`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  phantom jira-sandbox --state queue.json\n  phantom jira-sandbox --project SHOP \
-                        --require customfield_10010\n  phantom jira-sandbox --rate-limit 3 --search-lag 10"
+                        --require customfield_10010\n  phantom jira-sandbox --deployment datacenter\n  phantom jira-sandbox --rate-limit 3 --search-lag 10"
 )]
 pub struct JiraSandboxArgs {
     #[command(flatten)]
@@ -25,19 +26,21 @@ pub async fn run(args: JiraSandboxArgs) -> Ended {
         args.sandbox.token.clone(),
         args.sandbox.projects.join(", "),
     );
+    let (what, deployment, auth) = match args.sandbox.deployment {
+        Deployment::Cloud => ("Jira Cloud", "cloud", format!("kind = \"basic\", email = \"{user}\", ")),
+        Deployment::DataCenter => ("Jira Data Center", "datacenter", "kind = \"pat\", ".to_owned()),
+    };
     let sandbox = Sandbox::start(args.sandbox.into()).await.or_usage()?;
     let lines = [
         format!(
-            "A stand-in for Jira Cloud, with project {projects}. Look at its queue: {}",
+            "A stand-in for {what}, with project {projects}. Look at its queue: {}",
             sandbox.queue_url()
         ),
         "In phantom.toml:".to_owned(),
         "  [jira]".to_owned(),
-        "  deployment = \"cloud\"".to_owned(),
+        format!("  deployment = \"{deployment}\""),
         format!("  base_url = \"{}\"", sandbox.base_url()),
-        format!(
-            "  auth = {{ kind = \"basic\", email = \"{user}\", token_env = \"JIRA_TOKEN\" }}   # JIRA_TOKEN={token}"
-        ),
+        format!("  auth = {{ {auth}token_env = \"JIRA_TOKEN\" }}   # JIRA_TOKEN={token}"),
         "Ctrl-C ends it.".to_owned(),
     ];
     for line in lines {

@@ -38,6 +38,7 @@ fn the_annotated_example_is_valid() {
     assert_eq!(config.browser.resolve, resolve);
     let jira = config.jira.unwrap();
     assert_eq!(jira.base_url.as_str(), "https://shop.atlassian.net/");
+    assert_eq!(jira.ca_file, Some("examples/company-ca.pem".into()));
     assert_eq!(jira.defaults.search_projects, ["SEC", "WEB"]);
     assert_eq!(jira.defaults.priority[&Severity::Critical], "Highest");
     assert_eq!(
@@ -291,7 +292,7 @@ fn each_deployment_has_its_ways_to_log_in() {
         errors(&data_center),
         [
             "`jira.auth.user` is missing (etc/phantom.toml:5:8); add it: the name of the account that files tickets",
-            "`jira.auth.email` is not a known key (etc/phantom.toml:5:27); known here: kind, user, token_env, token_file, client_id, client_secret_env, client_secret_file",
+            "`jira.auth.email` is not a known key (etc/phantom.toml:5:26); known here: kind, user, token_env, token_file, client_id, client_secret_env, client_secret_file",
         ]
     );
 }

@@ -64,7 +64,7 @@ impl Credentials {
     /// An e-mail address and an API token, or a user name and a password, which may hold spaces. `None` if they cannot be
     /// such.
     pub fn basic(user: &str, token: &str) -> Option<Self> {
-        let odd = |text: &str| text.is_empty() || text.chars().any(|c| c.is_control());
+        let odd = |text: &str| text.is_empty() || text.chars().any(char::is_control);
         if odd(user) || odd(token) || user.contains([':', ' ']) {
             return None;
         }

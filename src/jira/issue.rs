@@ -459,7 +459,7 @@ mod tests {
     fn odd_fields_do_not_lose_the_issue() {
         let odd = json!({
             "summary": 1, "description": null, "status": "open", "labels": null, "attachment": {}, "issuelinks": [1],
-            "project": null, "resolution": [], "created": 7,
+            "project": null, "resolution": "x", "created": 7,
         });
         let issue: Issue =
             serde_json::from_value(json!({ "id": "1", "key": "A-1", "fields": odd, "properties": [] })).unwrap();

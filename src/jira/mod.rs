@@ -20,6 +20,8 @@ mod splice;
 mod text;
 mod ticket;
 mod transport;
+#[cfg(test)]
+mod transport_tests;
 mod wiki;
 mod wire;
 

@@ -1,4 +1,4 @@
-//! The API: one function a request, over the state, without I/O.
+//! The API: one function a request, over the state, without I/O. Here: issues, their properties, and the search.
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::fields::{self, CreateBody, Refusal, document_problem, property_problem, show, time};
+use super::fields::{self, CreateBody, EditBody, Refusal, property_problem};
 use super::jql::{self, Field, OrderBy};
-use super::options::SandboxOptions;
-use super::state::{SandboxComment, SandboxIssue, State};
+use super::options::{SandboxAccount, SandboxOptions};
+use super::state::{SandboxIssue, SandboxItem, State};
 
 /// What is answered.
 #[derive(Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub(super) struct Answer {
 pub(super) struct Desk<'a> {
     pub options: &'a SandboxOptions,
     pub state: &'a mut State,
+    /// Who asks.
+    pub who: SandboxAccount,
     /// Where the sandbox is, without a slash at the end.
     pub base: &'a str,
     pub now: Timestamp,
@@ -45,7 +47,7 @@ impl Answer {
         }
     }
 
-    fn changed(status: StatusCode, body: Option<Value>) -> Self {
+    pub fn changed(status: StatusCode, body: Option<Value>) -> Self {
         Self {
             status,
             body,
@@ -59,14 +61,14 @@ impl Answer {
         Self::refused(status, &Refusal::message(message))
     }
 
-    fn refused(status: StatusCode, refusal: &Refusal) -> Self {
+    pub fn refused(status: StatusCode, refusal: &Refusal) -> Self {
         Self {
             status,
             ..Self::ok(json!({ "errorMessages": refusal.messages, "errors": refusal.errors }))
         }
     }
 
-    fn bad(message: &str) -> Self {
+    pub fn bad(message: &str) -> Self {
         Self::error(StatusCode::BAD_REQUEST, message)
     }
 
@@ -79,12 +81,12 @@ impl Answer {
 }
 
 /// Reads a body, strictly.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     serde_json::from_slice(body).map_err(|_| Answer::bad(INVALID))
 }
 
 /// Reads a query, strictly: what is not supported is refused.
-fn query<T: DeserializeOwned>(query: &str) -> Result<T, Answer> {
+pub(super) fn query<T: DeserializeOwned>(query: &str) -> Result<T, Answer> {
     let uri = format!("/?{query}");
     let parsed = uri
         .parse()
@@ -103,36 +105,70 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-type Handled = Result<Answer, Answer>;
+pub(super) type Handled = Result<Answer, Answer>;
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct PageQuery {
+    #[serde(default)]
+    start_at: usize,
+    max_results: Option<usize>,
+}
+
+/// A part of a list, as the API shows it.
+pub(super) fn page_of(page: &PageQuery, name: &str, all: &[Value]) -> Value {
+    let size = page.max_results.unwrap_or(50).clamp(1, 5_000);
+    let part: Vec<&Value> = all.iter().skip(page.start_at).take(size).collect();
+    let last = page.start_at + part.len() >= all.len();
+    let mut shown = json!({ "startAt": page.start_at, "maxResults": size, "total": all.len() });
+    if name == "values" {
+        shown["isLast"] = json!(last);
+    }
+    shown[name] = json!(part);
+    shown
+}
 
 impl Desk<'_> {
-    fn issue(&mut self, id: &str) -> Result<&mut SandboxIssue, Answer> {
+    pub fn issue(&self, id: &str) -> Result<&SandboxIssue, Answer> {
+        let found = self.state.kept.find(id);
+        found
+            .and_then(|index| self.state.kept.issues.get(index))
+            .ok_or_else(Answer::no_issue)
+    }
+
+    pub fn issue_mut(&mut self, id: &str) -> Result<&mut SandboxIssue, Answer> {
         let found = self.state.kept.find(id);
         found
             .and_then(|index| self.state.kept.issues.get_mut(index))
             .ok_or_else(Answer::no_issue)
     }
 
-    pub fn myself(&self) -> Answer {
-        Answer::ok(json!({
-            "self": format!("{}/rest/api/3/user?accountId=sandbox", self.base),
-            "accountId": "sandbox",
-            "accountType": "atlassian",
-            "emailAddress": self.options.user,
-            "displayName": "Phantom Gang (sandbox)",
-            "active": true,
-            "timeZone": "Etc/UTC",
-        }))
+    /// Refuses what the account may not do.
+    pub fn need(&self, permission: &str) -> Result<(), Answer> {
+        if self.may(permission) {
+            return Ok(());
+        }
+        let message = format!("You do not have the permission {permission}.");
+        Err(Answer::error(StatusCode::FORBIDDEN, &message))
+    }
+
+    pub fn may(&self, permission: &str) -> bool {
+        self.who.id != self.options.scanner().id || !self.options.denied.iter().any(|denied| denied == permission)
     }
 
     pub fn create(&mut self, body: &[u8]) -> Handled {
+        self.need("CREATE_ISSUES")?;
         let body: CreateBody = parse(body)?;
+        if !self.is_cloud() && body.has_properties() {
+            return Err(Answer::bad(INVALID));
+        }
         let issue = fields::create(self.options, &mut self.state.kept, body, self.now)
             .map_err(|refusal| Answer::refused(StatusCode::BAD_REQUEST, &refusal))?;
         let created = json!({
             "id": issue.id.to_string(),
             "key": issue.key,
-            "self": format!("{}/rest/api/3/issue/{}", self.base, issue.id),
+            "self": self.link(&format!("issue/{}", issue.id)),
         });
         self.state.kept.issues.push(issue);
         Ok(Answer {
@@ -149,28 +185,81 @@ impl Desk<'_> {
             fields: Option<String>,
             #[serde(default)]
             properties: Option<String>,
+            #[serde(default)]
+            expand: Option<String>,
             #[serde(default, rename = "updateHistory")]
             _update_history: Option<bool>,
         }
         let params: Params = query(text)?;
         let fields = list(params.fields.as_deref().unwrap_or("*all"));
         let properties = list(params.properties.as_deref().unwrap_or_default());
-        let base = self.base;
-        let issue = self.issue(id)?;
-        Ok(Answer::ok(show(base, issue, &fields, &properties)))
+        let mut shown = self.show(self.issue(id)?, &fields, &properties);
+        match params.expand.as_deref() {
+            None => {}
+            Some("changelog") => {
+                // With the issue, the newest change comes first.
+                let mut changes = self.changes(id)?;
+                changes.reverse();
+                shown["changelog"] = json!({
+                    "startAt": 0, "maxResults": changes.len(), "total": changes.len(), "histories": changes,
+                });
+            }
+            Some(_) => return Err(Answer::bad("This sandbox expands `changelog` only.")),
+        }
+        Ok(Answer::ok(shown))
     }
 
+    pub fn edit(&mut self, id: &str, text: &str, body: &[u8]) -> Handled {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        struct Params {
+            #[serde(default, rename = "notifyUsers")]
+            _notify_users: Option<bool>,
+        }
+        let Params { .. } = query(text)?;
+        self.need("EDIT_ISSUES")?;
+        let body: EditBody = parse(body)?;
+        let options = self.options;
+        let items = fields::edit(options, self.issue_mut(id)?, body)
+            .map_err(|refusal| Answer::refused(StatusCode::BAD_REQUEST, &refusal))?;
+        self.record(id, items)?;
+        Ok(Answer::changed(StatusCode::NO_CONTENT, None))
+    }
+
+    pub fn delete(&mut self, id: &str) -> Handled {
+        self.need("DELETE_ISSUES")?;
+        self.issue(id)?;
+        if let Some(index) = self.state.kept.find(id) {
+            self.state.kept.remove(index);
+        }
+        Ok(Answer::changed(StatusCode::NO_CONTENT, None))
+    }
+
+    /// Gives an issue a new key in another project. No API of Jira does that; people do it in its pages.
+    pub fn relocate(&mut self, id: &str, project: &str) -> Handled {
+        if !self.options.projects.iter().any(|one| one == project) {
+            return Err(Answer::bad("There is no such project."));
+        }
+        let before = self.issue(id)?.key.clone();
+        let key = self.state.kept.next_key(project);
+        let issue = self.issue_mut(id)?;
+        let number = issue.id;
+        key.clone_into(&mut issue.key);
+        project.clone_into(&mut issue.project);
+        self.state.kept.old_keys.insert(before.clone(), number);
+        let item = SandboxItem {
+            field: "Key".to_owned(),
+            from: (None, Some(before)),
+            to: (None, Some(key.clone())),
+        };
+        self.record(&key, vec![item])?;
+        Ok(Answer::changed(StatusCode::OK, Some(json!({ "key": key }))))
+    }
+
+    /// The search of Cloud: pages by token.
     pub fn search(&mut self, body: &[u8]) -> Handled {
         let body: SearchBody = parse(body)?;
-        let query = jql::parse(&body.jql).map_err(|refusal| Answer::bad(&refusal))?;
-        for clause in query.clauses.iter().filter(|clause| clause.field == Field::Project) {
-            for value in &clause.values {
-                if !self.options.projects.contains(value) {
-                    let message = format!("The value '{value}' does not exist for the field 'project'.");
-                    return Err(Answer::bad(&message));
-                }
-            }
-        }
+        let query = self.searchable(&body.jql)?;
         let offset = match &body.next_page_token {
             None => 0,
             Some(token) => offset_of(token, &body.jql).ok_or_else(|| Answer::bad("The nextPageToken is invalid."))?,
@@ -181,7 +270,7 @@ impl Desk<'_> {
             .iter()
             .skip(offset)
             .take(size)
-            .map(|issue| show(self.base, issue, &body.fields, &body.properties))
+            .map(|issue| self.show(issue, &body.fields, &body.properties))
             .collect();
         let end = offset + page.len();
         let mut answer = json!({ "issues": page, "isLast": end >= found.len() });
@@ -189,6 +278,36 @@ impl Desk<'_> {
             answer["nextPageToken"] = json!(token_of(end, &body.jql));
         }
         Ok(Answer::ok(answer))
+    }
+
+    /// The search of Data Center: pages by offset, without properties.
+    pub fn search_by_offset(&mut self, body: &[u8]) -> Handled {
+        let body: OffsetBody = parse(body)?;
+        let query = self.searchable(&body.jql)?;
+        let size = body.max_results.unwrap_or(50).clamp(1, 1_000);
+        let found = self.found(&query);
+        let page: Vec<Value> = found
+            .iter()
+            .skip(body.start_at)
+            .take(size)
+            .map(|issue| self.show(issue, &body.fields, &[]))
+            .collect();
+        Ok(Answer::ok(json!({
+            "startAt": body.start_at, "maxResults": size, "total": found.len(), "issues": page,
+        })))
+    }
+
+    fn searchable(&self, jql: &str) -> Result<jql::Query, Answer> {
+        let query = jql::parse(jql).map_err(|refusal| Answer::bad(&refusal))?;
+        for clause in query.clauses.iter().filter(|clause| clause.field == Field::Project) {
+            for value in &clause.values {
+                if !self.options.projects.contains(value) {
+                    let message = format!("The value '{value}' does not exist for the field 'project'.");
+                    return Err(Answer::bad(&message));
+                }
+            }
+        }
+        Ok(query)
     }
 
     fn found(&self, query: &jql::Query) -> Vec<&SandboxIssue> {
@@ -228,110 +347,15 @@ impl Desk<'_> {
     pub fn set_property(&mut self, id: &str, key: &str, body: &[u8]) -> Handled {
         let value: Value = parse(body)?;
         property_problem(key, &value).map_err(|problem| Answer::bad(&problem))?;
+        self.need("EDIT_ISSUES")?;
         let now = self.now;
-        let issue = self.issue(id)?;
+        let issue = self.issue_mut(id)?;
         issue.updated = now;
         let status = match issue.properties.insert(key.to_owned(), value) {
             None => StatusCode::CREATED,
             Some(_) => StatusCode::OK,
         };
         Ok(Answer::changed(status, None))
-    }
-
-    pub fn add_comment(&mut self, id: &str, body: &[u8]) -> Handled {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Body {
-            body: Value,
-        }
-        let Body { body } = parse(body)?;
-        let problem = if body.is_null() {
-            Some("Comment body can not be empty!".to_owned())
-        } else {
-            document_problem(&body)
-        };
-        if let Some(problem) = problem {
-            let mut refusal = Refusal::default();
-            refusal.errors.insert("comment".to_owned(), problem);
-            return Err(Answer::refused(StatusCode::BAD_REQUEST, &refusal));
-        }
-        let (now, base) = (self.now, self.base);
-        self.issue(id)?;
-        let comment = SandboxComment {
-            id: self.state.kept.next_id(),
-            body,
-            created: now,
-        };
-        let issue = self.issue(id)?;
-        issue.updated = now;
-        let shown = show_comment(base, issue, &comment);
-        issue.comments.push(comment);
-        Ok(Answer::changed(StatusCode::CREATED, Some(shown)))
-    }
-
-    pub fn comments(&mut self, id: &str, text: &str) -> Handled {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "camelCase")]
-        struct Params {
-            #[serde(default)]
-            start_at: usize,
-            max_results: Option<usize>,
-        }
-        let params: Params = query(text)?;
-        let size = params.max_results.unwrap_or(50).clamp(1, 5_000);
-        let base = self.base;
-        let issue = self.issue(id)?;
-        let page: Vec<Value> = issue
-            .comments
-            .iter()
-            .skip(params.start_at)
-            .take(size)
-            .map(|comment| show_comment(base, issue, comment))
-            .collect();
-        Ok(Answer::ok(json!({
-            "startAt": params.start_at, "maxResults": size, "total": issue.comments.len(), "comments": page,
-        })))
-    }
-
-    pub fn transitions(&mut self, id: &str) -> Handled {
-        let base = self.base;
-        self.issue(id)?;
-        let transition = |id: &str, name: &str, done: bool| {
-            json!({
-                "id": id, "name": name, "to": fields::status(base, done), "hasScreen": false, "isGlobal": true,
-                "isInitial": false, "isConditional": false, "isAvailable": true, "isLooped": false,
-            })
-        };
-        Ok(Answer::ok(json!({
-            "expand": "transitions",
-            "transitions": [transition("11", "To Do", false), transition("31", "Done", true)],
-        })))
-    }
-
-    pub fn transition(&mut self, id: &str, body: &[u8]) -> Handled {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Body {
-            transition: Transition,
-        }
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Transition {
-            id: String,
-        }
-        let body: Body = parse(body)?;
-        let now = self.now;
-        let issue = self.issue(id)?;
-        issue.done = match body.transition.id.as_str() {
-            "11" => false,
-            "31" => true,
-            other => {
-                let message = format!("The transition '{other}' is not valid for this issue.");
-                return Err(Answer::bad(&message));
-            }
-        };
-        issue.updated = now;
-        Ok(Answer::changed(StatusCode::NO_CONTENT, None))
     }
 }
 
@@ -348,18 +372,16 @@ struct SearchBody {
     next_page_token: Option<String>,
 }
 
-fn show_comment(base: &str, issue: &SandboxIssue, comment: &SandboxComment) -> Value {
-    let author = json!({ "accountId": "sandbox", "displayName": "Phantom Gang (sandbox)", "active": true });
-    json!({
-        "self": format!("{base}/rest/api/3/issue/{}/comment/{}", issue.id, comment.id),
-        "id": comment.id.to_string(),
-        "author": author.clone(),
-        "updateAuthor": author,
-        "body": comment.body,
-        "created": time(comment.created),
-        "updated": time(comment.created),
-        "jsdPublic": true,
-    })
+/// The body of a search on Data Center.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct OffsetBody {
+    jql: String,
+    #[serde(default)]
+    fields: Vec<String>,
+    #[serde(default)]
+    start_at: usize,
+    max_results: Option<usize>,
 }
 
 /// A token holds for the query it was given for only.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// `POST /sandbox/faults` takes these as JSON, all optional; what is not named stays as it is:
 /// `{"rate_limited": 2, "retry_after_s": 5, "unauthorized": 0, "server_errors": 1, "drop_creates": 1,
-/// "search_lag_s": 30}`. The answer is all faults that are still to come.
+/// "drop_changes": 0, "search_lag_s": 30}`. The answer is all faults that are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Faults {
     /// Requests answered with 429.
@@ -20,6 +20,8 @@ pub struct Faults {
     pub server_errors: u32,
     /// Creates that are done, but whose connection is closed without an answer.
     pub drop_creates: u32,
+    /// Changes of any kind that are made, but whose connection is closed without an answer.
+    pub drop_changes: u32,
     /// Searches find an issue only this long after it was created.
     pub search_lag: Duration,
 }
@@ -32,6 +34,7 @@ impl Default for Faults {
             unauthorized: 0,
             server_errors: 0,
             drop_creates: 0,
+            drop_changes: 0,
             search_lag: Duration::ZERO,
         }
     }
@@ -65,6 +68,11 @@ impl Faults {
     pub(super) fn drops_create(&mut self) -> bool {
         take(&mut self.drop_creates)
     }
+
+    /// Is the connection of this change closed?
+    pub(super) fn drops_change(&mut self) -> bool {
+        take(&mut self.drop_changes)
+    }
 }
 
 fn take(count: &mut u32) -> bool {
@@ -82,6 +90,7 @@ pub(super) struct FaultsJson {
     unauthorized: Option<u32>,
     server_errors: Option<u32>,
     drop_creates: Option<u32>,
+    drop_changes: Option<u32>,
     search_lag_s: Option<u32>,
 }
 
@@ -92,6 +101,7 @@ impl FaultsJson {
         set(&mut faults.unauthorized, self.unauthorized);
         set(&mut faults.server_errors, self.server_errors);
         set(&mut faults.drop_creates, self.drop_creates);
+        set(&mut faults.drop_changes, self.drop_changes);
         faults.retry_after_s = self.retry_after_s.unwrap_or(faults.retry_after_s);
         if let Some(seconds) = self.search_lag_s {
             faults.search_lag = Duration::from_secs(seconds.into());
@@ -107,6 +117,7 @@ impl From<Faults> for FaultsJson {
             unauthorized: Some(faults.unauthorized),
             server_errors: Some(faults.server_errors),
             drop_creates: Some(faults.drop_creates),
+            drop_changes: Some(faults.drop_changes),
             search_lag_s: Some(u32::try_from(faults.search_lag.as_secs()).unwrap_or(u32::MAX)),
         }
     }

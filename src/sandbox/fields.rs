@@ -1,4 +1,4 @@
-//! What a create must and may say, and how an issue is shown.
+//! What a create must and may say, and what a change may.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::document::{is_document, text_length};
 use super::options::SandboxOptions;
-use super::state::{Kept, SandboxIssue};
+use super::state::{Kept, SandboxIssue, SandboxItem, SandboxStatus};
+use crate::config::Deployment;
 
 const MAX_SUMMARY: usize = 255;
 const MAX_TEXT: usize = 32_767;
@@ -21,6 +22,12 @@ pub(super) struct CreateBody {
     fields: Map<String, Value>,
     #[serde(default)]
     properties: Vec<PropertyBody>,
+}
+
+impl CreateBody {
+    pub fn has_properties(&self) -> bool {
+        !self.properties.is_empty()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +52,7 @@ impl Refusal {
         }
     }
 
-    fn field(&mut self, id: &str, text: impl Into<String>) {
+    pub fn field(&mut self, id: &str, text: impl Into<String>) {
         self.errors.entry(id.to_owned()).or_insert_with(|| text.into());
     }
 }
@@ -59,12 +66,12 @@ pub(super) fn create(
 ) -> Result<SandboxIssue, Refusal> {
     let mut refusal = Refusal::default();
     let mut fields = body.fields;
-    for id in &options.required_fields {
+    let project = named(fields.remove("project"), "key", &options.projects);
+    for id in options.required(project.as_deref().unwrap_or_default()) {
         if fields.get(id).is_none_or(is_blank) {
             refusal.field(id, format!("{id} is required."));
         }
     }
-    let project = named(fields.remove("project"), "key", &options.projects);
     if project.is_none() {
         refusal.field("project", "Specify a valid project ID or key");
     }
@@ -73,23 +80,19 @@ pub(super) fn create(
         refusal.field("issuetype", "Specify a valid issue type");
     }
     let priority = match fields.remove("priority") {
-        None => Some("Medium".to_owned()),
-        given => named(given, "name", &options.priorities),
+        None => "Medium".to_owned(),
+        given => priority(given, options, &mut refusal),
     };
-    if priority.is_none() {
-        refusal.field("priority", "Specify a valid 'id' or 'name' for Priority");
-    }
     let summary = summary(fields.remove("summary").as_ref(), &mut refusal);
     let description = fields.remove("description").unwrap_or(Value::Null);
-    if let Some(problem) = document_problem(&description) {
+    if let Some(problem) = text_problem(&description, options.deployment) {
         refusal.field("description", problem);
     }
     let labels = labels(fields.remove("labels").as_ref(), &mut refusal);
-    for id in fields.keys().filter(|id| !known(options, id)) {
-        refusal.field(
-            id,
-            format!("Field '{id}' cannot be set. It is not on the appropriate screen, or unknown."),
-        );
+    for (id, value) in &fields {
+        if let Some(problem) = field_problem(options, id, value) {
+            refusal.field(id, problem);
+        }
     }
     for property in &body.properties {
         if let Err(problem) = property_problem(&property.key, &property.value) {
@@ -108,22 +111,154 @@ pub(super) fn create(
         summary,
         description,
         labels,
-        priority: priority.unwrap_or_default(),
-        done: false,
+        priority,
+        status: SandboxStatus::ToDo,
+        resolution: None,
+        resolved: None,
         more: fields,
         properties: body.properties.into_iter().map(|one| (one.key, one.value)).collect(),
         comments: Vec::new(),
+        attachments: Vec::new(),
+        remote_links: Vec::new(),
+        history: Vec::new(),
         created: now,
         updated: now,
     })
 }
 
-fn known(options: &SandboxOptions, id: &str) -> bool {
-    options
-        .custom_fields
-        .iter()
-        .chain(&options.required_fields)
-        .any(|known| known == id)
+/// What is wrong with a field that not every issue has.
+fn field_problem(options: &SandboxOptions, id: &str, value: &Value) -> Option<String> {
+    let names = |value: &Value, key: &str| {
+        let alone = value.as_object().filter(|map| map.len() == 1);
+        alone.and_then(|map| map.get(key)).is_some_and(Value::is_string)
+    };
+    let fits = match id {
+        "components" => value
+            .as_array()
+            .is_some_and(|list| list.iter().all(|one| names(one, "name"))),
+        "security" => names(value, "name"),
+        "parent" => names(value, "key"),
+        "assignee" => {
+            let by = match options.deployment {
+                Deployment::Cloud => "accountId",
+                Deployment::DataCenter => "name",
+            };
+            let known = options.people.iter().any(|person| match options.deployment {
+                Deployment::Cloud => value[by] == person.id.as_str(),
+                Deployment::DataCenter => value[by] == person.user.as_str(),
+            });
+            if !(names(value, by) && known) {
+                return Some("The user cannot be assigned, or does not exist.".to_owned());
+            }
+            true
+        }
+        _ => {
+            let of = |required: &String| required.rsplit(':').next() == Some(id);
+            if options.custom_fields.iter().any(|known| known == id) || options.required_fields.iter().any(of) {
+                return None;
+            }
+            return Some(format!(
+                "Field '{id}' cannot be set. It is not on the appropriate screen, or unknown."
+            ));
+        }
+    };
+    (!fits).then(|| "data was not of the expected type".to_owned())
+}
+
+fn priority(given: Option<Value>, options: &SandboxOptions, refusal: &mut Refusal) -> String {
+    named(given, "name", &options.priorities).unwrap_or_else(|| {
+        refusal.field("priority", "Specify a valid 'id' or 'name' for Priority");
+        String::new()
+    })
+}
+
+/// The body of an edit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EditBody {
+    #[serde(default)]
+    fields: Map<String, Value>,
+    #[serde(default)]
+    update: UpdateBody,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdateBody {
+    #[serde(default)]
+    labels: Vec<LabelVerb>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LabelVerb {
+    Add(String),
+    Remove(String),
+}
+
+/// Makes the changes that an edit asks for, or says all that is wrong with it and changes nothing.
+pub(super) fn edit(
+    options: &SandboxOptions,
+    issue: &mut SandboxIssue,
+    body: EditBody,
+) -> Result<Vec<SandboxItem>, Refusal> {
+    let mut refusal = Refusal::default();
+    let mut next = issue.clone();
+    if body.fields.contains_key("labels") && !body.update.labels.is_empty() {
+        refusal.field("labels", "Field 'labels' cannot appear in both 'fields' and 'update'");
+    }
+    for (id, value) in body.fields {
+        match id.as_str() {
+            "summary" => next.summary = summary(Some(&value), &mut refusal),
+            "description" => match text_problem(&value, options.deployment) {
+                Some(problem) => refusal.field("description", problem),
+                None => next.description = value,
+            },
+            "labels" => next.labels = labels(Some(&value), &mut refusal),
+            "priority" => next.priority = priority(Some(value), options, &mut refusal),
+            _ => match field_problem(options, &id, &value) {
+                Some(problem) => refusal.field(&id, problem),
+                None => {
+                    next.more.insert(id, value);
+                }
+            },
+        }
+    }
+    for verb in body.update.labels {
+        match verb {
+            LabelVerb::Add(label) => {
+                labels(Some(&json!([label])), &mut refusal);
+                if !next.labels.contains(&label) {
+                    next.labels.push(label);
+                }
+            }
+            LabelVerb::Remove(label) => next.labels.retain(|one| *one != label),
+        }
+    }
+    if refusal != Refusal::default() {
+        return Err(refusal);
+    }
+    let items = differences(issue, &next);
+    *issue = next;
+    Ok(items)
+}
+
+fn differences(before: &SandboxIssue, after: &SandboxIssue) -> Vec<SandboxItem> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs = [
+        ("summary", before.summary.clone(), after.summary.clone()),
+        ("description", text(&before.description), text(&after.description)),
+        ("labels", before.labels.join(" "), after.labels.join(" ")),
+        ("priority", before.priority.clone(), after.priority.clone()),
+    ];
+    let changed = pairs.into_iter().filter(|(_, before, after)| before != after);
+    changed
+        .map(|(field, before, after)| SandboxItem {
+            field: field.to_owned(),
+            from: (None, Some(before)),
+            to: (None, Some(after)),
+        })
+        .collect()
 }
 
 fn is_blank(value: &Value) -> bool {
@@ -179,15 +314,21 @@ fn labels(value: Option<&Value>, refusal: &mut Refusal) -> Vec<String> {
 }
 
 /// What is wrong with a description or comment.
-pub(super) fn document_problem(value: &Value) -> Option<String> {
+pub(super) fn text_problem(value: &Value, deployment: Deployment) -> Option<String> {
     if value.is_null() {
         return None;
+    }
+    let too_long = || "The entered text is too long. It exceeds the allowed limit of 32,767 characters.".to_owned();
+    if deployment == Deployment::DataCenter {
+        return match value.as_str() {
+            None => Some("Operation value must be a string".to_owned()),
+            Some(text) => (text.encode_utf16().count() > MAX_TEXT).then(too_long),
+        };
     }
     if !is_document(value) {
         return Some("Operation value must be an Atlassian Document (see the Atlassian Document Format)".to_owned());
     }
-    (text_length(value) > MAX_TEXT)
-        .then(|| "The entered text is too long. It exceeds the allowed limit of 32,767 characters.".to_owned())
+    (text_length(value) > MAX_TEXT).then(too_long)
 }
 
 /// What is wrong with an entity property.
@@ -199,81 +340,6 @@ pub(super) fn property_problem(key: &str, value: &Value) -> Result<(), String> {
         return Err("The property value has to be a non-empty JSON value of at most 32768 bytes.".to_owned());
     }
     Ok(())
-}
-
-/// An issue as the API shows it.
-pub(super) fn show(base: &str, issue: &SandboxIssue, fields: &[String], properties: &[String]) -> Value {
-    let mut shown = json!({ "id": issue.id.to_string() });
-    let only_id = fields.iter().all(|field| field == "id");
-    if !only_id {
-        shown["key"] = json!(issue.key);
-        shown["self"] = json!(format!("{base}/rest/api/3/issue/{}", issue.id));
-        shown["fields"] = Value::Object(
-            all_fields(base, issue)
-                .into_iter()
-                .filter(|(id, _)| wanted(fields, id))
-                .collect(),
-        );
-    }
-    let chosen: Map<String, Value> = issue
-        .properties
-        .iter()
-        .filter(|(key, _)| properties.iter().any(|wanted| wanted == *key || wanted == "*all"))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    if !properties.is_empty() {
-        shown["properties"] = Value::Object(chosen);
-    }
-    shown
-}
-
-fn wanted(fields: &[String], id: &str) -> bool {
-    let excluded = fields.iter().any(|field| field.strip_prefix('-') == Some(id));
-    let all = |field: &String| field == "*all" || field == "*navigable";
-    !excluded && fields.iter().any(|field| all(field) || field == id)
-}
-
-fn all_fields(base: &str, issue: &SandboxIssue) -> Map<String, Value> {
-    let mut fields = issue.more.clone();
-    let mut set = |id: &str, value: Value| {
-        fields.insert(id.to_owned(), value);
-    };
-    set("summary", json!(issue.summary));
-    set("description", issue.description.clone());
-    set("labels", json!(issue.labels));
-    set("project", json!({ "key": issue.project, "name": issue.project }));
-    set("issuetype", json!({ "name": issue.issue_type, "subtask": false }));
-    set("priority", json!({ "name": issue.priority }));
-    set("status", status(base, issue.done));
-    set(
-        "resolution",
-        if issue.done {
-            json!({ "id": "10000", "name": "Done" })
-        } else {
-            Value::Null
-        },
-    );
-    set("created", json!(time(issue.created)));
-    set("updated", json!(time(issue.updated)));
-    fields
-}
-
-/// A status as the API shows it.
-pub(super) fn status(base: &str, done: bool) -> Value {
-    let (id, name, category, key, colour) = if done {
-        ("10002", "Done", 3, "done", "green")
-    } else {
-        ("10000", "To Do", 2, "new", "blue-gray")
-    };
-    json!({
-        "self": format!("{base}/rest/api/3/status/{id}"),
-        "id": id,
-        "name": name,
-        "statusCategory": {
-            "self": format!("{base}/rest/api/3/statuscategory/{category}"),
-            "id": category, "key": key, "name": name, "colorName": colour,
-        },
-    })
 }
 
 /// A time as Jira writes it.
@@ -318,6 +384,10 @@ mod tests {
             ("labels", json!("a")),
             ("customfield_1", Value::Null),
             ("customfield_2", json!("x")),
+            ("assignee", json!({"name": "ann"})),
+            ("assignee", json!({"accountId": "nobody"})),
+            ("components", json!(["web"])),
+            ("parent", json!("SEC-1")),
         ] {
             let mut fields = good.clone();
             fields[id] = value.clone();

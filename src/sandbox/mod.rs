@@ -1,11 +1,12 @@
-//! `phantom jira-sandbox`: a stateful stand-in for Jira Cloud, to rehearse a configuration against, and for the demo
-//! and the tests.
+//! `phantom jira-sandbox`: a stateful stand-in for Jira, Cloud or Data Center, to rehearse a configuration against, and
+//! for the demo and the tests.
 //!
-//! It keeps issues, labels, entity properties, comments and statuses, wants credentials and required fields, refuses
-//! what Jira refuses in the words in which Jira does, and never ignores what it does not understand. On demand it
-//! misbehaves; see [`Faults`].
+//! It keeps issues, labels, entity properties, comments, attachments, links, a workflow with a history, wants
+//! credentials and required fields, refuses what Jira refuses in the words in which Jira does, and never ignores what
+//! it does not understand. On demand it misbehaves; see [`Faults`]. Beside the scanner there is a person, Ann, with
+//! the credentials `ann@sandbox.test` and `ann`: who asks with these acts as her.
 //!
-//! Beside the API under `/rest/api/3` it has pages for people and for control:
+//! Beside the API under `/rest/api/3` or `/rest/api/2` it has pages for people and for control:
 //!
 //! | request | what it does |
 //! | --- | --- |
@@ -13,6 +14,7 @@
 //! | `GET /browse/KEY` | one ticket as a page |
 //! | `GET /sandbox/faults` | the faults that are still to come |
 //! | `POST /sandbox/faults` | sets the faults that the JSON body names; see [`Faults`] |
+//! | `POST /sandbox/move` | moves an issue to another project, as people do: `{"issue": "SEC-1", "project": "WEB"}` |
 //! | `GET /sandbox/log` | the requests and their answers, oldest first, as JSON |
 
 mod api;
@@ -21,15 +23,26 @@ mod faults;
 mod fields;
 mod jql;
 mod log;
+mod multipart;
 mod options;
 mod pages;
+mod people;
+mod route;
 mod server;
+mod setup;
+mod show;
 mod state;
+mod talk;
 #[cfg(test)]
 mod tests;
+mod wiki;
+mod workflow;
 
 pub use faults::Faults;
 pub use log::Exchange;
-pub use options::{SandboxArgs, SandboxOptions};
+pub use options::{ResolutionScreen, SandboxAccount, SandboxArgs, SandboxOptions};
+pub use people::SandboxPerson;
 pub use server::{Sandbox, SandboxError};
-pub use state::{SandboxComment, SandboxIssue};
+pub use state::{
+    SandboxAttachment, SandboxChange, SandboxComment, SandboxIssue, SandboxItem, SandboxLink, SandboxStatus,
+};

@@ -1,7 +1,12 @@
 //! The queue and its tickets as pages for people. Everything in them is escaped and nothing runs.
 
+use serde_json::Value;
+
 use super::document::{escape, html};
-use super::state::SandboxIssue;
+use super::options::SandboxOptions;
+use super::state::{Kept, SandboxIssue, SandboxStatus};
+use super::wiki;
+use crate::config::Deployment;
 
 /// Nothing is loaded and nothing runs; the one style is our own.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
@@ -24,7 +29,7 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// The queue, newest first.
-pub(super) fn queue(issues: &[SandboxIssue]) -> String {
+pub(super) fn queue(issues: &[SandboxIssue], deployment: Deployment) -> String {
     let rows: Vec<String> = issues
         .iter()
         .rev()
@@ -39,8 +44,12 @@ pub(super) fn queue(issues: &[SandboxIssue]) -> String {
             )
         })
         .collect();
+    let which = match deployment {
+        Deployment::Cloud => "Cloud",
+        Deployment::DataCenter => "Data Center",
+    };
     let body = format!(
-        "<h1>Jira sandbox</h1><p class=\"muted\">{} tickets. A rehearsal: nothing here is in a real Jira.</p>\
+        "<h1>Jira sandbox</h1><p class=\"muted\">{which}, {} tickets. A rehearsal: nothing here is in a real Jira.</p>\
          <table><tr><th>Key</th><th>Summary</th><th>Priority</th><th>Status</th><th>Created (UTC)</th></tr>{}\
          </table>",
         issues.len(),
@@ -50,7 +59,7 @@ pub(super) fn queue(issues: &[SandboxIssue]) -> String {
 }
 
 /// One ticket.
-pub(super) fn ticket(issue: &SandboxIssue) -> String {
+pub(super) fn ticket(issue: &SandboxIssue, kept: &Kept, options: &SandboxOptions) -> String {
     let labels: Vec<String> = issue
         .labels
         .iter()
@@ -66,28 +75,114 @@ pub(super) fn ticket(issue: &SandboxIssue) -> String {
         .iter()
         .map(|comment| {
             format!(
-                "<h4>{}</h4>{}",
+                "<h4>{}, {}</h4>{}",
+                escape(&name(options, &comment.author)),
                 comment.created.strftime("%Y-%m-%d %H:%M UTC"),
-                html(&comment.body)
+                rendered(&comment.body)
             )
         })
         .collect();
     let body = format!(
         "<p><a href=\"/sandbox\">Queue</a> / {key}</p><h1>{summary}</h1><p>{kind} · {priority} · {status} {labels}</p>\
-         {description}<hr><h3>Comments</h3>{comments}<h3>Entity properties</h3><ul>{properties}</ul>",
+         {description}<hr>{files}{links}<h3>Comments</h3>{comments}<h3>History</h3><ul>{history}</ul>\
+         <h3>Entity properties</h3><ul>{properties}</ul>",
         key = escape(&issue.key),
         summary = escape(&issue.summary),
         kind = escape(&issue.issue_type),
         priority = escape(&issue.priority),
         status = status(issue),
         labels = labels.concat(),
-        description = html(&issue.description),
+        description = rendered(&issue.description),
+        files = files(issue),
+        links = links(issue, kept),
+        history = history(issue, options),
         comments = comments.concat(),
         properties = properties.concat(),
     );
     page(&format!("{} {}", issue.key, issue.summary), &body)
 }
 
-fn status(issue: &SandboxIssue) -> &'static str {
-    if issue.done { "Done" } else { "To Do" }
+fn status(issue: &SandboxIssue) -> String {
+    let status = match issue.status {
+        SandboxStatus::ToDo => "To Do",
+        SandboxStatus::InProgress => "In Progress",
+        SandboxStatus::Done => "Done",
+    };
+    match &issue.resolution {
+        Some(resolution) => format!("{status}, {}", escape(resolution)),
+        None => status.to_owned(),
+    }
+}
+
+/// An Atlassian document or wiki markup.
+fn rendered(text: &Value) -> String {
+    text.as_str().map_or_else(|| html(text), wiki::html)
+}
+
+fn name(options: &SandboxOptions, account: &str) -> String {
+    options
+        .account(account)
+        .map_or_else(|| account.to_owned(), |one| one.name)
+}
+
+fn files(issue: &SandboxIssue) -> String {
+    let items: Vec<String> = issue
+        .attachments
+        .iter()
+        .map(|file| {
+            format!(
+                "<li>{} <span class=\"muted\">{} bytes</span></li>",
+                escape(&file.name),
+                file.size
+            )
+        })
+        .collect();
+    section("Attachments", &items)
+}
+
+fn links(issue: &SandboxIssue, kept: &Kept) -> String {
+    let items: Vec<String> = kept
+        .links
+        .iter()
+        .filter_map(|link| {
+            let (arrow, other) = match issue.id {
+                id if id == link.from => ("→", link.to),
+                id if id == link.to => ("←", link.from),
+                _ => return None,
+            };
+            let key = escape(&kept.by_id(other)?.key);
+            Some(format!(
+                "<li>{} {arrow} <a href=\"/browse/{key}\">{key}</a></li>",
+                escape(&link.kind)
+            ))
+        })
+        .collect();
+    section("Links", &items)
+}
+
+fn section(title: &str, items: &[String]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    format!("<h3>{title}</h3><ul>{}</ul>", items.concat())
+}
+
+fn history(issue: &SandboxIssue, options: &SandboxOptions) -> String {
+    let shown = |value: &(Option<String>, Option<String>)| {
+        let text: String = value.1.as_deref().unwrap_or("–").chars().take(60).collect();
+        escape(&text)
+    };
+    let items = issue.history.iter().flat_map(|change| {
+        change.items.iter().map(move |item| {
+            format!(
+                "<li>{} {}: {} {} → {}</li>",
+                change.created.strftime("%Y-%m-%d %H:%M UTC"),
+                escape(&name(options, &change.author)),
+                escape(&item.field),
+                shown(&item.from),
+                shown(&item.to),
+            )
+        })
+    });
+    items.collect()
 }

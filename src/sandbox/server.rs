@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path as Segments, RawQuery, Request, State as Shared};
+use axum::extract::{Path as Segments, Request, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::service::{Service as _, service_fn};
@@ -22,12 +21,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Answer, Desk};
+use super::api::{Answer, Desk, Handled};
 use super::faults::{Fault, Faults, FaultsJson};
 use super::log::{CAPACITY, Exchange};
-use super::options::SandboxOptions;
+use super::options::{SandboxAccount, SandboxOptions};
 use super::pages;
-use super::state::{Kept, SandboxIssue, State};
+use super::people::SandboxPerson;
+use super::route::{self, Asked};
+use super::state::{Kept, SandboxIssue, SandboxLink, State};
+use crate::config::Deployment;
 
 /// Requests beyond this many bytes are refused.
 const MAX_BODY: usize = 10 << 20;
@@ -148,9 +150,35 @@ impl Sandbox {
         let Some(index) = state.kept.find(key) else {
             return false;
         };
-        state.kept.issues.remove(index);
+        state.kept.remove(index);
         self.app.save(&state);
         true
+    }
+
+    /// One issue, by id or key, also by a key that it had before it was moved.
+    pub fn issue(&self, id_or_key: &str) -> Option<SandboxIssue> {
+        let state = self.app.state();
+        let found = state.kept.find(id_or_key);
+        found.and_then(|index| state.kept.issues.get(index)).cloned()
+    }
+
+    /// All links between issues, oldest first.
+    pub fn links(&self) -> Vec<SandboxLink> {
+        self.app.state().kept.links.clone()
+    }
+
+    /// The first of the accounts beside the scanner's, as a person who works in the queue.
+    pub fn person(&self) -> SandboxPerson<'_> {
+        let options = &self.app.options;
+        SandboxPerson {
+            sandbox: self,
+            account: options.people.first().cloned().unwrap_or_else(|| options.scanner()),
+        }
+    }
+
+    /// Does something as an account, past faults and log. False if it was refused.
+    pub(super) fn as_account(&self, who: &SandboxAccount, deed: impl FnOnce(&mut Desk<'_>) -> Handled) -> bool {
+        self.app.with(who.clone(), deed).is_ok()
     }
 
     /// The faults that are still to come.
@@ -210,6 +238,15 @@ impl App {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn log(&self, exchange: Exchange) {
+        let mut state = self.state();
+        state.requests += 1;
+        if state.log.len() == CAPACITY {
+            state.log.pop_front();
+        }
+        state.log.push_back(exchange);
+    }
+
     fn save(&self, state: &State) {
         if let Some(path) = &self.options.state_file
             && let Err(error) = state.kept.save(path)
@@ -218,58 +255,74 @@ impl App {
         }
     }
 
-    /// Works on the state; what was changed is kept before the answer leaves.
-    fn with(&self, work: impl FnOnce(&mut Desk<'_>) -> Result<Answer, Answer>) -> Response {
+    /// Works on the state as an account; what was changed is kept before the answer leaves.
+    fn with(&self, who: SandboxAccount, work: impl FnOnce(&mut Desk<'_>) -> Handled) -> Handled {
         let mut state = self.state();
         let answer = work(&mut Desk {
             options: &self.options,
             base: &self.base,
             now: (self.options.now)(),
             state: &mut state,
+            who,
         });
-        let answer = answer.unwrap_or_else(|answer| answer);
-        if answer.changed {
+        if answer.as_ref().is_ok_and(|answer| answer.changed) {
             self.save(&state);
         }
-        answer.into_response()
+        answer
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let expected = format!("{}:{}", self.options.user, self.options.token);
-        headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.strip_prefix("Basic "))
-            .and_then(|encoded| STANDARD.decode(encoded).ok())
-            .is_some_and(|given| given == expected.as_bytes())
+    /// As a request from outside: it may be that no answer is sent.
+    fn asked(&self, who: SandboxAccount, work: impl FnOnce(&mut Desk<'_>) -> Handled) -> Response {
+        let answered = self.with(who, |desk| {
+            let mut answer = work(desk)?;
+            answer.dropped |= answer.changed && desk.state.faults.drops_change();
+            Ok(answer)
+        });
+        answered.unwrap_or_else(|answer| answer).into_response()
     }
 
-    /// The answer of the guard, if the request gets no further.
-    fn stopped(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
+    /// The account that a request comes from.
+    fn account(&self, headers: &HeaderMap) -> Option<SandboxAccount> {
+        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        if let Some(token) = given.strip_prefix("Bearer ") {
+            return self.options.login(None, token);
+        }
+        let decoded = STANDARD.decode(given.strip_prefix("Basic ")?).ok()?;
+        let text = String::from_utf8(decoded).ok()?;
+        let (user, token) = text.split_once(':')?;
+        self.options.login(Some(user), token)
+    }
+
+    /// Who asks; or the answer, if the request gets no further.
+    fn admitted(&self, method: &Method, headers: &HeaderMap, path: &[&str]) -> Result<SandboxAccount, Box<Response>> {
+        let answer = |status, message: &str| Err(Box::new(Answer::error(status, message).into_response()));
         let fault = self.state().faults.next();
-        let answer = |status, message: &str| Some(Answer::error(status, message).into_response());
         match fault {
             Some(Fault::RateLimited { retry_after_s }) => {
                 let mut response = Answer::error(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded.").into_response();
                 let headers = response.headers_mut();
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
                 headers.insert("ratelimit-reason", HeaderValue::from_static("jira-burst-based"));
-                return Some(response);
+                return Err(Box::new(response));
             }
             Some(Fault::ServerError) => return answer(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable."),
             Some(Fault::Unauthorized) => return answer(StatusCode::UNAUTHORIZED, UNAUTHORIZED),
             None => {}
         }
-        if !self.knows(headers) {
+        let Some(account) = self.account(headers) else {
             return answer(StatusCode::UNAUTHORIZED, UNAUTHORIZED);
-        }
-        if method != Method::GET && !is_json(headers) {
+        };
+        if path.last() == Some(&"attachments") {
+            if headers.get("x-atlassian-token").is_none_or(|value| value != "no-check") {
+                return answer(StatusCode::FORBIDDEN, "XSRF check failed");
+            }
+        } else if matches!(*method, Method::POST | Method::PUT) && !is_json(headers) {
             return answer(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Content-Type must be application/json.",
             );
         }
-        None
+        Ok(account)
     }
 }
 
@@ -299,39 +352,16 @@ type Shelf = Shared<Arc<App>>;
 type Id = Segments<String>;
 
 fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route(
-            "/myself",
-            get(async |Shared(app): Shelf| app.with(|desk| Ok(desk.myself()))),
-        )
-        .route(
-            "/issue",
-            post(async |Shared(app): Shelf, body: Bytes| app.with(|desk| desk.create(&body))),
-        )
-        .route(
-            "/issue/{id}",
-            get(
-                async |Shared(app): Shelf, Segments(id): Id, RawQuery(query): RawQuery| {
-                    app.with(|desk| desk.get(&id, query.as_deref().unwrap_or_default()))
-                },
-            ),
-        )
-        .route("/issue/{id}/properties/{key}", get(get_property).put(set_property))
-        .route("/issue/{id}/comment", get(comments).post(add_comment))
-        .route("/issue/{id}/transitions", get(transitions).post(transition))
-        .route(
-            "/search/jql",
-            post(async |Shared(app): Shelf, body: Bytes| app.with(|desk| desk.search(&body))),
-        )
-        .route("/search", axum::routing::any(gone))
-        .fallback(async || Answer::error(StatusCode::NOT_FOUND, "This sandbox has no such resource."))
-        .method_not_allowed_fallback(async || Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed."))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard));
+    let version = match app.options.deployment {
+        Deployment::Cloud => 3,
+        Deployment::DataCenter => 2,
+    };
     Router::new()
-        .nest("/rest/api/3", api)
+        .route(&format!("/rest/api/{version}/{{*path}}"), any(api))
         .route("/sandbox", get(queue))
         .route("/browse/{key}", get(ticket))
         .route("/sandbox/faults", get(get_faults).post(set_faults))
+        .route("/sandbox/move", post(relocate))
         .route(
             "/sandbox/log",
             get(async |Shared(app): Shelf| {
@@ -339,42 +369,69 @@ fn router(app: Arc<App>) -> Router {
                 axum::Json(log)
             }),
         )
+        .fallback(async || Answer::error(StatusCode::NOT_FOUND, "This sandbox has no such resource."))
         .with_state(app)
 }
 
-async fn gone() -> Answer {
-    let message = "The requested API has been removed. Please use the /rest/api/3/search/jql API instead.";
-    Answer::error(StatusCode::GONE, message)
+/// Faults, credentials and the log, around every request to the API.
+async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.").into_response();
+    };
+    let parts: Vec<&str> = path.split('/').collect();
+    let query = head.uri.query().unwrap_or_default();
+    let content_type = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let response = match app.admitted(&head.method, &head.headers, &parts) {
+        Ok(who) => app.asked(who, |desk| {
+            let asked = Asked {
+                method: &head.method,
+                path: &parts,
+                query,
+                content_type: content_type.unwrap_or_default(),
+                body: &body,
+            };
+            route::answer(desk, &asked)
+        }),
+        Err(response) => *response,
+    };
+    let (answer_head, answer) = response.into_parts();
+    let answer = to_bytes(answer, usize::MAX).await.unwrap_or_default();
+    let dropped = answer_head.extensions.get::<Dropped>().is_some();
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+    app.log(Exchange {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: query.to_owned(),
+        body: json(&body),
+        status: (!dropped).then(|| answer_head.status.as_u16()),
+        response: if dropped { None } else { json(&answer) },
+    });
+    Response::from_parts(answer_head, Body::from(answer))
 }
 
-type Property = Segments<(String, String)>;
-
-async fn get_property(Shared(app): Shelf, Segments((id, key)): Property) -> Response {
-    app.with(|desk| desk.get_property(&id, &key))
-}
-
-async fn set_property(Shared(app): Shelf, Segments((id, key)): Property, body: Bytes) -> Response {
-    app.with(|desk| desk.set_property(&id, &key, &body))
-}
-
-async fn comments(Shared(app): Shelf, Segments(id): Id, RawQuery(query): RawQuery) -> Response {
-    app.with(|desk| desk.comments(&id, query.as_deref().unwrap_or_default()))
-}
-
-async fn add_comment(Shared(app): Shelf, Segments(id): Id, body: Bytes) -> Response {
-    app.with(|desk| desk.add_comment(&id, &body))
-}
-
-async fn transitions(Shared(app): Shelf, Segments(id): Id) -> Response {
-    app.with(|desk| desk.transitions(&id))
-}
-
-async fn transition(Shared(app): Shelf, Segments(id): Id, body: Bytes) -> Response {
-    app.with(|desk| desk.transition(&id, &body))
+/// Moves an issue, as the account that asks.
+async fn relocate(Shared(app): Shelf, headers: HeaderMap, body: Bytes) -> Response {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Move {
+        issue: String,
+        project: String,
+    }
+    let Some(who) = app.account(&headers).filter(|_| is_json(&headers)) else {
+        return Answer::error(StatusCode::UNAUTHORIZED, UNAUTHORIZED).into_response();
+    };
+    app.asked(who, |desk| {
+        let to: Move = super::api::parse(&body)?;
+        desk.relocate(&to.issue, &to.project)
+    })
 }
 
 async fn queue(Shared(app): Shelf) -> Response {
-    let page = pages::queue(&app.state().kept.issues);
+    let page = pages::queue(&app.state().kept.issues, app.options.deployment);
     inert(page)
 }
 
@@ -382,7 +439,7 @@ async fn ticket(Shared(app): Shelf, Segments(key): Id) -> Response {
     let state = app.state();
     let issue = state.kept.find(&key).and_then(|index| state.kept.issues.get(index));
     match issue {
-        Some(issue) => inert(pages::ticket(issue)),
+        Some(issue) => inert(pages::ticket(issue, &state.kept, &app.options)),
         None => (StatusCode::NOT_FOUND, "There is no such ticket in this sandbox.").into_response(),
     }
 }
@@ -413,42 +470,6 @@ async fn set_faults(Shared(app): Shelf, headers: HeaderMap, body: Bytes) -> Resp
         )
             .into_response(),
     }
-}
-
-/// Faults, credentials and the log, around every request to the API.
-async fn guard(Shared(app): Shelf, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    let original = head
-        .extensions
-        .get::<axum::extract::OriginalUri>()
-        .map_or_else(|| head.uri.clone(), |original| original.0.clone());
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let method = head.method.clone();
-    let response = match app.stopped(&method, &head.headers) {
-        Some(response) => response,
-        None => next.run(Request::from_parts(head, Body::from(body.clone()))).await,
-    };
-    let (head, answer) = response.into_parts();
-    let answer = to_bytes(answer, usize::MAX).await.unwrap_or_default();
-    let dropped = head.extensions.get::<Dropped>().is_some();
-    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
-    let mut state = app.state();
-    state.requests += 1;
-    if state.log.len() == CAPACITY {
-        state.log.pop_front();
-    }
-    state.log.push_back(Exchange {
-        method: method.to_string(),
-        path: original.path().to_owned(),
-        query: original.query().unwrap_or_default().to_owned(),
-        body: json(&body),
-        status: (!dropped).then(|| head.status.as_u16()),
-        response: if dropped { None } else { json(&answer) },
-    });
-    drop(state);
-    Response::from_parts(head, Body::from(answer))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -23,24 +23,52 @@ pub struct SandboxIssue {
     pub issue_type: String,
     /// Its summary.
     pub summary: String,
-    /// Its description, an Atlassian document, or null.
+    /// Its description: an Atlassian document (Cloud), wiki markup (Data Center), or null.
     pub description: Value,
     /// Its labels.
     pub labels: Vec<String>,
     /// The name of its priority.
     pub priority: String,
-    /// It is done.
-    pub done: bool,
+    /// Where it stands.
+    #[serde(default)]
+    pub status: SandboxStatus,
+    /// The name of its resolution.
+    #[serde(default)]
+    pub resolution: Option<String>,
+    /// When it got it.
+    #[serde(default)]
+    pub resolved: Option<Timestamp>,
     /// Its further fields by id.
     pub more: Map<String, Value>,
     /// Its entity properties by key.
     pub properties: BTreeMap<String, Value>,
     /// Its comments, oldest first.
     pub comments: Vec<SandboxComment>,
+    /// The files that were attached, oldest first.
+    #[serde(default)]
+    pub attachments: Vec<SandboxAttachment>,
+    /// Its links to what is outside Jira: id, and what was sent.
+    #[serde(default)]
+    pub remote_links: Vec<(u64, Value)>,
+    /// What was changed, oldest first.
+    #[serde(default)]
+    pub history: Vec<SandboxChange>,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
     pub updated: Timestamp,
+}
+
+/// Where an issue stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SandboxStatus {
+    /// Nobody works on it.
+    #[default]
+    ToDo,
+    /// Somebody does.
+    InProgress,
+    /// Done.
+    Done,
 }
 
 /// A comment.
@@ -48,10 +76,69 @@ pub struct SandboxIssue {
 pub struct SandboxComment {
     /// Its id, a number.
     pub id: u64,
-    /// An Atlassian document.
+    /// An Atlassian document (Cloud) or wiki markup (Data Center).
     pub body: Value,
+    /// Who wrote it: an account's id.
+    #[serde(default)]
+    pub author: String,
     /// When it was added.
     pub created: Timestamp,
+}
+
+/// A file that was attached. What was in it is not kept, only what tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxAttachment {
+    /// Its id, a number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub mime: String,
+    /// Its size in bytes.
+    pub size: usize,
+    /// The SHA-256 of what was in it, in hexadecimal.
+    pub sha256: String,
+    /// Who attached it: an account's id.
+    pub author: String,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// One entry of an issue's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxChange {
+    /// Its id, a number.
+    pub id: u64,
+    /// Who made it: an account's id.
+    pub author: String,
+    /// When.
+    pub created: Timestamp,
+    /// What was changed.
+    pub items: Vec<SandboxItem>,
+}
+
+/// One field that was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxItem {
+    /// The field.
+    pub field: String,
+    /// Its value before: an id, for fields whose values have one, and what people see.
+    pub from: (Option<String>, Option<String>),
+    /// Its value now.
+    pub to: (Option<String>, Option<String>),
+}
+
+/// A link between two issues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxLink {
+    /// Its id, a number.
+    pub id: u64,
+    /// The name of its type.
+    pub kind: String,
+    /// The id of the issue that it comes from.
+    pub from: u64,
+    /// The id of the issue that it leads to.
+    pub to: u64,
 }
 
 /// What is kept from one run to the next.
@@ -59,6 +146,9 @@ pub struct SandboxComment {
 #[serde(default)]
 pub(super) struct Kept {
     pub issues: Vec<SandboxIssue>,
+    pub links: Vec<SandboxLink>,
+    /// Keys that issues had before they were moved, to the issue's id.
+    pub old_keys: BTreeMap<String, u64>,
     /// The last id given to anything.
     pub last_id: u64,
     /// The last number given in each project.
@@ -104,10 +194,22 @@ impl Kept {
         format!("{project}-{number}")
     }
 
-    /// By id or key.
+    /// By id or key, also a key that it had before it was moved.
     pub fn find(&self, id_or_key: &str) -> Option<usize> {
-        self.issues
-            .iter()
-            .position(|issue| issue.key.eq_ignore_ascii_case(id_or_key) || issue.id.to_string() == id_or_key)
+        let upper = id_or_key.to_ascii_uppercase();
+        let moved = self.old_keys.get(&upper);
+        self.issues.iter().position(|issue| {
+            issue.key == upper || issue.id.to_string() == id_or_key || moved.is_some_and(|id| *id == issue.id)
+        })
+    }
+
+    pub fn by_id(&self, id: u64) -> Option<&SandboxIssue> {
+        self.issues.iter().find(|issue| issue.id == id)
+    }
+
+    /// Takes an issue away, with its links.
+    pub fn remove(&mut self, index: usize) {
+        let id = self.issues.remove(index).id;
+        self.links.retain(|link| link.from != id && link.to != id);
     }
 }

@@ -14,7 +14,7 @@ use super::testing::{FakeStore, ManualClock, config, finding};
 use super::{ActionState, Clock, Event, Report, Timing, Worker, dry_run};
 use crate::config::{JiraAuth, JiraConfig, SecretSource};
 use crate::jira::{PROPERTY, label};
-use crate::sandbox::{Faults, Sandbox, SandboxOptions};
+use crate::sandbox::{Faults, Sandbox, SandboxOptions, SandboxStatus};
 use crate::store::Store;
 
 const LONG: Duration = Duration::from_hours(1);
@@ -293,7 +293,9 @@ async fn what_people_do_with_tickets_is_respected() {
     let scene = Scene::new(3, Faults::default()).await;
     scene.run(Duration::ZERO).await;
     let links = scene.store.links();
-    scene.sandbox.edit(&links[0].issue_key, |issue| issue.done = true);
+    scene
+        .sandbox
+        .edit(&links[0].issue_key, |issue| issue.status = SandboxStatus::Done);
     scene
         .sandbox
         .edit(&links[1].issue_key, |issue| issue.key = "WEB-7".to_owned());
