@@ -179,6 +179,7 @@ fn scan(id: &str) -> ScanRecord {
             limits: Limits::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
+            suppress: Vec::new(),
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

@@ -70,9 +70,11 @@ enum FindingsCommand {
         #[command(flatten)]
         setup: Setup,
     },
-    /// Write findings as JSON for DefectDojo's "Generic Findings Import"
-    #[command(after_help = "Examples:\n  phantom findings export > findings.json\n  \
-                            phantom findings export --site shop-main --output findings.json")]
+    #[command(
+        about = "Write findings as JSON for DefectDojo's \"Generic Findings Import\"",
+        after_help = "Examples:\n  phantom findings export > findings.json\n  \
+                            phantom findings export --site shop-main --output findings.json"
+    )]
     Export {
         #[command(flatten)]
         filter: Filter,
@@ -82,14 +84,14 @@ enum FindingsCommand {
         #[command(flatten)]
         setup: Setup,
     },
-    /// Take over decisions that were made in DefectDojo: false positive, accepted, out of scope, duplicate
     #[command(
+        about = "Take over decisions that were made in DefectDojo: false positive, accepted, out of scope, duplicate",
         after_help = "What is taken becomes a suppression. Nothing else is: no finding is made, and none is called \
                       fixed.\n\nExamples:\n  phantom findings import findings.json --dry-run\n  \
                       phantom findings import findings.json --by ann"
     )]
     Import {
-        /// The file: the generic format, or findings from DefectDojo's API.
+        #[arg(help = "The file: the generic format, or findings from DefectDojo's API")]
         file: PathBuf,
         /// Who decided, where the file does not say; without it, $USER.
         #[arg(long, value_name = "NAME")]
@@ -375,7 +377,7 @@ async fn suppress(args: SuppressArgs) -> Ended {
         let count = plural(covered, "open finding");
         lines.push(format!("{}: {} ({count} covered)", decided.id, decided.scope));
     }
-    print(plain(lines))
+    print(plain(&lines))
 }
 
 impl SuppressArgs {
@@ -415,7 +417,7 @@ async fn list_suppressions(store: &dyn Store, shape: Shape, now: Timestamp) -> E
         })
         .collect();
     lines.push(plural(all.len() as u64, "suppression"));
-    print(plain(lines))
+    print(plain(&lines))
 }
 
 fn end(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
@@ -496,7 +498,7 @@ async fn import(file: &std::path::Path, by: Option<String>, dry_run: bool, setup
         import.undecided,
         import.refused.len()
     ));
-    print(plain(lines))
+    print(plain(&lines))
 }
 
 fn when(time: Timestamp) -> String {
@@ -504,7 +506,7 @@ fn when(time: Timestamp) -> String {
 }
 
 /// Lines that have no style of their own, fit to be shown.
-fn plain(lines: Vec<String>) -> Vec<String> {
+fn plain(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| one_line(line).into_owned()).collect()
 }
 

@@ -67,7 +67,7 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Show the whole job on a bundled microsite, with a bundled Jira stand-in
     Demo(demo::DemoArgs),
-    /// List findings, decide about them, and exchange them with DefectDojo
+    #[command(about = "List findings, decide about them, and exchange them with DefectDojo")]
     Findings(findings::FindingsArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),

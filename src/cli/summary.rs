@@ -11,6 +11,8 @@ use crate::report::{FindingPart, Report, plural, span};
 
 /// Findings listed; the rest is counted.
 const MAX_FINDINGS: usize = 40;
+/// Findings that are gone listed; the rest is counted.
+const MAX_GONE: usize = 20;
 /// Suppressed findings listed; the rest is counted.
 const MAX_SUPPRESSED: usize = 5;
 /// Groups of what was not checked listed; the rest is counted.
@@ -55,6 +57,11 @@ fn lines(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) ->
     let mut lines = vec![String::new()];
     if !report.findings.is_empty() {
         lines.extend(findings(&report.findings, style, columns));
+        lines.push(String::new());
+    }
+    let gone = gone(report, style, columns);
+    if !gone.is_empty() {
+        lines.extend(gone);
         lines.push(String::new());
     }
     let suppressed = suppressed(report, style, columns);
@@ -121,6 +128,27 @@ fn ticket_of(finding: &FindingPart) -> String {
         .ticket
         .as_ref()
         .map_or_else(|| "-".to_owned(), |ticket| fit(&ticket.key, 20))
+}
+
+/// What this scan proved fixed, or withdrew.
+fn gone(report: &Report, style: &Style, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = report
+        .gone
+        .iter()
+        .take(MAX_GONE)
+        .map(|one| {
+            let ticket = one.ticket.as_ref().map_or("-", |ticket| ticket.key.as_str());
+            let text = format!("{}  {}  {ticket}  {}", one.state, one.severity, one.title);
+            format!("  {}", fit(&text, columns.saturating_sub(2)))
+        })
+        .collect();
+    if report.gone.len() > MAX_GONE {
+        lines.push(format!("  … and {} more", report.gone.len() - MAX_GONE));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, style.clone().bold().apply_to("Gone").to_string());
+    }
+    lines
 }
 
 /// What was seen and is not to be reported, and the suppressions that do nothing.
@@ -241,6 +269,7 @@ mod tests {
         let text = plain(120);
         for part in [
             "critical  certain    insecure-form           2  SEC-1482  Login form sends a password over plain HTTP to",
+            "Gone\n  fixed  low  SEC-77  Image from old.shop.test is loaded over plain HTTP",
             "Suppressed, 1 finding\n  medium Form without a token at /search (won't fix, web-team@shop.test: Read only",
             "suppression 5a5a5a5a5a5a (check mixed-content, site shop-main): it expired on 2026-06-30",
             "3 pages failed: the page did not finish loading within 45 s (https://www.shop.test/stream)",

@@ -27,6 +27,12 @@ pub fn limit_reached(limits: &Limits, rendered: u64, elapsed: Duration) -> Optio
     }
 }
 
+/// Is this why a page was skipped when a limit ended its crawl?
+pub fn is_limit_reason(reason: &str) -> bool {
+    (reason.starts_with("the limit of ") || reason.starts_with("the time limit of "))
+        && reason.ends_with(" was reached")
+}
+
 impl Limit {
     /// Why the pages that are left are skipped, for each of them.
     pub fn reason(self) -> String {
@@ -87,5 +93,13 @@ mod tests {
             "the time limit of 3h was reached: 1 known page not looked at; raise `limits.duration` to see more"
         );
         assert_eq!(Limit::Pages(1).reason(), "the limit of 1 page was reached");
+        for limit in [
+            Limit::Pages(1),
+            Limit::Pages(9),
+            Limit::Duration(Duration::from_hours(3)),
+        ] {
+            assert!(is_limit_reason(&limit.reason()), "{limit}");
+        }
+        assert!(!is_limit_reason("disallowed by robots.txt"));
     }
 }

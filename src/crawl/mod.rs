@@ -10,7 +10,7 @@ mod secret;
 mod sitemap;
 mod url;
 
-pub use budget::{Limit, limit_reached};
+pub use budget::{Limit, is_limit_reason, limit_reached};
 pub use destructive::looks_destructive;
 pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};

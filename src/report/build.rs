@@ -18,7 +18,7 @@ use crate::crawl::{PageRow, PageState};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::store::Store;
 use crate::tickets::TicketLink;
-use crate::triage::{Finding, FindingPage, Suppression};
+use crate::triage::{Finding, FindingPage, FindingState, Suppression};
 
 /// Pages listed of one finding.
 pub const MAX_PAGES: u32 = 100;
@@ -64,11 +64,29 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         skipped: store.pages(scan, PageState::Skipped, u32::MAX).await?,
         gaps: gaps(store, scan).await?,
         suppressions: store.suppressions().await?,
+        gone: gone(store, &record).await?,
         record,
         findings,
         unseen,
     };
     Ok(assemble(gathered, context))
+}
+
+/// The findings that this scan's end proved fixed, or withdrew.
+async fn gone(store: &dyn Store, record: &ScanRecord) -> Result<Vec<(Finding, Option<TicketLink>)>, ReportError> {
+    let mut gone = Vec::new();
+    for finding in store.all_findings(Some(&record.site.id)).await? {
+        let at = match finding.state {
+            FindingState::Fixed => finding.past.fixed,
+            FindingState::Withdrawn => finding.past.withdrawn,
+            _ => None,
+        };
+        if at.is_some() && at == record.ended {
+            let ticket = store.ticket(&finding.fingerprint).await?;
+            gone.push((finding, ticket));
+        }
+    }
+    Ok(gone)
 }
 
 /// What the pages' evidence says could not be captured, with the page's URL. One page is read at a time, so that
@@ -90,6 +108,7 @@ struct Gathered {
     findings: Vec<Sighting>,
     unseen: Vec<(Finding, Option<TicketLink>)>,
     suppressions: Vec<Suppression>,
+    gone: Vec<(Finding, Option<TicketLink>)>,
     failed: Vec<PageRow>,
     skipped: Vec<PageRow>,
     gaps: Vec<(String, String)>,
@@ -158,6 +177,11 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         findings,
         suppressed,
         idle_suppressions,
+        gone: gathered
+            .gone
+            .into_iter()
+            .map(|(finding, ticket)| unseen_part(finding, ticket, context))
+            .collect(),
         not_observed: gathered
             .unseen
             .into_iter()
@@ -278,6 +302,7 @@ fn unseen_part(finding: Finding, ticket: Option<TicketLink>, context: &Context<'
         fingerprint: finding.fingerprint,
         title: finding.title,
         severity: finding.severity,
+        state: finding.state,
         last_seen: finding.last_seen,
         ticket: ticket.map(|link| ticket_part(link, context.browse_url)),
     }
@@ -308,7 +333,7 @@ mod tests {
     use crate::crawl::PageKey;
     use crate::scan::Trigger;
     use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
-    use crate::triage::{FindingState, Fingerprint, Past};
+    use crate::triage::{Fingerprint, Past};
 
     fn record(state: ScanState) -> ScanRecord {
         ScanRecord {
@@ -389,6 +414,7 @@ mod tests {
             findings,
             unseen: Vec::new(),
             suppressions: Vec::new(),
+            gone: Vec::new(),
             failed: (0..counts.failed)
                 .map(|_| row("https://shop.test/f", PageState::Failed, None))
                 .collect(),

@@ -89,6 +89,7 @@ mod tests {
             "/findings/0/fix",
             "/findings/0/cwe",
             "/findings/0/third_party",
+            "/gone/0/state",
             "/suppressed/0/fingerprint",
             "/suppressed/0/decision/reason",
             "/suppressed/0/decision/author",

@@ -39,6 +39,9 @@ pub struct Report {
     /// Suppressions of the site that are over, or have never covered anything.
     #[serde(default)]
     pub idle_suppressions: Vec<IdleSuppression>,
+    /// Findings that this scan proved fixed, or withdrew.
+    #[serde(default)]
+    pub gone: Vec<Unseen>,
     /// Open findings of the site that this scan did not see, which proves nothing.
     pub not_observed: Vec<Unseen>,
     /// What nobody should believe to have been checked, and why.
@@ -198,7 +201,7 @@ pub struct TicketPart {
     pub url: Option<String>,
 }
 
-/// An open finding that the scan did not see.
+/// A finding that the scan did not see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unseen {
     /// The id of the check.
@@ -209,10 +212,18 @@ pub struct Unseen {
     pub title: String,
     /// How bad it is.
     pub severity: Severity,
+    /// Where it stands.
+    #[serde(default = "not_observed")]
+    pub state: FindingState,
     /// When it was seen last.
     pub last_seen: Timestamp,
     /// Its ticket.
     pub ticket: Option<TicketPart>,
+}
+
+/// What was written before the state was said.
+fn not_observed() -> FindingState {
+    FindingState::NotObserved
 }
 
 /// Things that were not checked, for one reason.

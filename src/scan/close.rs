@@ -8,7 +8,7 @@ use url::Url;
 
 use super::run::Run;
 use super::{ScanClose, ScanError, ScanRecord, ScanState, Trigger};
-use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook, is_limit_reason};
 use crate::site::ScopeRules;
 use crate::store::Store;
 use crate::triage::{
@@ -56,8 +56,6 @@ pub(super) fn is_whole(record: &ScanRecord) -> bool {
 /// How a scan's work ended, before it was compared with earlier ones.
 pub(super) struct Worked {
     pub state: ScanState,
-    /// A budget of the site's file ended it.
-    pub cut: bool,
     pub ended: Timestamp,
 }
 
@@ -67,8 +65,12 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
     let looks = run.store.page_looks(&run.scan).await?;
     let pages = pages_seen(run, &looks);
     let whole = is_whole(&run.record);
+    // Asked of the store, because an earlier process may have met the limit.
+    let cut = looks
+        .iter()
+        .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
-    let coverage = coverage(run, &looks, &pages, whole && ran_through && !worked.cut);
+    let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut);
     let state = if coverage.whole && worked.state == ScanState::Complete {
         compare(run, &coverage).await?
     } else {
@@ -78,7 +80,7 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         // What will be gone on with is not at its end.
         ScanState::Interrupted | ScanState::Running => Vec::new(),
         ScanState::Complete | ScanState::Incomplete => {
-            let complete = state == ScanState::Complete && !worked.cut;
+            let complete = state == ScanState::Complete && !cut;
             judge(run, &looks, pages, worked.ended, complete).await?
         }
     };
@@ -104,7 +106,9 @@ async fn compare(run: &Run, coverage: &Coverage) -> Result<ScanState, ScanError>
     } else {
         ScanState::Incomplete
     };
-    drops.into_iter().for_each(|drop| run.remark(drop));
+    for drop in drops {
+        run.remark(drop);
+    }
     Ok(state)
 }
 
@@ -134,11 +138,13 @@ fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, whole: bool) -> Co
         ..Coverage::default()
     };
     for look in looks {
-        match &look.reason {
-            _ if look.done => coverage.pages += 1,
-            Some(reason) if is_blocked(reason) => coverage.blocked += 1,
-            // How a lost page is told from one that was left out is no matter to what is compared.
-            _ => coverage.skipped += 1,
+        let blocked = look.reason.as_deref().is_some_and(is_blocked);
+        match look.state {
+            _ if blocked => coverage.blocked += 1,
+            PageState::Done => coverage.pages += 1,
+            PageState::Skipped => coverage.skipped += 1,
+            PageState::Failed => coverage.failed += 1,
+            PageState::Waiting | PageState::Leased => {}
         }
         coverage.forms += look.forms;
     }

@@ -88,19 +88,14 @@ impl Inspector {
         };
         for check in &self.checks {
             // A check that fails on one odd page must neither end the scan nor pass for silence.
-            match catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
-                Ok(outcome) => {
-                    inspected.observations.extend(outcome.observations);
-                    questions.extend(outcome.questions);
-                }
-                Err(_) => {
-                    let id = check.meta().id;
-                    inspected.failed_checks.push(id.to_owned());
-                    let url = &evidence.page.url;
-                    inspected
-                        .failures
-                        .push(format!("the check {id} failed on {url}; please report it"));
-                }
+            if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
+                inspected.observations.extend(outcome.observations);
+                questions.extend(outcome.questions);
+            } else {
+                let (id, url) = (check.meta().id, &evidence.page.url);
+                inspected.failed_checks.push(id.to_owned());
+                let failure = format!("the check {id} failed on {url}; please report it");
+                inspected.failures.push(failure);
             }
         }
         questions.sort();

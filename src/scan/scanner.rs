@@ -293,11 +293,9 @@ impl Scanner {
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {
         let mut counts = self.store.counts(&run.scan).await?;
         let start_lost = run.start_lost().await?;
-        let mut cut = false;
         if let Some(limit) = run.limit()
             && counts.waiting > 0
         {
-            cut = true;
             run.remark(limit.remark(counts.waiting));
             self.store.skip_waiting(&run.scan, &limit.reason()).await?;
             counts = self.store.counts(&run.scan).await?;
@@ -309,9 +307,11 @@ impl Scanner {
         } else {
             ScanState::Complete
         };
-        let ended = Timestamp::now();
+        // As the store keeps it, so that what happened then can be found again.
+        let now = Timestamp::now();
+        let ended = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         run.remark_refusals();
-        let state = close::close(run, &close::Worked { state, cut, ended }).await?;
+        let state = close::close(run, &close::Worked { state, ended }).await?;
         let mut record = run.record.clone();
         record.state = state;
         record.ended = Some(ended);

@@ -89,8 +89,8 @@ mod tests {
     fn coverage(pages: u64, forms: u64, blocked: u64) -> Coverage {
         Coverage {
             pages,
-            forms,
             blocked,
+            forms,
             ..Coverage::default()
         }
     }

@@ -10,9 +10,14 @@ use jiff::Timestamp;
 
 use super::suppression::{Subject, Suppressions};
 use super::{Finding, FindingState};
+use crate::crawl::PageState;
 use crate::scan::ScanId;
 
 /// What a scan did, as far as its findings care.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a proof of its own, present or not; no two make a state"
+)]
 pub struct ScanFacts<'a> {
     /// The scan.
     pub scan: &'a ScanId,
@@ -89,8 +94,8 @@ impl PagesSeen {
 pub struct PageLook {
     /// Its URL, as it was visited.
     pub url: String,
-    /// It was looked at.
-    pub done: bool,
+    /// Where it stands.
+    pub state: PageState,
     /// It led to another page.
     pub redirected: bool,
     /// The status of its document; `None` if it did not come over HTTP, or was not looked at.
@@ -107,7 +112,10 @@ pub struct PageLook {
 
 /// Did a page answer as expected, and was it seen in full? The one place where this is decided.
 pub fn reached(page: &PageLook) -> bool {
-    page.done && !page.redirected && page.full && page.status.is_none_or(|status| (200..300).contains(&status))
+    page.state == PageState::Done
+        && !page.redirected
+        && page.full
+        && page.status.is_none_or(|status| (200..300).contains(&status))
 }
 
 /// Why a finding stands where it stands.
@@ -209,7 +217,7 @@ pub fn judge_unseen(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Judgemen
         silence(&mut after, facts)
     } else {
         return None;
-    }?;
+    };
     (after != *finding).then(|| Judgement {
         before: finding.clone(),
         after,
@@ -218,18 +226,13 @@ pub fn judge_unseen(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Judgemen
 }
 
 /// A suppressed finding stays so until its suppression is over; then it is one that was not observed.
-fn still_suppressed(finding: &mut Finding, facts: &ScanFacts<'_>) -> Option<Why> {
-    match suppression(finding, facts) {
-        Some(id) => {
-            finding.past.suppressed_by = Some(id.clone());
-            Some(Why::Suppressed(id))
-        }
-        None => {
-            finding.past.suppressed_by = None;
-            finding.state = FindingState::NotObserved;
-            Some(Why::SuppressionOver)
-        }
+fn still_suppressed(finding: &mut Finding, facts: &ScanFacts<'_>) -> Why {
+    finding.past.suppressed_by = suppression(finding, facts);
+    if let Some(id) = &finding.past.suppressed_by {
+        return Why::Suppressed(id.clone());
     }
+    finding.state = FindingState::NotObserved;
+    Why::SuppressionOver
 }
 
 fn suppression(finding: &Finding, facts: &ScanFacts<'_>) -> Option<String> {
@@ -245,17 +248,17 @@ fn suppression(finding: &Finding, facts: &ScanFacts<'_>) -> Option<String> {
         .map(|suppression| suppression.id.clone())
 }
 
-fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Option<Why> {
+fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Why {
     if let Some(id) = suppression(finding, facts) {
         finding.state = FindingState::Suppressed;
         finding.past.suppressed_by = Some(id.clone());
-        return Some(Why::Suppressed(id));
+        return Why::Suppressed(id);
     }
     if let Some(why) = gone(finding, facts) {
         finding.state = FindingState::Withdrawn;
         finding.past.withdrawn = Some(facts.ended);
         finding.past.clean_scans = 0;
-        return Some(why);
+        return why;
     }
     let why = match shortfall(finding, facts) {
         None => {
@@ -264,7 +267,7 @@ fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Option<Why> {
             if clean >= wanted {
                 finding.state = FindingState::Fixed;
                 finding.past.fixed = Some(facts.ended);
-                return Some(Why::Proved { clean });
+                return Why::Proved { clean };
             }
             Why::CleanSoFar { clean, wanted }
         }
@@ -277,7 +280,7 @@ fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Option<Why> {
         }
     };
     finding.state = FindingState::NotObserved;
-    Some(why)
+    why
 }
 
 /// Why the finding is nobody's concern any more, if so.

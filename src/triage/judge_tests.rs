@@ -19,6 +19,7 @@ fn finding(state: FindingState, witnesses: &[&str]) -> Finding {
 
 /// What a scan did, in owned parts.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "as in what it stands for")]
 struct Did {
     whole: bool,
     complete: bool,
@@ -103,6 +104,7 @@ impl Did {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table: a row for each proof")]
 fn fixed_needs_every_proof() {
     let clean = Did::clean;
     let cases: Vec<(Did, FindingState, &str)> = vec![
@@ -276,7 +278,7 @@ fn what_is_no_longer_open_is_left_alone() {
 fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
     let page = PageLook {
         url: A.into(),
-        done: true,
+        state: PageState::Done,
         redirected: false,
         status: Some(200),
         full: true,
@@ -291,7 +293,7 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
     }));
     for other in [
         PageLook {
-            done: false,
+            state: PageState::Failed,
             ..page.clone()
         },
         PageLook {

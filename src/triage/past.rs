@@ -39,6 +39,8 @@ pub struct Past {
     pub worst: Option<Severity>,
     /// Fingerprints it had under earlier definitions of its cause, oldest first; tickets may bear them.
     pub aliases: Vec<Fingerprint>,
+    /// The finding that it was one with under an earlier definition of its cause, and that kept the ticket.
+    pub parent: Option<Fingerprint>,
     /// The suppression that is in effect, by its id.
     pub suppressed_by: Option<String>,
 }

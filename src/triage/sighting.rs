@@ -53,30 +53,27 @@ impl Sighting {
         for observation in observations {
             let fingerprint = Fingerprint::of(site, &observation.check, &observation.cause);
             let place = *places.entry(fingerprint.clone()).or_insert(sightings.len());
-            match sightings.get_mut(place) {
-                Some(known) => {
-                    known.severity = known.severity.max(observation.severity);
-                    known.confidence = known.confidence.max(observation.confidence);
-                    known.third_party &= observation.third_party;
-                    known.add_aliases(site, observation);
-                }
-                None => {
-                    let mut sighting = Self {
-                        fingerprint,
-                        check: observation.check.clone(),
-                        check_version: observation.check_version,
-                        title: observation.title.clone(),
-                        severity: observation.severity,
-                        confidence: observation.confidence,
-                        cause: observation.cause.clone(),
-                        facts: observation.facts.clone(),
-                        third_party: observation.third_party,
-                        aliases: Vec::new(),
-                    };
-                    sighting.add_aliases(site, observation);
-                    sightings.push(sighting);
-                }
+            if let Some(known) = sightings.get_mut(place) {
+                known.severity = known.severity.max(observation.severity);
+                known.confidence = known.confidence.max(observation.confidence);
+                known.third_party &= observation.third_party;
+                known.add_aliases(site, observation);
+                continue;
             }
+            let mut sighting = Self {
+                fingerprint,
+                check: observation.check.clone(),
+                check_version: observation.check_version,
+                title: observation.title.clone(),
+                severity: observation.severity,
+                confidence: observation.confidence,
+                cause: observation.cause.clone(),
+                facts: observation.facts.clone(),
+                third_party: observation.third_party,
+                aliases: Vec::new(),
+            };
+            sighting.add_aliases(site, observation);
+            sightings.push(sighting);
         }
         sightings
     }

@@ -60,6 +60,7 @@ fn finding(number: u32, text: &str) -> Finding {
         last_seen: "2026-11-23T05:00:00Z".parse().unwrap(),
         first_scan: ScanId("s1".to_owned()),
         last_scan: ScanId("s1".to_owned()),
+        past: phantom_gang::triage::Past::default(),
     }
 }
 

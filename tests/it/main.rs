@@ -10,6 +10,7 @@ mod demo;
 mod faults;
 mod garden;
 mod interrupt;
+mod nights;
 mod processes;
 mod readme;
 mod redaction;

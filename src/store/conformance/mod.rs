@@ -3,6 +3,7 @@
 //! Each case is a function of two handles on one fresh store, as two processes would have them. A backend lists them
 //! all with [`suite!`]. Clocks are given, never waited for.
 
+pub(crate) mod fates;
 pub(crate) mod findings;
 pub(crate) mod frontier;
 pub(crate) mod keeping;
@@ -43,6 +44,7 @@ macro_rules! suite {
                 witnesses_are_pinned;
             tickets: newer_wishes_survive, intents_wait_their_time, tickets_have_generations, actions_are_recorded,
                 one_process_works_the_outbox;
+            fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
         );
     };

@@ -3,11 +3,13 @@
 use phantom_checks::{Cause, Severity};
 
 use super::{Handle, Rendered, at, lease_one, observed, page, scan_of};
+use crate::crawl::PageState;
 use crate::scan::{ScanClose, ScanId, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionKind, ActionRecord, ActionState, TicketLink};
 use crate::triage::{
     Coverage, DecidedIn, Decision, Finding, FindingState, Fingerprint, Judgement, Suppression, SuppressionScope, Why,
+    reached,
 };
 
 const URLS: [&str; 4] = [
@@ -88,7 +90,7 @@ pub(crate) async fn ends_of_scans_are_recorded_at_once(one: Handle, two: Handle)
     }
     assert_eq!(
         due(&two).await,
-        [fixed.after.fingerprint.clone()],
+        std::slice::from_ref(&fixed.after.fingerprint),
         "only what changed wishes"
     );
     let events = two.finding_events(&fixed.after.fingerprint).await.unwrap();
@@ -156,15 +158,18 @@ pub(crate) async fn pages_say_how_they_were_seen(one: Handle, two: Handle) {
     let looks = two.page_looks(&id.id).await.unwrap();
     let look = |url: &str| looks.iter().find(|look| look.url == url).unwrap();
     let (a, b) = (look(URLS[0]), look(URLS[1]));
-    assert_eq!((a.done, a.full, a.status, a.forms), (true, true, Some(200), 1));
+    assert_eq!(
+        (a.state, a.full, a.status, a.forms),
+        (PageState::Done, true, Some(200), 1)
+    );
     assert_eq!(
         (b.full, b.failed_checks.as_slice()),
         (false, ["mixed-content".to_owned()].as_slice())
     );
     assert!(look(URLS[2]).redirected);
-    assert!(!look(URLS[3]).done);
+    assert_eq!(look(URLS[3]).state, PageState::Waiting);
     let target = look("https://shop.test/login");
-    assert!(target.done && target.full && !target.redirected);
+    assert!(reached(target));
 }
 
 pub(crate) async fn coverage_is_kept_of_whole_scans(one: Handle, two: Handle) {
@@ -224,12 +229,16 @@ pub(crate) async fn suppressions_hold_until_lifted(one: Handle, two: Handle) {
 
     scan(&one, "2", &URLS[..2], &["a.test", "b.test"], 20).await;
     assert_eq!(state(&two, a).await, FindingState::Suppressed);
-    assert_eq!(due(&one).await, [b.clone()], "what is suppressed wishes for nothing");
+    assert_eq!(
+        due(&one).await,
+        std::slice::from_ref(b),
+        "what is suppressed wishes for nothing"
+    );
 
     assert!(two.lift_suppression(&suppression.id, "you", at(25)).await.unwrap());
     assert!(!two.lift_suppression(&suppression.id, "you", at(26)).await.unwrap());
     assert_eq!(state(&one, a).await, FindingState::Seen);
-    assert_eq!(due(&one).await, [a.clone()]);
+    assert_eq!(due(&one).await, std::slice::from_ref(a));
     assert!(one.suppressions().await.unwrap().is_empty());
     let why: Vec<_> = one
         .finding_events(a)
@@ -304,7 +313,7 @@ pub(crate) async fn covered_findings_wish_for_nothing(one: Handle, _two: Handle)
     let (_, findings) = scan(&one, "1", &URLS[..2], &["a.test", "b.test"], 10).await;
     let states: Vec<_> = findings.iter().map(|finding| finding.state).collect();
     assert_eq!(states, [FindingState::Suppressed, FindingState::New]);
-    assert_eq!(due(&one).await, [findings[1].fingerprint.clone()]);
+    assert_eq!(due(&one).await, std::slice::from_ref(&findings[1].fingerprint));
     assert_eq!(one.suppressions().await.unwrap()[0].matched, Some(at(10)));
 }
 
@@ -361,6 +370,22 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
         seen.cause = Cause::new(2, [("host", host.to_owned())]);
         seen
     };
+    let renamed = scan_of("shop", "1b", 15);
+    one.create_scan(&renamed, &[page(URLS[0], 0)]).await.unwrap();
+    let lease = lease_one(&one, &renamed.id, 15).await;
+    assert!(
+        Rendered::done(&lease)
+            .observing([anew("a.test")])
+            .record(&one, 15)
+            .await
+    );
+    let kept = one.findings(&renamed.id).await.unwrap();
+    assert_eq!(
+        (kept.len(), kept[0].state),
+        (1, FindingState::Suppressed),
+        "what was decided of it holds"
+    );
+
     let second = scan_of("shop", "2", 20).id;
     one.create_scan(&scan_of("shop", "2", 20), &[page(URLS[0], 0), page(URLS[1], 0)])
         .await
@@ -374,12 +399,18 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
     assert_eq!(all.len(), 2, "{all:#?}");
     let adopted = all.iter().find(|finding| !finding.past.aliases.is_empty()).unwrap();
     let new = all.iter().find(|finding| finding.past.aliases.is_empty()).unwrap();
-    assert_eq!(adopted.past.aliases, [old.clone()]);
+    assert_eq!(adopted.past.aliases, std::slice::from_ref(&old));
     assert_eq!((&adopted.first_scan, adopted.first_seen), (&first, at(10)));
     assert_eq!(
         (adopted.state, new.state),
-        (FindingState::Suppressed, FindingState::New)
+        (FindingState::Seen, FindingState::New),
+        "not of its parts"
     );
+    assert_eq!(
+        (&new.past.parent, &adopted.past.parent),
+        (&Some(adopted.fingerprint.clone()), &None)
+    );
+    assert!(two.suppressions().await.unwrap().is_empty());
     assert!(two.finding(&old).await.unwrap().is_none());
     let moved = two.ticket(&adopted.fingerprint).await.unwrap().unwrap();
     assert_eq!(moved.issue_key, "SEC-1");

@@ -1,10 +1,12 @@
 //! A finding that was known under an earlier definition of its cause is taken over, with all that belongs to it.
 
+use std::collections::HashMap;
+
 use sqlx::SqliteConnection;
 
-use super::Result;
 use super::findings::{self, Place};
 use super::triage::{Change, tell};
+use super::{Result, suppressions};
 use crate::triage::{Fingerprint, Sighting};
 
 /// What is kept under a fingerprint and goes with its finding: ?1 the earlier one, ?2 the one now.
@@ -13,7 +15,8 @@ const MOVE: [&str; 6] = [
     "UPDATE tickets SET fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE actions SET key = replace(key, ?1, ?2), fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE finding_events SET fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE suppressions SET fingerprint = ?2, data = json_set(data, '$.scope.fingerprint', ?2) WHERE fingerprint = ?1",
+    "UPDATE suppressions SET fingerprint = ?2, carried = ?1, data = json_set(data, '$.scope.fingerprint', ?2) \
+     WHERE fingerprint = ?1",
     "INSERT INTO finding_aliases (alias, fingerprint) VALUES (?1, ?2)",
 ];
 
@@ -25,22 +28,42 @@ const MOVE_SCANS: [&str; 2] = [
      WHERE fingerprint = ?1 AND scan IN (SELECT seq FROM scans WHERE site = ?3)",
 ];
 
-const ADOPTED: &str = "SELECT 1 FROM finding_aliases WHERE alias = ?1";
+const OWNER: &str = "SELECT fingerprint FROM finding_aliases WHERE alias = ?1";
+
+/// What came of an alias.
+enum Alias {
+    Unknown,
+    TakenOver,
+    /// This finding has it.
+    Spent(Fingerprint),
+}
 
 /// Lets sightings that nobody has a finding for take over what was known under one of their aliases. An alias is taken
-/// over once: if a cause was split, the first of its parts has the ticket, and the others are new.
-pub(super) async fn adopt(connection: &mut SqliteConnection, place: &Place<'_>, sightings: &[Sighting]) -> Result<()> {
+/// over once: if a cause was split, the first of its parts has the ticket, and the others are new. Returns which finding
+/// has the alias of these others.
+pub(super) async fn adopt(
+    connection: &mut SqliteConnection,
+    place: &Place<'_>,
+    sightings: &[Sighting],
+) -> Result<HashMap<Fingerprint, Fingerprint>> {
+    let mut parents = HashMap::new();
     for sighting in sightings.iter().filter(|sighting| !sighting.aliases.is_empty()) {
         if findings::one_in(connection, &sighting.fingerprint).await?.is_some() {
             continue;
         }
         for alias in &sighting.aliases {
-            if take_over(connection, place, alias, &sighting.fingerprint).await? {
-                break;
+            match take_over(connection, place, alias, &sighting.fingerprint).await? {
+                Alias::Unknown => {}
+                Alias::TakenOver => break,
+                Alias::Spent(owner) => {
+                    suppressions::end_carried(connection, place, alias, &owner).await?;
+                    parents.insert(sighting.fingerprint.clone(), owner);
+                    break;
+                }
             }
         }
     }
-    Ok(())
+    Ok(parents)
 }
 
 async fn take_over(
@@ -48,16 +71,16 @@ async fn take_over(
     place: &Place<'_>,
     alias: &Fingerprint,
     fingerprint: &Fingerprint,
-) -> Result<bool> {
-    let adopted: Option<i64> = sqlx::query_scalar(ADOPTED)
+) -> Result<Alias> {
+    let owner: Option<String> = sqlx::query_scalar(OWNER)
         .bind(&alias.0)
         .fetch_optional(&mut *connection)
         .await?;
-    if adopted.is_some() {
-        return Ok(false);
+    if let Some(owner) = owner {
+        return Ok(Alias::Spent(Fingerprint(owner)));
     }
     let Some(finding) = findings::one_in(connection, alias).await? else {
-        return Ok(false);
+        return Ok(Alias::Unknown);
     };
     let finding = finding.adopt(fingerprint);
     findings::save(connection, std::slice::from_ref(&finding)).await?;
@@ -87,5 +110,5 @@ async fn take_over(
         why: format!("its cause is defined anew; it was {alias}"),
     };
     tell(connection, &[change], Some(place.scan), place.now).await?;
-    Ok(true)
+    Ok(Alias::TakenOver)
 }

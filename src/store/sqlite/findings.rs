@@ -132,7 +132,7 @@ pub(super) async fn record(
     if sightings.is_empty() {
         return Ok(());
     }
-    aliases::adopt(connection, place, &sightings).await?;
+    let parents = aliases::adopt(connection, place, &sightings).await?;
     let fingerprints: Vec<&Fingerprint> = sightings.iter().map(|sighting| &sighting.fingerprint).collect();
     let suppressions = suppressions::of(connection, &fingerprints).await?;
     let known = known(connection, place, &fingerprints).await?;
@@ -141,7 +141,12 @@ pub(super) async fn record(
         pages.push((&sighting.fingerprint.0, json(&sighting.facts)?));
     }
     let pages = json(&pages)?;
-    let seen = take_in(place, sightings, known, &suppressions);
+    let mut seen = take_in(place, sightings, known, &suppressions);
+    for finding in &mut seen.findings {
+        if let Some(parent) = parents.get(&finding.fingerprint) {
+            finding.past.parent = Some(parent.clone());
+        }
+    }
     save(connection, &seen.findings).await?;
     for statement in [COUNT_PAGES, SAVE_PAGES] {
         sqlx::query(statement)
@@ -181,17 +186,14 @@ fn take_in(
             now: place.now,
             suppressed_by: covering.as_deref(),
         };
-        let (from, first, finding, wish) = match known.remove(&sighting.fingerprint) {
-            Some((mut finding, in_scan)) => {
-                let from = finding.state;
-                let wish = finding.see(sighting, &seen, !in_scan);
-                (Some(from), !in_scan, finding, wish)
-            }
-            None => {
-                let finding = Finding::new(place.site, sighting, &seen);
-                let wish = finding.state != FindingState::Suppressed;
-                (None, true, finding, wish)
-            }
+        let (from, first, finding, wish) = if let Some((mut finding, in_scan)) = known.remove(&sighting.fingerprint) {
+            let from = finding.state;
+            let wish = finding.see(sighting, &seen, !in_scan);
+            (Some(from), !in_scan, finding, wish)
+        } else {
+            let finding = Finding::new(place.site, sighting, &seen);
+            let wish = finding.state != FindingState::Suppressed;
+            (None, true, finding, wish)
         };
         if wish {
             taken.wishes.push(finding.fingerprint.clone());

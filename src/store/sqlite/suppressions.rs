@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson};
+use super::findings::Place;
 use super::triage::{Change, save_changed};
 use super::{Result, SqliteStore, findings, immediate};
+use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::triage::{DecidedIn, Finding, FindingState, Fingerprint, Subject, Suppression, Suppressions};
 
@@ -26,6 +28,9 @@ const KEEP: &str = "INSERT INTO suppressions (id, fingerprint, file_of, data) VA
          data = json_set(excluded.data, '$.created', suppressions.data ->> '$.created')";
 
 const LIFT: &str = "UPDATE suppressions SET lifted = ?2 WHERE id = ?1 AND lifted IS NULL";
+
+const END_CARRIED: &str = "UPDATE suppressions SET lifted = ?3 \
+     WHERE fingerprint = ?1 AND carried = ?2 AND lifted IS NULL RETURNING id";
 
 const LIFT_OF_FILE: &str = "UPDATE suppressions SET lifted = ?3 WHERE file_of = ?1 AND lifted IS NULL \
      AND id NOT IN (SELECT value FROM json_each(?2))";
@@ -99,10 +104,7 @@ pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timest
     let mut saved = Vec::new();
     let mut changes = Vec::new();
     for mut finding in candidates.into_iter().filter(|finding| finding.state.is_open()) {
-        if !covered(&mut tx, &alone, &finding, now)
-            .await?
-            .is_some_and(|id| id == one.id)
-        {
+        if covered(&mut tx, &alone, &finding, now).await?.is_none() {
             continue;
         }
         changes.push(Change {
@@ -148,28 +150,66 @@ pub(super) async fn lift(store: &SqliteStore, id: &str, by: &str, now: Timestamp
     if lifted == 0 {
         return Ok(false);
     }
+    let why = format!("{by} lifted the suppression {id}");
+    let all = findings::all_in(&mut tx, None).await?;
+    open_again(&mut tx, all, &[id.to_owned()], &why, None, now).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A cause was split: what was decided about all of its parts under their common fingerprint no longer holds for the
+/// one that took it over.
+pub(super) async fn end_carried(
+    connection: &mut SqliteConnection,
+    place: &Place<'_>,
+    alias: &Fingerprint,
+    owner: &Fingerprint,
+) -> Result<()> {
+    let ended: Vec<String> = sqlx::query_scalar(END_CARRIED)
+        .bind(&owner.0)
+        .bind(&alias.0)
+        .bind(place.now.as_millisecond())
+        .fetch_all(&mut *connection)
+        .await?;
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let finding = findings::one_in(connection, owner).await?;
+    let why = "its cause was split, and the decision was about all of it";
+    let finding = finding.into_iter().collect();
+    open_again(connection, finding, &ended, why, Some(place.scan), place.now).await
+}
+
+/// Findings that these suppressions covered are open again, unless others cover them.
+async fn open_again(
+    connection: &mut SqliteConnection,
+    all: Vec<Finding>,
+    ended: &[String],
+    why: &str,
+    scan: Option<&ScanId>,
+    now: Timestamp,
+) -> Result<()> {
     let mut saved = Vec::new();
     let mut changes = Vec::new();
-    for mut finding in findings::all_in(&mut tx, None).await? {
-        if finding.state != FindingState::Suppressed || finding.past.suppressed_by.as_deref() != Some(id) {
+    for mut finding in all {
+        let by = finding.past.suppressed_by.as_ref();
+        if finding.state != FindingState::Suppressed || !by.is_some_and(|by| ended.contains(by)) {
             continue;
         }
-        let others = of(&mut tx, &[&finding.fingerprint]).await?;
-        finding.past.suppressed_by = covered(&mut tx, &others, &finding, now).await?;
+        let others = of(connection, &[&finding.fingerprint]).await?;
+        finding.past.suppressed_by = covered(connection, &others, &finding, now).await?;
         if finding.past.suppressed_by.is_none() {
-            finding.state = after_suppression(&mut tx, &finding).await?;
+            finding.state = after_suppression(connection, &finding).await?;
             changes.push(Change {
                 fingerprint: finding.fingerprint.clone(),
                 from: Some(FindingState::Suppressed),
                 to: finding.state,
-                why: format!("{by} lifted the suppression {id}"),
+                why: why.to_owned(),
             });
         }
         saved.push(finding);
     }
-    save_changed(&mut tx, &saved, &changes, None, now).await?;
-    tx.commit().await?;
-    Ok(true)
+    save_changed(connection, &saved, &changes, scan, now).await
 }
 
 /// A finding whose suppression is lifted is seen if the site's last scan saw it.

@@ -9,7 +9,7 @@ use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
 
-pub(super) const LOOKS: &str = "SELECT p.url, p.state = 'done' AS done, p.redirected_to IS NOT NULL AS redirected, \
+pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
          p.status, p.complete, p.forms, p.reason, p.failed_checks \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 ORDER BY p.key";
 
@@ -108,14 +108,14 @@ pub(super) async fn save_changed(
         findings::save(connection, saved).await?;
     }
     tell(connection, changes, scan, now).await?;
-    let changed: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
-    findings::wish(connection, &changed, now).await
+    let wishes: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
+    findings::wish(connection, &wishes, now).await
 }
 
 #[derive(sqlx::FromRow)]
 struct LookRow {
     url: String,
-    done: bool,
+    state: String,
     redirected: bool,
     status: Option<i64>,
     complete: Option<bool>,
@@ -131,7 +131,7 @@ impl LookRow {
             None => Vec::new(),
         };
         Ok(PageLook {
-            done: self.done,
+            state: unword(&self.state)?,
             redirected: self.redirected,
             status: self
                 .status
@@ -162,19 +162,28 @@ pub(super) async fn coverages(store: &SqliteStore, site: &SiteId, but: &ScanId, 
 }
 
 pub(super) async fn events(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
-    let rows: Vec<(i64, Option<String>, Option<String>, String, String)> = sqlx::query_as(EVENTS)
+    let rows: Vec<EventRow> = sqlx::query_as(EVENTS)
         .bind(&fingerprint.0)
         .fetch_all(&store.readers)
         .await?;
     rows.into_iter()
-        .map(|(at, scan, from, to, why)| {
+        .map(|row| {
             Ok(FindingEvent {
-                at: time(at)?,
-                scan: scan.map(ScanId),
-                from: from.as_deref().map(unword).transpose()?,
-                to: unword(&to)?,
-                why,
+                at: time(row.at)?,
+                scan: row.scan.map(ScanId),
+                from: row.from_state.as_deref().map(unword).transpose()?,
+                to: unword(&row.to_state)?,
+                why: row.why,
             })
         })
         .collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    at: i64,
+    scan: Option<String>,
+    from_state: Option<String>,
+    to_state: String,
+    why: String,
 }

@@ -31,6 +31,7 @@ CREATE INDEX finding_events_by_finding ON finding_events (fingerprint, seq);
 CREATE TABLE suppressions (
     id          TEXT PRIMARY KEY,
     fingerprint TEXT,    -- of the one finding that it covers
+    carried     TEXT,    -- the earlier fingerprint of that finding, if it was decided under that
     file_of     TEXT,    -- the site whose file says so
     matched     INTEGER, -- when a finding was covered by it last
     lifted      INTEGER,
