@@ -188,9 +188,9 @@ fn demo_config(microsite: &Microsite, sandbox: &Sandbox, folder: &Path) -> Resul
             fields: std::collections::BTreeMap::new(),
         },
         lifecycle: Lifecycle {
-                max_new_per_day: 1_000,
-                ..Lifecycle::default()
-            },
+            max_new_per_day: 1_000,
+            ..Lifecycle::default()
+        },
         routes: Vec::new(),
     };
     Ok(Config {

@@ -205,7 +205,10 @@ pub(super) fn lifecycle(mut section: Section<'_>) -> Lifecycle {
             .collect(),
     };
     for name in read.suppress_expiry.keys() {
-        let known = read.suppress_resolutions.iter().any(|one| one.eq_ignore_ascii_case(name));
+        let known = read
+            .suppress_resolutions
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(name));
         if !known {
             let is = format!("names {name:?}, which is not in `suppress_resolutions`");
             section.report("suppress_expiry", Wrong::new(is, "add it there, or remove it here"));

@@ -14,8 +14,8 @@ mod fields;
 mod issue;
 mod lifecycle;
 mod markdown;
-mod remark;
 mod meta;
+mod remark;
 mod splice;
 mod text;
 mod ticket;
@@ -37,8 +37,8 @@ pub use issue::{
     SearchPage, Status, Transition, TransitionField,
 };
 pub use lifecycle::{
-    Action, Closed, History, MAX_REOPENS, ORPHAN_NIGHTS, Policy, Remark, Ruling, Says, Situation, StatusCategory, Ticket,
-    TicketView, decide,
+    Action, Closed, History, MAX_REOPENS, ORPHAN_NIGHTS, Policy, Remark, Ruling, Says, Situation, StatusCategory,
+    Ticket, TicketView, decide,
 };
 pub use meta::{FieldMeta, IssueType, LinkType, Project};
 pub use remark::{marked, marker, remark, short_hash};

@@ -119,10 +119,9 @@ fn steps(material: &Material<'_>) -> Block {
     items.push(vec![Inline::text(
         "Look at what the browser loads, sets and shows there: it is what stands under Evidence.",
     )]);
-    let name = material.issue_key.map_or_else(
-        || material.finding.fingerprint.short().to_owned(),
-        |key| key.to_owned(),
-    );
+    let name = material
+        .issue_key
+        .map_or_else(|| material.finding.fingerprint.short().to_owned(), |key| key.to_owned());
     items.push(vec![
         Inline::text("Check this finding alone again: "),
         Inline::Code(format!("phantom verify {name}")),

@@ -199,7 +199,11 @@ impl Gate {
     }
 
     /// Changes that the breaker lets pass in a project with this many tickets.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // both are small
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )] // both are small
     fn limit(&self, tickets: u64) -> u64 {
         ((tickets as f64 * self.share) as u64).max(BREAKER_FLOOR)
     }

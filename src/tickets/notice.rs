@@ -8,8 +8,8 @@ use super::outbox::{ActionKind, Hold};
 use super::perform::Recorded;
 use super::reconcile::{Reconciler, Trouble, create_key};
 use crate::jira::{
-    Block, Description, NewFields, NewIssue, PROPERTY, Property, Stamp, StatusCategory, Ticket, label, ByKey, ByName,
-    Document,
+    Block, ByKey, ByName, Description, Document, NewFields, NewIssue, PROPERTY, Property, Stamp, StatusCategory,
+    Ticket, label,
 };
 use crate::triage::Fingerprint;
 
@@ -88,7 +88,9 @@ impl Reconciler<'_> {
         };
         let create = self.store.action(&create_key(&notice.fingerprint, generation)).await?;
         let now = self.clock.now();
-        let (found, _) = self.search(&notice.fingerprint, &[&notice.fingerprint], generation).await?;
+        let (found, _) = self
+            .search(&notice.fingerprint, &[&notice.fingerprint], generation)
+            .await?;
         if let Ticket::Present(view) = found {
             self.link(&notice.fingerprint, &view).await?;
             return self.tell_once(notice, generation, &view.id).await;

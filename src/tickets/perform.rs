@@ -146,7 +146,9 @@ impl Reconciler<'_> {
         let draft = draft(self.store, self.config, finding, generation, None).await?;
         let mut detail = draft.detail;
         detail.baseline = self.gate.is_baseline(self.store, finding).await?;
-        let many = detail.pages.is_some_and(|pages| pages > u64::from(crate::jira::MAX_ROWS));
+        let many = detail
+            .pages
+            .is_some_and(|pages| pages > u64::from(crate::jira::MAX_ROWS));
         let change = Change::Create {
             baseline: detail.baseline,
             counted: case.counted,
@@ -245,13 +247,7 @@ impl Reconciler<'_> {
         self.settle(record, sent).await.map(|_| Done::Silent)
     }
 
-    async fn say(
-        &self,
-        case: &Case,
-        view: &TicketView,
-        what: &Remark,
-        record: &Recorded,
-    ) -> Result<Done, Trouble> {
+    async fn say(&self, case: &Case, view: &TicketView, what: &Remark, record: &Recorded) -> Result<Done, Trouble> {
         let blocks = remark(what.says, &case.finding, case.pages, &view.key);
         self.comment(case.recorded(&record.key), &view.id, blocks, record).await
     }
@@ -270,7 +266,13 @@ impl Reconciler<'_> {
         let now = self.clock.now();
         self.fence.check().await?;
         let mark = marker(&record.key);
-        if self.jira.comments(issue).await?.iter().any(|one| one.text.contains(&mark)) {
+        if self
+            .jira
+            .comments(issue)
+            .await?
+            .iter()
+            .any(|one| one.text.contains(&mark))
+        {
             self.record(record, ActionState::Sent, None).await?;
             return Ok(Done::Changed);
         }
@@ -387,7 +389,12 @@ impl Reconciler<'_> {
     async fn unsuppress(&self, case: &Case) -> Result<Done, Trouble> {
         for action in case.actions.iter().filter(|one| one.kind == ActionKind::Suppress) {
             let state = ActionState::NotSent;
-            self.store.record_action(&ActionRecord { state, ..action.clone() }).await?;
+            self.store
+                .record_action(&ActionRecord {
+                    state,
+                    ..action.clone()
+                })
+                .await?;
         }
         if let Some(id) = &case.finding.past.suppressed_by {
             self.store.lift_suppression(id, "Jira", self.clock.now()).await?;
@@ -492,9 +499,15 @@ pub(super) fn choose(
             ));
         }
         (Some(field), None) if field.required => {
-            let fitting = field.allowed.iter().find(|one| one.eq_ignore_ascii_case("done") || one.eq_ignore_ascii_case("fixed"));
+            let fitting = field
+                .allowed
+                .iter()
+                .find(|one| one.eq_ignore_ascii_case("done") || one.eq_ignore_ascii_case("fixed"));
             let name = fitting.or(field.allowed.first()).ok_or_else(|| {
-                format!("the transition \"{}\" asks for a resolution; set `resolve_resolution`", chosen.name)
+                format!(
+                    "the transition \"{}\" asks for a resolution; set `resolve_resolution`",
+                    chosen.name
+                )
             })?;
             Some(name.clone())
         }

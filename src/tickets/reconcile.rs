@@ -151,7 +151,11 @@ impl Reconciler<'_> {
             Some(link) => (self.read(link).await?, Vec::new()),
             None => self.recover(&case.finding, case.generation).await?,
         };
-        if ticket == Ticket::None && case.recorded(&create).is_some_and(|action| self.may_still_show(action, now)) {
+        if ticket == Ticket::None
+            && case
+                .recorded(&create)
+                .is_some_and(|action| self.may_still_show(action, now))
+        {
             return Err(Trouble::Settling);
         }
         if let Ticket::Present(view) = &ticket {
@@ -261,7 +265,9 @@ impl Reconciler<'_> {
             max_rows: u64::from(MAX_ROWS),
             scan_began: scan.map_or(finding.last_seen, |scan| scan.started),
             severity_then: suppression.as_ref().and_then(|one| one.severity_then),
-            suppressed_in_ticket: suppression.as_ref().is_some_and(|one| one.decided_in == DecidedIn::Ticket),
+            suppressed_in_ticket: suppression
+                .as_ref()
+                .is_some_and(|one| one.decided_in == DecidedIn::Ticket),
             suppressed_at: suppression.as_ref().map(|one| one.created),
             ticket,
             generation: case.generation,

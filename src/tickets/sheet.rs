@@ -47,7 +47,12 @@ mod tests {
             url: "https://shop.test/?a=\"b\",c".to_owned(),
             facts: vec![Fact::new(value, "x")],
         };
-        let sheet = of_pages(&[page("=HYPERLINK(1)"), page(" @SUM(1)"), page("+1\n-2"), page("\u{202e}x")]);
+        let sheet = of_pages(&[
+            page("=HYPERLINK(1)"),
+            page(" @SUM(1)"),
+            page("+1\n-2"),
+            page("\u{202e}x"),
+        ]);
         let text = String::from_utf8(sheet.bytes.clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");

@@ -274,7 +274,11 @@ impl Store for FakeStore {
 
     async fn all_tickets(&self) -> Result<Vec<TicketLink>> {
         self.inside(|inner| {
-            let newest: BTreeMap<_, _> = inner.tickets.iter().map(|((one, _), link)| (one.clone(), link.clone())).collect();
+            let newest: BTreeMap<_, _> = inner
+                .tickets
+                .iter()
+                .map(|((one, _), link)| (one.clone(), link.clone()))
+                .collect();
             newest.into_values().collect()
         })
         .await
@@ -349,7 +353,9 @@ impl Store for FakeStore {
 
     async fn link_ticket(&self, link: &TicketLink) -> Result<()> {
         self.inside(|inner| {
-            inner.tickets.insert((link.fingerprint.clone(), link.generation), link.clone());
+            inner
+                .tickets
+                .insert((link.fingerprint.clone(), link.generation), link.clone());
         })
         .await
     }
@@ -404,8 +410,11 @@ impl Store for FakeStore {
     ) -> Result<(Vec<FindingPage>, u64)> {
         self.inside(|inner| {
             let count = inner.pages.get(fingerprint).copied().unwrap_or(1);
-            let page = |number| FindingPage {
-                url: format!("https://shop.test/{}", if number == 0 { String::new() } else { number.to_string() }),
+            let page = |number: u64| FindingPage {
+                url: format!(
+                    "https://shop.test/{}",
+                    if number == 0 { String::new() } else { number.to_string() }
+                ),
                 facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
             };
             ((0..count.min(limit.into())).map(page).collect(), count)

@@ -225,7 +225,7 @@ enum Next {
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<()> {
-        let Worker { store, clock, .. } = self.worker;
+        let Worker { store, .. } = self.worker;
         if store.intent_count().await? == 0 || !self.take_lease().await? {
             return Ok(());
         }
@@ -305,7 +305,9 @@ impl Run<'_> {
             match told {
                 Ok(()) => {}
                 Err(Trouble::Store(error)) => return Err(error),
-                Err(trouble) => tracing::warn!(project = %notice.project, ?trouble, "what is held could not be told in Jira yet"),
+                Err(trouble) => {
+                    tracing::warn!(project = %notice.project, ?trouble, "what is held could not be told in Jira yet")
+                }
             }
         }
         Ok(())
@@ -320,7 +322,9 @@ impl Run<'_> {
                 continue;
             }
             if let Some(finding) = store.finding(&intent.fingerprint).await? {
-                *waiting.entry(project_of(store.as_ref(), config, &finding).await?).or_default() += 1;
+                *waiting
+                    .entry(project_of(store.as_ref(), config, &finding).await?)
+                    .or_default() += 1;
             }
         }
         Ok(waiting)

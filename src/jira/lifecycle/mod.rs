@@ -91,7 +91,11 @@ impl History {
     }
 
     fn count(&self, kind: &str) -> u32 {
-        let count = self.done.iter().filter(|one| one.split('/').next() == Some(kind)).count();
+        let count = self
+            .done
+            .iter()
+            .filter(|one| one.split('/').next() == Some(kind))
+            .count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
@@ -458,9 +462,7 @@ impl Table<'_> {
         let word = self.view.resolution.as_ref()?;
         let lifecycle = &self.policy.lifecycle;
         let named = lifecycle.suppress_resolutions.iter();
-        if self.view.category != StatusCategory::Done
-            || !named.into_iter().any(|one| one.eq_ignore_ascii_case(word))
-        {
+        if self.view.category != StatusCategory::Done || !named.into_iter().any(|one| one.eq_ignore_ascii_case(word)) {
             return None;
         }
         let when = self.view.closed.as_ref().map(|closed| closed.when);
@@ -480,7 +482,11 @@ impl Table<'_> {
         Some(Ruling {
             decision,
             word: word.clone(),
-            who: self.view.closed.as_ref().map_or(String::new(), |closed| closed.who.clone()),
+            who: self
+                .view
+                .closed
+                .as_ref()
+                .map_or(String::new(), |closed| closed.who.clone()),
             until,
             occasion,
         })

@@ -143,8 +143,20 @@ fn seen() {
     for (ticket, expected) in [
         (Ticket::None, vec!["create"]),
         (Ticket::Present(open()), vec![]),
-        (Ticket::Present(TicketView { linked: false, ..open() }), vec!["adopt"]),
-        (Ticket::Present(TicketView { stamped: false, ..open() }), vec!["set-property"]),
+        (
+            Ticket::Present(TicketView {
+                linked: false,
+                ..open()
+            }),
+            vec!["adopt"],
+        ),
+        (
+            Ticket::Present(TicketView {
+                stamped: false,
+                ..open()
+            }),
+            vec!["set-property"],
+        ),
         (dead(47), vec![]),
         (ours(47), vec![]),
         (dead(48), vec!["reopen/1"]),
@@ -180,11 +192,18 @@ fn reopened_twice_then_told_once() {
 fn past_the_window_the_next_generation_is_linked_to_the_old() {
     let mut scene = Scene::new(FindingState::Seen, Ticket::Present(closed("Done", 24 * 365, false)));
     assert_eq!(scene.decide(), [Action::Create { generation: 2 }]);
-    let second = TicketView { id: "2".to_owned(), generation: 2, ..open() };
+    let second = TicketView {
+        id: "2".to_owned(),
+        generation: 2,
+        ..open()
+    };
     scene.ticket = Ticket::Present(second.clone());
     scene.relatives = vec!["1".to_owned()];
     assert_eq!(scene.does(), ["link/1"]);
-    scene.ticket = Ticket::Present(TicketView { linked_to: vec!["1".to_owned()], ..second });
+    scene.ticket = Ticket::Present(TicketView {
+        linked_to: vec!["1".to_owned()],
+        ..second
+    });
     assert_eq!(scene.decide(), []);
 }
 
@@ -196,10 +215,21 @@ fn worse() {
     scene.finding.severity = Severity::Medium;
     assert_eq!(scene.decide(), [], "better is not worse");
     scene.finding.severity = Severity::High;
-    for (told, pages, expected) in [(1, 10, 0), (1, 11, 2), (100, 199, 0), (100, 200, 3), (5, 15, 2), (8, 15, 0)] {
+    for (told, pages, expected) in [
+        (1, 10, 0),
+        (1, 11, 2),
+        (100, 199, 0),
+        (100, 200, 3),
+        (5, 15, 2),
+        (8, 15, 0),
+    ] {
         scene.history.told_pages = Some(told);
         scene.pages = pages;
-        scene.history.done = if told > 50 { ["attach/100".to_owned()].into() } else { BTreeSet::new() };
+        scene.history.done = if told > 50 {
+            ["attach/100".to_owned()].into()
+        } else {
+            BTreeSet::new()
+        };
         assert_eq!(scene.decide().len(), expected, "{told} → {pages}: {:?}", scene.does());
     }
     scene.history.told_severity = None;
@@ -237,11 +267,23 @@ fn fixed_with_proof() {
         (Resolve::Comment, Ticket::Present(open()), vec![say.clone()]),
         (Resolve::Transition, Ticket::Present(open()), vec![say, resolve]),
         (Resolve::Never, Ticket::Present(open()), vec![]),
-        (Resolve::Comment, Ticket::Present(closed("Done", 1, false)), vec![verified.clone()]),
-        (Resolve::Transition, Ticket::Present(closed("Done", 9_999, false)), vec![verified]),
+        (
+            Resolve::Comment,
+            Ticket::Present(closed("Done", 1, false)),
+            vec![verified.clone()],
+        ),
+        (
+            Resolve::Transition,
+            Ticket::Present(closed("Done", 9_999, false)),
+            vec![verified],
+        ),
         (Resolve::Never, Ticket::Present(closed("Done", 1, false)), vec![]),
         (Resolve::Comment, Ticket::Present(closed("Done", 1, true)), vec![]),
-        (Resolve::Transition, Ticket::Present(closed("Won't Do", 1, false)), vec![]),
+        (
+            Resolve::Transition,
+            Ticket::Present(closed("Won't Do", 1, false)),
+            vec![],
+        ),
         (Resolve::Transition, Ticket::Gone, vec![]),
     ] {
         let mut scene = Scene::new(FindingState::Fixed, ticket);
@@ -267,7 +309,10 @@ fn not_observed_withdrawn_and_suppressed() {
         assert_eq!(Scene::new(FindingState::Suppressed, ticket.clone()).decide(), []);
         let expected: &[&String] = if column == 1 { &[&withdrawn] } else { &[] };
         let mut scene = Scene::new(FindingState::Withdrawn, ticket.clone());
-        assert_eq!(scene.does(), expected.iter().map(|one| (*one).clone()).collect::<Vec<_>>());
+        assert_eq!(
+            scene.does(),
+            expected.iter().map(|one| (*one).clone()).collect::<Vec<_>>()
+        );
         scene.history.done.insert(withdrawn.clone());
         assert_eq!(scene.decide(), []);
     }
@@ -295,15 +340,21 @@ fn a_decision_that_was_taken_back_ends() {
 
 #[test]
 fn a_decision_ends_with_its_time_or_with_the_check_that_was_wrong() {
-    let mut scene = Scene::new(FindingState::Seen, Ticket::Present(closed("Won't Fix", 24 * 100, false)));
-    let expiry = |days| Some(Duration::from_hours(24 * days));
+    let mut scene = Scene::new(
+        FindingState::Seen,
+        Ticket::Present(closed("Won't Fix", 24 * 100, false)),
+    );
+    let expiry = |days: u64| Some(Duration::from_hours(24 * days));
     scene.policy.lifecycle.suppress_expiry = [("won't fix".to_owned(), expiry(180))].into();
     assert!(matches!(&scene.decide()[..], [Action::Suppress(ruling)] if ruling.until.is_some() && ruling.who == "ann"));
     scene.policy.lifecycle.suppress_expiry = [("won't fix".to_owned(), expiry(99))].into();
     assert_eq!(scene.decide(), [Action::Create { generation: 2 }], "past the window");
 
     let occasion = format!("suppress/{}", ago(100).as_millisecond());
-    let mut scene = Scene::new(FindingState::Seen, Ticket::Present(closed("False Positive", 100, false)));
+    let mut scene = Scene::new(
+        FindingState::Seen,
+        Ticket::Present(closed("False Positive", 100, false)),
+    );
     scene.history.ruled = [(occasion, scene.finding.check_version + 1)].into();
     assert_eq!(scene.does(), ["reopen/1"], "another version of the check says it again");
 }
@@ -369,13 +420,27 @@ fn some_scene() -> impl Strategy<Value = Scene> {
         Just(Ticket::None),
         Just(Ticket::Gone),
         (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(linked, stamped, ignored)| {
-            let labels = if ignored { vec!["phantom-ignore".to_owned()] } else { Vec::new() };
-            Ticket::Present(TicketView { linked, stamped, labels, ..open() })
+            let labels = if ignored {
+                vec!["phantom-ignore".to_owned()]
+            } else {
+                Vec::new()
+            };
+            Ticket::Present(TicketView {
+                linked,
+                stamped,
+                labels,
+                ..open()
+            })
         }),
         (word, 0..5_000_u64, any::<bool>())
             .prop_map(|(word, hours, by_us)| Ticket::Present(closed(word, hours, by_us))),
     ];
-    let severity = prop::sample::select(vec![Severity::Low, Severity::Medium, Severity::High, Severity::Critical]);
+    let severity = prop::sample::select(vec![
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ]);
     let mode = prop::sample::select(vec![Resolve::Comment, Resolve::Transition, Resolve::Never]);
     (state, ticket, severity, mode, 0..300_u64, any::<(bool, bool, bool)>()).prop_map(
         |(state, ticket, severity, mode, pages, (recreate, in_ticket, passed))| {

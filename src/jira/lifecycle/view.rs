@@ -70,9 +70,10 @@ impl TicketView {
     pub fn of(issue: &Issue, fingerprint: &Fingerprint, generation: u32) -> Self {
         let fields = &issue.fields;
         let done = fields.status.as_ref().is_some_and(|status| status.is_done());
-        let duplicates = fields.links.iter().find(|link| {
-            link.direction == LinkDirection::Outward && link.kind.to_lowercase().contains("duplicate")
-        });
+        let duplicates = fields
+            .links
+            .iter()
+            .find(|link| link.direction == LinkDirection::Outward && link.kind.to_lowercase().contains("duplicate"));
         let resolved = fields.resolution_date.as_deref().and_then(time);
         Self {
             id: issue.id.clone(),

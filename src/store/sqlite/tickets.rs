@@ -42,7 +42,8 @@ const KNOWN: &str = "SELECT j.value FROM json_each(?1) j JOIN findings f ON f.fi
 const PUT_HOLD: &str = "INSERT INTO holds (project, since, changes, tickets, released) VALUES (?1, ?2, ?3, ?4, ?5) \
      ON CONFLICT (project) DO UPDATE SET since = excluded.since, changes = excluded.changes, \
          tickets = excluded.tickets, released = excluded.released";
-const FINISH: &str = "UPDATE intents SET due = NULL, attempts = 0, held = NULL WHERE fingerprint = ?1 AND revision = ?2";
+const FINISH: &str =
+    "UPDATE intents SET due = NULL, attempts = 0, held = NULL WHERE fingerprint = ?1 AND revision = ?2";
 const POSTPONE: &str = "UPDATE intents SET due = ?3, attempts = attempts + 1 \
      WHERE fingerprint = ?1 AND revision = ?2 AND due IS NOT NULL";
 const LINK: &str = "INSERT INTO tickets (fingerprint, generation, issue_id, issue_key, linked, closed) \
