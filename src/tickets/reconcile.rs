@@ -344,8 +344,10 @@ impl Reconciler<'_> {
 
     /// The ticket is there, so whatever was recorded of its creation, it has happened. Likewise of a change of status.
     async fn confirm(&self, case: &Case, view: &TicketView) -> Result<(), Trouble> {
-        let reached = |kind| match kind {
+        let reached = |action: &ActionRecord| match action.kind {
             ActionKind::Create => true,
+            ActionKind::SetProperty => view.stamped,
+            ActionKind::Link => view.linked_to.iter().any(|id| action.key.ends_with(&format!("/{id}"))),
             ActionKind::Reopen => view.category == StatusCategory::Open,
             ActionKind::Resolve => view.category == StatusCategory::Done,
             _ => false,
@@ -353,7 +355,7 @@ impl Reconciler<'_> {
         for action in &case.actions {
             let open = matches!(action.state, ActionState::Sending | ActionState::Uncertain);
             let dead_create = action.kind == ActionKind::Create && action.state != ActionState::Sent;
-            if action.generation == case.generation && reached(action.kind) && (open || dead_create) {
+            if action.generation == case.generation && reached(action) && (open || dead_create) {
                 self.store
                     .record_action(&ActionRecord {
                         state: ActionState::Sent,

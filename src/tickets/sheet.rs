@@ -56,7 +56,7 @@ mod tests {
         let text = String::from_utf8(sheet.bytes.clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
-        for (line, expected) in lines[1..].iter().zip(["'=HYPERLINK", "' @SUM", "'+1 -2", "\\u{202e}x"]) {
+        for (line, expected) in lines[1..].iter().zip(["'=HYPERLINK", "' @SUM", "'+1 -2", "<U+202E>x"]) {
             assert!(line.starts_with("\"https://shop.test/?a=\"\"b\"\",c\","), "{line}");
             assert!(line.contains(expected), "{line}");
         }

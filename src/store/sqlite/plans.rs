@@ -57,6 +57,7 @@ const STATEMENTS: &[&str] = &[
     tickets::OF_FINDING,
     tickets::CREATIONS,
     tickets::BASELINE,
+    tickets::WAY,
 ];
 
 /// What SQLite calls a scan although it is none of a table that grows: parameters, and the rows of a subquery.
