@@ -121,7 +121,7 @@ fn steps(material: &Material<'_>) -> Block {
     )]);
     let name = material
         .issue_key
-        .map_or_else(|| material.finding.fingerprint.short().to_owned(), |key| key.to_owned());
+        .map_or_else(|| material.finding.fingerprint.short().to_owned(), ToOwned::to_owned);
     items.push(vec![
         Inline::text("Check this finding alone again: "),
         Inline::Code(format!("phantom verify {name}")),

@@ -129,13 +129,12 @@ impl Gate {
     /// The first whole scan of its site found it, or there was none yet.
     pub async fn is_baseline(&self, store: &dyn Store, finding: &Finding) -> Result<bool> {
         let known = self.state().baseline_ends.get(&finding.site).copied();
-        let end = match known {
-            Some(end) => end,
-            None => {
-                let end = store.baseline_end(&finding.site).await?;
-                self.state().baseline_ends.insert(finding.site.clone(), end);
-                end
-            }
+        let end = if let Some(end) = known {
+            end
+        } else {
+            let end = store.baseline_end(&finding.site).await?;
+            self.state().baseline_ends.insert(finding.site.clone(), end);
+            end
         };
         Ok(end.is_none_or(|end| finding.first_seen <= end))
     }
@@ -286,19 +285,16 @@ impl Gate {
             finding.state,
             FindingState::New | FindingState::Seen | FindingState::Regressed
         );
-        let (project, change) = match &link {
-            Some(link) => {
-                let change = expected(&finding, link, policy, seen, now);
-                (link.project().to_owned(), change)
-            }
-            None => {
-                let baseline = self.is_baseline(store, &finding).await?;
-                let change = (seen && policy.files(&finding)).then_some(Change::Create {
-                    baseline,
-                    counted: intent.held.is_some(),
-                });
-                (project_of(store, config, &finding).await?, change)
-            }
+        let (project, change) = if let Some(link) = &link {
+            let change = expected(&finding, link, policy, seen, now);
+            (link.project().to_owned(), change)
+        } else {
+            let baseline = self.is_baseline(store, &finding).await?;
+            let change = (seen && policy.files(&finding)).then_some(Change::Create {
+                baseline,
+                counted: intent.held.is_some(),
+            });
+            (project_of(store, config, &finding).await?, change)
         };
         Ok(Candidate {
             intent,

@@ -415,6 +415,6 @@ async fn whatever_goes_wrong_there_is_one_ticket_and_each_comment_once() {
     };
     let (first, count) = (number("PHANTOM_SEED", 1), number("PHANTOM_SCHEDULES", 500));
     for seed in first..first + count {
-        schedule(seed, BOTH[usize::try_from(seed % 2).unwrap()]).await;
+        Box::pin(schedule(seed, BOTH[usize::try_from(seed % 2).unwrap()])).await;
     }
 }

@@ -475,10 +475,10 @@ pub(super) fn choose(
     into_done: bool,
 ) -> Result<TransitionRequest, String> {
     let leads = |one: &&Transition| one.to.is_done() == into_done;
-    let named = names
+    let preferred = names
         .iter()
         .find_map(|name| all.iter().filter(leads).find(|one| one.name.eq_ignore_ascii_case(name)));
-    let chosen = named.or_else(|| all.iter().find(leads)).ok_or_else(|| {
+    let chosen = preferred.or_else(|| all.iter().find(leads)).ok_or_else(|| {
         let (where_to, key) = if into_done {
             ("into done", "resolve_transitions")
         } else {

@@ -306,7 +306,7 @@ impl Run<'_> {
                 Ok(()) => {}
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(trouble) => {
-                    tracing::warn!(project = %notice.project, ?trouble, "what is held could not be told in Jira yet")
+                    tracing::warn!(project = %notice.project, ?trouble, "what is held could not be told in Jira yet");
                 }
             }
         }

@@ -331,7 +331,6 @@ impl Table<'_> {
             actions.push(Action::Adopt);
         }
         match finding.state {
-            FindingState::NotObserved => {}
             FindingState::New | FindingState::Seen | FindingState::Regressed => {
                 actions.extend(self.links());
                 match ruling {
@@ -346,7 +345,7 @@ impl Table<'_> {
             FindingState::Withdrawn if ruling.is_none() && !done => {
                 actions.push(said(Says::Withdrawn, moment(finding.past.withdrawn)));
             }
-            FindingState::Fixed | FindingState::Withdrawn => {}
+            FindingState::NotObserved | FindingState::Fixed | FindingState::Withdrawn => {}
         }
         actions
     }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::jira::issue::{Issue, LinkDirection, Resolver, time};
+use crate::jira::issue::{Issue, LinkDirection, Resolver, Status, time};
 use crate::triage::Fingerprint;
 
 /// What was read of a finding's ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // one at a time is held
 pub enum Ticket {
     /// There is none.
     None,
@@ -69,7 +70,7 @@ impl TicketView {
     /// An issue as the ticket of a finding.
     pub fn of(issue: &Issue, fingerprint: &Fingerprint, generation: u32) -> Self {
         let fields = &issue.fields;
-        let done = fields.status.as_ref().is_some_and(|status| status.is_done());
+        let done = fields.status.as_ref().is_some_and(Status::is_done);
         let duplicates = fields
             .links
             .iter()
@@ -97,7 +98,7 @@ impl TicketView {
                 who: String::new(),
             }),
             duplicate_of: duplicates.map(|link| {
-                let done = link.status.as_ref().is_some_and(|status| status.is_done());
+                let done = link.status.as_ref().is_some_and(Status::is_done);
                 (link.key.clone(), done)
             }),
             linked_to: fields.links.iter().map(|link| link.id.clone()).collect(),
