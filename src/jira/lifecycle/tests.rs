@@ -426,8 +426,8 @@ fn some_scene() -> impl Strategy<Value = Scene> {
                 Vec::new()
             };
             Ticket::Present(TicketView {
-                linked,
                 stamped,
+                linked,
                 labels,
                 ..open()
             })
