@@ -41,6 +41,7 @@ pub async fn run(args: JiraSandboxArgs) -> Ended {
         format!("  deployment = \"{deployment}\""),
         format!("  base_url = \"{}\"", sandbox.base_url()),
         format!("  auth = {{ {auth}token_env = \"JIRA_TOKEN\" }}   # JIRA_TOKEN={token}"),
+        "To act as a person beside the scanner: ann@sandbox.test with the token ann.".to_owned(),
         "Ctrl-C ends it.".to_owned(),
     ];
     for line in lines {
