@@ -17,7 +17,7 @@ use super::scan::{Done, Job, ScanArgs, check_reports};
 use super::session::Setup;
 use super::{Voice, interrupt};
 use crate::config::{
-    BrowserConfig, Config, Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults, TicketMode,
+    BrowserConfig, Config, Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults, TicketMode,
 };
 use crate::crawl::PageState;
 use crate::demo::{Comparison, Manifest, Microsite, Pages, Planted, SITE_FILE, compare};
@@ -181,8 +181,17 @@ fn demo_config(microsite: &Microsite, sandbox: &Sandbox, folder: &Path) -> Resul
                 (Severity::Medium, "Medium".to_owned()),
             ]
             .into(),
+            components: Vec::new(),
+            assignee: None,
+            security_level: None,
+            parent: None,
             fields: std::collections::BTreeMap::new(),
         },
+        lifecycle: Lifecycle {
+            max_new_per_day: 1_000,
+            ..Lifecycle::default()
+        },
+        routes: Vec::new(),
     };
     Ok(Config {
         browser: BrowserConfig {

@@ -13,6 +13,7 @@ mod scan;
 mod session;
 pub mod summary;
 mod tickets;
+mod tickets_command;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,8 @@ enum Command {
     Demo(demo::DemoArgs),
     #[command(about = "List findings, decide about them, and exchange them with DefectDojo")]
     Findings(findings::FindingsArgs),
+    /// List tickets, check the connection to Jira, and go on with what waits
+    Tickets(tickets_command::TicketsArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
     /// Run a stand-in for Jira, to rehearse a configuration against
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
             Command::Scan(args) => scan::run(*args, cli.voice).await,
             Command::Demo(args) => demo::run(args, cli.voice).await,
             Command::Findings(args) => findings::run(args).await,
+            Command::Tickets(args) => tickets_command::run(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }

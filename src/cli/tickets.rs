@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Failure, OrExit};
@@ -69,14 +68,25 @@ fn shown(event: &Event) -> Option<ScanEvent> {
             ScanEvent::TicketProblem(format!("Jira: {why}; going on in {} s", wait.as_secs().max(1)))
         }
         Event::Paused { why } => ScanEvent::TicketProblem(why.clone()),
-        Event::Unchanged { .. } | Event::Postponed { .. } => return None,
+        Event::Orphan { key, fingerprint } => ScanEvent::TicketProblem(format!(
+            "{key} is gone for good; to file finding {} anew: phantom tickets retry {key} --recreate",
+            fingerprint.short()
+        )),
+        Event::Tripped(hold) => ScanEvent::TicketProblem(format!(
+            "{} changes in {} at once, which has {} tickets: all are held; look, then: phantom tickets release {}",
+            hold.changes, hold.project, hold.tickets, hold.project
+        )),
+        Event::Digest { project, waiting } => ScanEvent::TicketProblem(format!(
+            "the day's tickets of {project} are used up; {waiting} findings wait for tomorrow"
+        )),
+        Event::Unchanged { .. } | Event::Changed { .. } | Event::Postponed { .. } => return None,
     })
 }
 
 /// Prints the requests that filing would send.
 pub async fn show(store: &dyn Store, jira: &JiraConfig) -> Result<(), Failure> {
     let term = Term::stdout();
-    let planned = dry_run(store, jira, Timestamp::now()).await.or_incomplete()?;
+    let planned = dry_run(store, jira).await.or_incomplete()?;
     let mut lines = vec![format!(
         "Tickets, dry run: {} to file or look at. Nothing is sent.",
         planned.len()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::lifecycle::{issue_key, lifecycle, route};
 use super::raw::{Section, Source, Value, Wrong};
 use super::{
     BrowserConfig, BrowserKind, Config, ConfigError, Deployment, EvidenceConfig, JiraAuth, JiraConfig, NetworkConfig,
@@ -14,7 +15,7 @@ use super::{
 const SECOND: Duration = Duration::from_secs(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const SEVERITIES: &str = "\"critical\", \"high\", \"medium\", \"low\" or \"info\"";
-const CONFIDENCES: &str = "\"certain\", \"firm\" or \"tentative\"";
+pub(super) const CONFIDENCES: &str = "\"certain\", \"firm\" or \"tentative\"";
 
 impl Config {
     /// Reads the settings of an installation.
@@ -140,7 +141,9 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
         .section("auth")
         .and_then(|auth| jira_auth(auth, deployment, folder));
     let defaults = ticket_defaults(section.section_or_empty("defaults"));
-    section.finish(&["lifecycle", "route"]);
+    let lifecycle = lifecycle(section.section_or_empty("lifecycle"));
+    let routes = section.tables("route").into_iter().map(route).collect();
+    section.finish(&[]);
 
     let base_url = base_url?;
     Some(JiraConfig {
@@ -154,6 +157,8 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
         proxy,
         ca_file,
         defaults: defaults?,
+        lifecycle,
+        routes,
     })
 }
 
@@ -230,7 +235,7 @@ fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
     let issue_type = section.get("issue_type", kinds::text);
     let min_severity = section.get("min_severity", kinds::parsed(SEVERITIES));
     let min_confidence = section.get("min_confidence", kinds::parsed(CONFIDENCES));
-    let labels = section.get("labels", kinds::list(label));
+    let labels = section.get("labels", kinds::list(ticket_label));
     let priority = section.pairs("priority", |severity, value| {
         let severity = severity
             .parse()
@@ -238,13 +243,11 @@ fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
         Ok((severity, kinds::text(value)?))
     });
     let fields = section.pairs("fields", |id, value| Ok((id.to_owned(), kinds::json(value)?)));
-    section.finish(&[
-        "components",
-        "security_level",
-        "parent",
-        "assignee",
-        "min_confidence_for",
-    ]);
+    let components = section.get("components", kinds::list(kinds::text));
+    let assignee = section.get("assignee", kinds::text);
+    let security_level = section.get("security_level", kinds::text);
+    let parent = section.get("parent", issue_key);
+    section.finish(&[]);
 
     let project = project?;
     Some(TicketDefaults {
@@ -255,6 +258,10 @@ fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
         min_confidence: min_confidence.unwrap_or(phantom_checks::Confidence::Firm),
         labels: labels.unwrap_or_else(|| vec!["phantom-gang".to_owned()]),
         priority: priority.unwrap_or_default().into_iter().collect(),
+        components: components.unwrap_or_default(),
+        assignee,
+        security_level,
+        parent,
         fields: fields.unwrap_or_default().into_iter().collect(),
     })
 }
@@ -323,7 +330,7 @@ fn user_name(value: Value<'_>) -> Result<String, Wrong> {
     Ok(text)
 }
 
-fn project_key(value: Value<'_>) -> Result<String, Wrong> {
+pub(super) fn project_key(value: Value<'_>) -> Result<String, Wrong> {
     let text = kinds::text(value)?;
     let key = text.starts_with(|c: char| c.is_ascii_uppercase())
         && text
@@ -336,7 +343,7 @@ fn project_key(value: Value<'_>) -> Result<String, Wrong> {
     }
 }
 
-fn label(value: Value<'_>) -> Result<String, Wrong> {
+pub(super) fn ticket_label(value: Value<'_>) -> Result<String, Wrong> {
     let text = kinds::text(value)?;
     if text.len() <= 255 && !text.contains(char::is_whitespace) {
         Ok(text)

@@ -5,6 +5,7 @@
 
 mod cidr;
 pub(crate) mod kinds;
+mod lifecycle;
 mod load;
 mod problem;
 pub(crate) mod raw;
@@ -22,6 +23,7 @@ use url::Url;
 
 pub use cidr::NotANetwork;
 pub use kinds::{parse_duration, parse_end_of_day, show_duration};
+pub use lifecycle::{Baseline, Lifecycle, Resolve, Route};
 pub(crate) use load::read_file;
 pub use problem::{ConfigError, Problem};
 pub use secret::{Secret, SecretError};
@@ -158,6 +160,10 @@ pub struct JiraConfig {
     pub ca_file: Option<PathBuf>,
     /// How tickets are made.
     pub defaults: TicketDefaults,
+    /// What happens to them through time.
+    pub lifecycle: Lifecycle,
+    /// Where the tickets of some findings go instead; the first that matches.
+    pub routes: Vec<Route>,
 }
 
 /// The deployments of Jira.
@@ -229,6 +235,14 @@ pub struct TicketDefaults {
     pub labels: Vec<String>,
     /// Severity to the name of a priority; a severity without one leaves the project's default.
     pub priority: BTreeMap<Severity, String>,
+    /// Names of components.
+    pub components: Vec<String>,
+    /// An account id (Cloud) or user name (Data Center); `None` leaves it to the project.
+    pub assignee: Option<String>,
+    /// The name of a security level.
+    pub security_level: Option<String>,
+    /// The key of the issue that the tickets are part of.
+    pub parent: Option<String>,
     /// Further fields by their id, as JSON that the API takes; strings are templates (`{{ site.owner }}`).
     pub fields: BTreeMap<String, serde_json::Value>,
 }

@@ -197,7 +197,7 @@ fn what_jira_lacks_is_named() {
 }
 
 #[test]
-fn what_jira_cannot_do_yet_is_refused_by_name() {
+fn what_jira_cannot_do_is_refused_by_name() {
     for (from, to, message) in [
         (
             "\"cloud\"",
@@ -232,17 +232,17 @@ fn what_jira_cannot_do_yet_is_refused_by_name() {
         (
             "[jira.defaults]",
             "[[jira.route]]\nproject = \"SHOP\"\n[jira.defaults]",
-            "`jira.route` is not supported yet (etc/phantom.toml:7:8); remove it",
+            "`jira.route` matches everything (etc/phantom.toml:7:1); name `sites`, `paths`, `causes` or `checks`, or write it into [jira.defaults]",
         ),
         (
             "[jira.defaults]",
-            "[jira.lifecycle]\n[jira.defaults]",
-            "`jira.lifecycle` is not supported yet (etc/phantom.toml:7:7); remove it",
+            "[jira.lifecycle]\nbreaker_share = 2\n[jira.defaults]",
+            "`jira.lifecycle.breaker_share` is 2 (etc/phantom.toml:8:17); write a number from 0 to 1",
         ),
         (
             "[jira.defaults]",
-            "[jira.defaults]\nparent = \"SEC-1\"",
-            "`jira.defaults.parent` is not supported yet (etc/phantom.toml:8:1); remove it",
+            "[jira.defaults]\nparent = \"an epic\"",
+            "`jira.defaults.parent` is \"an epic\" (etc/phantom.toml:8:10); write an issue's key such as \"SEC-1\"",
         ),
         (
             "https://shop.atlassian.net/",
@@ -364,5 +364,75 @@ proptest::proptest! {
     #[test]
     fn no_file_is_too_strange(text in "(?s).{0,200}") {
         let _ = read(&text);
+    }
+}
+
+#[test]
+fn the_life_of_tickets_is_read() {
+    use crate::config::{Baseline, Lifecycle, Resolve};
+    let text = JIRA.replacen(
+        "[jira.defaults]",
+        "[jira.lifecycle]\nresolve = \"transition\"\nsuppress_expiry = { \"Won't Fix\" = \"180d\", default = \"never\" }\n\
+         baseline = { release = \"high-first\", per_week = 7 }\nmin_confidence_for = { missing-csrf-token = \"tentative\" }\n\
+         [[jira.route]]\nsites = [\"shop-*\"]\npaths = [\"/checkout/**\"]\nproject = \"SHOP\"\nparent = \"SHOP-1\"\n[jira.defaults]",
+        1,
+    );
+    let jira = Config::from_str(&text, std::path::Path::new("phantom.toml"))
+        .unwrap()
+        .jira
+        .unwrap();
+    let life = jira.lifecycle;
+    assert_eq!(
+        (life.resolve, life.baseline),
+        (Resolve::Transition, Baseline::Release { per_week: 7 })
+    );
+    assert_eq!(life.expiry("won't fix"), Some(Duration::from_hours(180 * 24)));
+    assert_eq!(life.expiry("Duplicate"), None);
+    assert_eq!(life.min_confidence_for.len(), 1);
+    assert_eq!(life.max_new_per_day, Lifecycle::default().max_new_per_day);
+    let routed = jira.routes[0].over(&jira.defaults);
+    assert_eq!(
+        (routed.project.as_str(), routed.parent.as_deref()),
+        ("SHOP", Some("SHOP-1"))
+    );
+    assert_eq!(routed.issue_type, jira.defaults.issue_type);
+}
+
+#[test]
+fn mistakes_about_the_life_of_tickets_name_their_key() {
+    for (lines, message) in [
+        ("resolve = \"close\"", "`jira.lifecycle.resolve` is \"close\""),
+        (
+            "resolve_after_clean_scans = 0",
+            "`jira.lifecycle.resolve_after_clean_scans` is 0",
+        ),
+        (
+            "suppress_expiry = { Later = \"9d\" }",
+            "`jira.lifecycle.suppress_expiry` names \"Later\"",
+        ),
+        (
+            "baseline = { release = \"all\" }",
+            "`jira.lifecycle.baseline.release` is \"all\"",
+        ),
+        (
+            "min_confidence_for = { nothing = \"firm\" }",
+            "`jira.lifecycle.min_confidence_for.nothing` is not the id",
+        ),
+        (
+            "reopen_windw = \"9d\"",
+            "`jira.lifecycle.reopen_windw` is not a known key",
+        ),
+    ] {
+        let text = JIRA.replacen(
+            "[jira.defaults]",
+            &format!("[jira.lifecycle]\n{lines}\n[jira.defaults]"),
+            1,
+        );
+        let told = errors(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with(message) && told[0].contains("phantom.toml:8:"),
+            "{told:?}"
+        );
     }
 }

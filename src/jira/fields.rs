@@ -6,7 +6,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::Value;
 
 use super::ticket::{Material, compose};
-use super::wire::{ByKey, ByName, Description, NewFields, NewIssue, Property, Stamp};
+use super::wire::{ByKey, ByName, Description, NewFields, NewIssue, Property, Stamp, UserRef};
 use super::{PROPERTY, label};
 use crate::config::{Deployment, TicketDefaults};
 
@@ -41,10 +41,10 @@ pub fn new_issue(
                 .priority
                 .get(&finding.severity)
                 .map(|name| ByName { name: name.clone() }),
-            components: Vec::new(),
-            assignee: None,
-            security: None,
-            parent: None,
+            components: named(&defaults.components),
+            assignee: defaults.assignee.as_ref().map(|id| UserRef::new(id, deployment)),
+            security: defaults.security_level.clone().map(|name| ByName { name }),
+            parent: defaults.parent.clone().map(|key| ByKey { key }),
             more: configured(defaults, material)?,
         },
         properties: vec![Property {
@@ -53,6 +53,19 @@ pub fn new_issue(
             value: serde_json::to_value(&stamp).unwrap_or_default(),
         }],
     })
+}
+
+/// The configured fields that do not depend on a finding: those without a template.
+pub fn fixed_fields(defaults: &TicketDefaults) -> BTreeMap<String, Value> {
+    let fixed = defaults.fields.iter().filter(|(_, value)| {
+        let text = value.to_string();
+        !text.contains("{{") && !text.contains("{%")
+    });
+    fixed.map(|(id, value)| (id.clone(), value.clone())).collect()
+}
+
+fn named(names: &[String]) -> Vec<ByName> {
+    names.iter().map(|name| ByName { name: name.clone() }).collect()
 }
 
 fn configured(defaults: &TicketDefaults, material: &Material<'_>) -> Result<BTreeMap<String, Value>, String> {
@@ -130,6 +143,8 @@ mod tests {
                 page_count: 3,
                 site: None,
                 docs: None,
+                way: &[],
+                issue_key: None,
             },
             Deployment::Cloud,
         )?;

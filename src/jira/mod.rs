@@ -15,6 +15,7 @@ mod issue;
 mod lifecycle;
 mod markdown;
 mod meta;
+mod remark;
 mod splice;
 mod text;
 mod ticket;
@@ -30,13 +31,17 @@ pub use client::Client;
 pub use credentials::{Credentials, SetupError};
 pub use document::{Block, Document, Inline, WebLink};
 pub use failure::{Failure, Rejection};
-pub use fields::new_issue;
+pub use fields::{fixed_fields, new_issue};
 pub use issue::{
     Category, Comment, CreatedIssue, Issue, IssueFields, IssueLink, LinkDirection, Myself, Named, Person, Resolver,
     SearchPage, Status, Transition, TransitionField,
 };
-pub use lifecycle::{Action, Policy, StatusCategory, Ticket, TicketView, decide};
+pub use lifecycle::{
+    Action, Closed, History, MAX_REOPENS, ORPHAN_NIGHTS, Policy, Remark, Ruling, Says, Situation, StatusCategory,
+    Ticket, TicketView, decide,
+};
 pub use meta::{FieldMeta, IssueType, LinkType, Project};
+pub use remark::{marked, marker, remark, short_hash};
 pub use splice::splice;
 pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, compose};
 pub use transport::Permit;

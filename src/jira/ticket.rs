@@ -32,6 +32,10 @@ pub struct Material<'a> {
     pub site: Option<&'a Site>,
     /// The documentation of its check; `None` if this version does not have that check any more.
     pub docs: Option<&'a Docs>,
+    /// The pages that led to the first of its pages, the start page first, that page last.
+    pub way: &'a [String],
+    /// The ticket's key, if it is known already.
+    pub issue_key: Option<&'a str>,
 }
 
 /// What a ticket says.
@@ -49,29 +53,80 @@ pub fn compose(material: &Material<'_>) -> Composed {
     blocks.extend(documented(material.docs, "Why it matters"));
     blocks.push(Block::section("Evidence"));
     blocks.push(Block::Code(evidence(material.finding)));
+    blocks.push(Block::section("Steps to reproduce"));
+    blocks.push(steps(material));
+    blocks.extend(documented(material.docs, "How to fix"));
     blocks.push(Block::section("Affected pages"));
     blocks.push(pages(material));
-    blocks.extend(documented(material.docs, "How to fix"));
+    if material.page_count > u64::from(MAX_ROWS) {
+        blocks.push(Block::paragraph("All of them are in the attached file."));
+    }
     blocks.push(Block::section("Details"));
     blocks.push(details(material));
     Composed {
-        summary: summary(material.finding, material.page_count),
+        summary: summary(material),
         description: Document { blocks },
     }
 }
 
-/// `[High] Form posts a password over http (12 pages)`. Only the middle is cut.
-fn summary(finding: &Finding, page_count: u64) -> String {
+/// `[High] Form posts a password over http: shop.example/login (12 pages)`. Only the middle is cut.
+fn summary(material: &Material<'_>) -> String {
+    let finding = material.finding;
     let severity = finding.severity.as_str();
     let (first, rest) = severity.split_at(1);
     let head = format!("[{}{rest}] ", first.to_uppercase());
-    let tail = match page_count {
+    let count = match material.page_count {
         0 => String::new(),
         1 => " (1 page)".to_owned(),
         count => format!(" ({count} pages)"),
     };
+    let place = material.pages.first().and_then(|page| place(&page.url));
+    let tail = match place {
+        // A title often names its page already.
+        Some(place) if !finding.title.contains(&place) => format!(": {}{count}", cut(&place, 80)),
+        _ => count,
+    };
     let room = MAX_SUMMARY - units(&head) - units(&tail);
     format!("{head}{}{tail}", cut(&line(&finding.title), room))
+}
+
+/// Host and path of a page, without what follows.
+fn place(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    let path = if url.path() == "/" { "" } else { url.path() };
+    Some(line(&format!("{}{path}", url.host_str()?)))
+}
+
+/// How a person gets to see it: the pages that led there, and what to look for.
+fn steps(material: &Material<'_>) -> Block {
+    let mut items: Vec<Vec<Inline>> = material
+        .way
+        .iter()
+        .enumerate()
+        .map(|(index, url)| {
+            let verb = if index == 0 { "Open " } else { "Follow the link to " };
+            vec![Inline::text(verb), Inline::link(cut(&line(url), 300), url)]
+        })
+        .collect();
+    if items.is_empty()
+        && let Some(page) = material.pages.first()
+    {
+        items.push(vec![
+            Inline::text("Open "),
+            Inline::link(cut(&line(&page.url), 300), &page.url),
+        ]);
+    }
+    items.push(vec![Inline::text(
+        "Look at what the browser loads, sets and shows there: it is what stands under Evidence.",
+    )]);
+    let name = material
+        .issue_key
+        .map_or_else(|| material.finding.fingerprint.short().to_owned(), ToOwned::to_owned);
+    items.push(vec![
+        Inline::text("Check this finding alone again: "),
+        Inline::Code(format!("phantom verify {name}")),
+    ]);
+    Block::Bullets(items)
 }
 
 fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
@@ -166,6 +221,8 @@ mod tests {
             page_count: pages.len() as u64,
             site: None,
             docs,
+            way: &[],
+            issue_key: None,
         }
     }
 
@@ -183,18 +240,19 @@ mod tests {
         let mut finding = finding(1);
         finding.severity = Severity::High;
         finding.title = "Form posts a\npassword over \u{202e}http".to_owned();
-        assert_eq!(
-            summary(&finding, 12),
-            "[High] Form posts a password over \\u{202e}http (12 pages)"
-        );
-        assert_eq!(
-            summary(&finding, 1),
-            "[High] Form posts a password over \\u{202e}http (1 page)"
-        );
+        let pages = some_pages(1, 1);
+        let of = |finding: &Finding, count: u64| {
+            let mut material = material(finding, &pages, None);
+            material.page_count = count;
+            summary(&material)
+        };
+        let head = "[High] Form posts a password over \\u{202e}http: shop.test/0/p";
+        assert_eq!(of(&finding, 12), format!("{head} (12 pages)"));
+        assert_eq!(of(&finding, 1), format!("{head} (1 page)"));
         finding.title = "😀".repeat(500_000);
-        let long = summary(&finding, 12_345);
+        let long = of(&finding, 12_345);
         assert!(units(&long) <= MAX_SUMMARY, "{}", units(&long));
-        assert!(long.ends_with("… (12345 pages)"), "{long}");
+        assert!(long.ends_with("…: shop.test/0/p (12345 pages)"), "{long}");
     }
 
     #[test]
@@ -213,7 +271,14 @@ mod tests {
             .collect();
         assert_eq!(
             headings,
-            ["Why it matters", "Evidence", "Affected pages", "How to fix", "Details"]
+            [
+                "Why it matters",
+                "Evidence",
+                "Steps to reproduce",
+                "How to fix",
+                "Affected pages",
+                "Details"
+            ]
         );
         assert!(composed.description.blocks.iter().any(|block| matches!(
             block,

@@ -551,6 +551,7 @@ mod tests {
                 issue_id: "10001".to_owned(),
                 issue_key: "SEC-1".to_owned(),
                 linked: Timestamp::UNIX_EPOCH,
+                closed: None,
             };
             let ticket = ticket_part(link, Some(&base.parse().unwrap()));
             assert_eq!(ticket.url.as_deref(), Some(url));

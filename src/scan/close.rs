@@ -12,8 +12,8 @@ use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook, is_limit_reason};
 use crate::site::ScopeRules;
 use crate::store::Store;
 use crate::triage::{
-    CLEAN_SCANS, CheckRan, Coverage, Finding, Fingerprint, Judgement, PageLook, PagesSeen, ScanFacts, Suppressions,
-    WITNESSES, Why, is_blocked, judge_unseen, reached, template_of,
+    CheckRan, Coverage, Finding, Fingerprint, Judgement, PageLook, PagesSeen, ScanFacts, Suppressions, WITNESSES, Why,
+    is_blocked, judge_unseen, reached, template_of,
 };
 
 /// Whole scans whose coverage is compared with.
@@ -192,7 +192,7 @@ async fn judge(
         in_scope: &in_scope,
         retired: false,
         suppressions: &suppressions,
-        clean_scans: CLEAN_SCANS,
+        clean_scans: run.clean_scans,
     };
     let mut judgements = Vec::new();
     for finding in run.store.all_findings(Some(&run.site.id)).await? {

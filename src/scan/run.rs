@@ -52,6 +52,8 @@ pub(super) struct Run {
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
     pub page_deadline: Duration,
+    /// Clean scans in a row that prove a finding fixed.
+    pub clean_scans: u32,
     pub stop: CancellationToken,
     /// Store or browsers are lost: every worker ends.
     pub give_up: CancellationToken,
@@ -94,6 +96,10 @@ impl Run {
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
             page_deadline: scanner.config.browser.page_deadline,
+            clean_scans: match &scanner.config.jira {
+                Some(jira) => jira.lifecycle.resolve_after_clean_scans,
+                None => crate::triage::CLEAN_SCANS,
+            },
             stop: scanner.stop.clone(),
             give_up: CancellationToken::new(),
             seeded: CancellationToken::new(),

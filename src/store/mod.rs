@@ -16,7 +16,7 @@ use phantom_checks::evidence::Evidence;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
-use crate::tickets::{ActionRecord, Intent, TicketLink};
+use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
 
 /// What can go wrong with a store.
@@ -147,6 +147,8 @@ pub trait Store: Send + Sync {
         fingerprint: &Fingerprint,
         limit: u32,
     ) -> Result<(Vec<FindingPage>, u64)>;
+    /// The pages that led a scan to this URL, the start page first, the page itself last; 20 at most.
+    async fn way_to(&self, scan: &ScanId, url: &str) -> Result<Vec<String>>;
     /// All findings, of one site or of any, whatever their state, worst first.
     async fn all_findings(&self, site: Option<&SiteId>) -> Result<Vec<Finding>>;
     /// What became of a finding through time, oldest first.
@@ -183,15 +185,35 @@ pub trait Store: Send + Sync {
     async fn finish_intent(&self, intent: &Intent) -> Result<()>;
     /// Puts an intent off and counts the attempt.
     async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()>;
+    /// Puts an intent off for a reason that is no failure.
+    async fn hold_intent(&self, intent: &Intent, due: Timestamp, why: Held) -> Result<()>;
+    /// Wishes for the tickets of findings. Those that are not known are left out.
+    async fn wish(&self, fingerprints: &[Fingerprint], now: Timestamp) -> Result<()>;
     /// The newest ticket of a finding.
     async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>>;
+    /// All tickets of a finding, the oldest generation first.
+    async fn tickets_of(&self, fingerprint: &Fingerprint) -> Result<Vec<TicketLink>>;
+    /// The newest ticket of each finding, by key.
+    async fn all_tickets(&self) -> Result<Vec<TicketLink>>;
     /// Records the ticket of a finding.
     async fn link_ticket(&self, link: &TicketLink) -> Result<()>;
     /// One recorded action.
     async fn action(&self, key: &str) -> Result<Option<ActionRecord>>;
     /// Records an action or what became of it.
     async fn record_action(&self, action: &ActionRecord) -> Result<()>;
-    /// The actions in one state, oldest first.
+    /// What was done to the tickets of a finding, oldest first.
+    async fn actions(&self, fingerprint: &Fingerprint) -> Result<Vec<ActionRecord>>;
+    /// The creations that may have happened since then, oldest first.
+    async fn creations(&self, since: Timestamp) -> Result<Vec<ActionRecord>>;
+    /// When the first scan of the whole site ended; `None` if there was none.
+    async fn baseline_end(&self, site: &SiteId) -> Result<Option<Timestamp>>;
+    /// The projects in which nothing is changed, or whose hold was released.
+    async fn holds(&self) -> Result<Vec<Hold>>;
+    /// Records a hold, or its release.
+    async fn put_hold(&self, hold: &Hold) -> Result<()>;
+    /// Forgets a hold.
+    async fn remove_hold(&self, project: &str) -> Result<()>;
+    /// The dead actions, oldest first.
     async fn dead_actions(&self) -> Result<Vec<ActionRecord>>;
     /// Takes or renews the lease that lets one process work the outbox. False if another holds it.
     async fn lease_outbox(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool>;

@@ -1,8 +1,9 @@
 use jiff::Timestamp;
 
-use super::reconcile::{build, policy, search_projects};
+use super::reconcile::{draft, is_seen, policy};
+use super::route::search_projects;
 use crate::config::JiraConfig;
-use crate::jira::{Action, Call, SearchRequest, Ticket, decide};
+use crate::jira::{Call, SearchRequest};
 use crate::store::{Result, Store};
 use crate::triage::Fingerprint;
 
@@ -21,7 +22,9 @@ pub struct Planned {
 }
 
 /// What a live run would send for all that waits, due or not. Nothing is sent, and nothing changes in the store.
-pub async fn dry_run(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> Result<Vec<Planned>> {
+///
+/// What is sent for a finding that has a ticket depends on the ticket, so for these only the look at it is shown.
+pub async fn dry_run(store: &dyn Store, config: &JiraConfig) -> Result<Vec<Planned>> {
     let policy = policy(config);
     let mut plans = Vec::new();
     for intent in store.due_intents(Timestamp::MAX, LIMIT).await? {
@@ -41,13 +44,10 @@ pub async fn dry_run(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> 
             plans.push(plan);
             continue;
         }
-        for action in decide(&finding, &Ticket::None, &policy, now) {
-            let Action::Create { generation } = action else {
-                continue;
-            };
-            let search = SearchRequest::for_ticket(&search_projects(config), &plan.fingerprint, generation);
+        if is_seen(&finding) {
+            let search = SearchRequest::for_ticket(&search_projects(config), &plan.fingerprint, 1);
             plan.calls.push(Call::search(config.deployment, &search));
-            match build(store, config, &finding, generation).await? {
+            match draft(store, config, &finding, 1, None).await?.issue {
                 Ok(issue) => plan.calls.push(Call::create_issue(config.deployment, &issue)),
                 Err(problem) => plan.problem = Some(problem),
             }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::outbox::Hold;
 use crate::triage::Fingerprint;
 
 /// What a run over the outbox did.
@@ -9,12 +10,16 @@ pub struct Report {
     pub created: u64,
     /// Tickets found in Jira and linked to their findings.
     pub adopted: u64,
+    /// Tickets that were commented, edited, reopened or resolved, or whose decision was taken over.
+    pub changed: u64,
     /// Findings whose ticket is as it should be.
     pub unchanged: u64,
     /// Findings that are not filed: below the threshold, in frames of other sites, not seen any more.
     pub not_filed: u64,
     /// Findings whose ticket was deleted in Jira, or hidden from us. Nothing is done about them.
     pub gone: u64,
+    /// Findings that wait for a cap, a baseline's pace or the circuit breaker.
+    pub held: u64,
     /// What Jira refused for good.
     pub dead: Vec<DeadLetter>,
     /// Intents that are left, due or not.
@@ -48,6 +53,31 @@ pub enum Event {
         fingerprint: Fingerprint,
         /// The ticket's key.
         key: String,
+    },
+    /// Something was done to a ticket.
+    Changed {
+        /// The finding.
+        fingerprint: Fingerprint,
+        /// The ticket's key.
+        key: String,
+        /// What, as the record names it: `reopen/1`.
+        did: Vec<String>,
+    },
+    /// The ticket was gone for several nights, although Jira lets us see all that we need.
+    Orphan {
+        /// The finding.
+        fingerprint: Fingerprint,
+        /// The key it had.
+        key: String,
+    },
+    /// A project's circuit breaker has tripped: nothing is changed there until a person says so.
+    Tripped(Hold),
+    /// Tickets wait for a cap.
+    Digest {
+        /// The project's key.
+        project: String,
+        /// How many.
+        waiting: u64,
     },
     /// The ticket is as it should be.
     Unchanged {

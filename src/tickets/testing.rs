@@ -10,8 +10,8 @@ use phantom_checks::evidence::Evidence;
 use phantom_checks::{Cause, Confidence, Fact, Severity};
 
 use super::clock::{Clock, after};
-use super::{ActionRecord, ActionState, Intent, TicketLink};
-use crate::config::{Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults, TicketMode};
+use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
+use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults, TicketMode};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
@@ -43,8 +43,17 @@ pub fn config(base: &str) -> JiraConfig {
             min_confidence: Confidence::Firm,
             labels: vec!["phantom-gang".to_owned()],
             priority: [(Severity::High, "High".to_owned())].into(),
+            components: Vec::new(),
+            assignee: None,
+            security_level: None,
+            parent: None,
             fields: BTreeMap::new(),
         },
+        lifecycle: Lifecycle {
+            max_new_per_day: 1_000,
+            ..Lifecycle::default()
+        },
+        routes: Vec::new(),
     }
 }
 
@@ -115,9 +124,34 @@ impl Clock for ManualClock {
 struct Inner {
     findings: BTreeMap<Fingerprint, Finding>,
     intents: BTreeMap<Fingerprint, Intent>,
-    tickets: BTreeMap<Fingerprint, TicketLink>,
+    tickets: BTreeMap<(Fingerprint, u32), TicketLink>,
+    suppressions: Vec<Suppression>,
+    holds: BTreeMap<String, Hold>,
+    pages: BTreeMap<Fingerprint, u64>,
+    baseline_end: Option<Timestamp>,
     actions: BTreeMap<String, ActionRecord>,
     lease: Option<(String, Timestamp)>,
+}
+
+impl Inner {
+    fn wish(&mut self, finding: Finding, due: Timestamp) {
+        let fingerprint = finding.fingerprint.clone();
+        let intent = self.intents.entry(fingerprint.clone()).or_insert(Intent {
+            fingerprint: fingerprint.clone(),
+            revision: 0,
+            due,
+            attempts: 0,
+            held: None,
+        });
+        intent.due = due;
+        intent.revision += 1;
+        self.findings.insert(fingerprint, finding);
+    }
+
+    fn of(&self, fingerprint: &Fingerprint) -> Vec<TicketLink> {
+        let of = self.tickets.iter().filter(|((one, _), _)| one == fingerprint);
+        of.map(|(_, link)| link.clone()).collect()
+    }
 }
 
 /// Every method gives way once before and once after it did its work, so that a run can be cut off on both sides.
@@ -135,16 +169,25 @@ impl FakeStore {
 
     /// What a scan does when it sees a finding.
     pub fn see(&self, finding: Finding) {
-        let mut inner = self.0.lock().unwrap();
-        let fingerprint = finding.fingerprint.clone();
-        let intent = inner.intents.entry(fingerprint.clone()).or_insert(Intent {
-            fingerprint: fingerprint.clone(),
-            revision: 0,
-            due: Timestamp::UNIX_EPOCH,
-            attempts: 0,
-        });
-        intent.revision += 1;
-        inner.findings.insert(fingerprint, finding);
+        self.0.lock().unwrap().wish(finding, Timestamp::UNIX_EPOCH);
+    }
+
+    /// On how many pages a finding is.
+    pub fn spread(&self, finding: &Finding, pages: u64) {
+        self.0.lock().unwrap().pages.insert(finding.fingerprint.clone(), pages);
+    }
+
+    /// When the first whole scan ended.
+    pub fn set_baseline_end(&self, end: Timestamp) {
+        self.0.lock().unwrap().baseline_end = Some(end);
+    }
+
+    pub fn known_suppressions(&self) -> Vec<Suppression> {
+        self.0.lock().unwrap().suppressions.clone()
+    }
+
+    pub fn finding_now(&self, number: u32) -> Finding {
+        self.0.lock().unwrap().findings[&finding(number).fingerprint].clone()
     }
 
     pub fn states(&self) -> Vec<ActionState> {
@@ -222,12 +265,97 @@ impl Store for FakeStore {
     }
 
     async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>> {
-        self.inside(|inner| inner.tickets.get(fingerprint).cloned()).await
+        self.inside(|inner| inner.of(fingerprint).pop()).await
+    }
+
+    async fn tickets_of(&self, fingerprint: &Fingerprint) -> Result<Vec<TicketLink>> {
+        self.inside(|inner| inner.of(fingerprint)).await
+    }
+
+    async fn all_tickets(&self) -> Result<Vec<TicketLink>> {
+        self.inside(|inner| {
+            let newest: BTreeMap<_, _> = inner
+                .tickets
+                .iter()
+                .map(|((one, _), link)| (one.clone(), link.clone()))
+                .collect();
+            newest.into_values().collect()
+        })
+        .await
+    }
+
+    async fn hold_intent(&self, intent: &Intent, due: Timestamp, why: Held) -> Result<()> {
+        self.inside(|inner| {
+            if let Some(one) = inner.intents.get_mut(&intent.fingerprint) {
+                one.due = due;
+                one.held = Some(why);
+            }
+        })
+        .await
+    }
+
+    async fn wish(&self, fingerprints: &[Fingerprint], now: Timestamp) -> Result<()> {
+        self.inside(|inner| {
+            for fingerprint in fingerprints {
+                if let Some(finding) = inner.findings.get(fingerprint).cloned() {
+                    inner.wish(finding, now);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn actions(&self, fingerprint: &Fingerprint) -> Result<Vec<ActionRecord>> {
+        self.inside(|inner| {
+            let of = inner.actions.values().filter(|one| one.fingerprint == *fingerprint);
+            of.cloned().collect()
+        })
+        .await
+    }
+
+    async fn creations(&self, since: Timestamp) -> Result<Vec<ActionRecord>> {
+        self.inside(|inner| {
+            let made = |one: &&ActionRecord| {
+                one.kind == ActionKind::Create
+                    && one.at >= since
+                    && !matches!(one.state, ActionState::Dead | ActionState::NotSent)
+            };
+            inner.actions.values().filter(made).cloned().collect()
+        })
+        .await
+    }
+
+    async fn baseline_end(&self, _: &SiteId) -> Result<Option<Timestamp>> {
+        self.inside(|inner| inner.baseline_end).await
+    }
+
+    async fn holds(&self) -> Result<Vec<Hold>> {
+        self.inside(|inner| inner.holds.values().cloned().collect()).await
+    }
+
+    async fn put_hold(&self, hold: &Hold) -> Result<()> {
+        self.inside(|inner| {
+            inner.holds.insert(hold.project.clone(), hold.clone());
+        })
+        .await
+    }
+
+    async fn remove_hold(&self, project: &str) -> Result<()> {
+        self.inside(|inner| {
+            inner.holds.remove(project);
+        })
+        .await
+    }
+
+    async fn way_to(&self, _: &ScanId, url: &str) -> Result<Vec<String>> {
+        self.inside(|_| vec![url.to_owned()]).await
     }
 
     async fn link_ticket(&self, link: &TicketLink) -> Result<()> {
         self.inside(|inner| {
-            inner.tickets.insert(link.fingerprint.clone(), link.clone());
+            inner
+                .tickets
+                .insert((link.fingerprint.clone(), link.generation), link.clone());
         })
         .await
     }
@@ -274,12 +402,24 @@ impl Store for FakeStore {
         self.inside(|inner| inner.findings.get(fingerprint).cloned()).await
     }
 
-    async fn finding_pages(&self, _: &ScanId, _: &Fingerprint, _: u32) -> Result<(Vec<FindingPage>, u64)> {
-        let page = FindingPage {
-            url: "https://shop.test/".to_owned(),
-            facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
-        };
-        self.inside(|_| (vec![page], 1)).await
+    async fn finding_pages(
+        &self,
+        _: &ScanId,
+        fingerprint: &Fingerprint,
+        limit: u32,
+    ) -> Result<(Vec<FindingPage>, u64)> {
+        self.inside(|inner| {
+            let count = inner.pages.get(fingerprint).copied().unwrap_or(1);
+            let page = |number: u64| FindingPage {
+                url: format!(
+                    "https://shop.test/{}",
+                    if number == 0 { String::new() } else { number.to_string() }
+                ),
+                facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
+            };
+            ((0..count.min(limit.into())).map(page).collect(), count)
+        })
+        .await
     }
 
     async fn scan(&self, _: &ScanId) -> Result<Option<ScanRecord>> {
@@ -373,14 +513,35 @@ impl Store for FakeStore {
     async fn close_scan(&self, _: &ScanClose<'_>) -> Result<u64> {
         not_here()
     }
-    async fn suppress(&self, _: &Suppression, _: Timestamp) -> Result<u64> {
-        not_here()
+    async fn suppress(&self, suppression: &Suppression, _: Timestamp) -> Result<u64> {
+        self.inside(|inner| {
+            inner.suppressions.retain(|one| one.id != suppression.id);
+            inner.suppressions.push(suppression.clone());
+            let covered = suppression.scope.fingerprint.clone();
+            if let Some(finding) = covered.and_then(|one| inner.findings.get_mut(&one)) {
+                finding.state = FindingState::Suppressed;
+                finding.past.suppressed_by = Some(suppression.id.clone());
+            }
+            1
+        })
+        .await
     }
     async fn suppressions(&self) -> Result<Vec<Suppression>> {
-        not_here()
+        self.inside(|inner| inner.suppressions.clone()).await
     }
-    async fn lift_suppression(&self, _: &str, _: &str, _: Timestamp) -> Result<bool> {
-        not_here()
+    async fn lift_suppression(&self, id: &str, _: &str, now: Timestamp) -> Result<bool> {
+        self.inside(|inner| {
+            inner.suppressions.retain(|one| one.id != id);
+            let held = |one: &&Finding| one.past.suppressed_by.as_deref() == Some(id);
+            let lifted: Vec<Finding> = inner.findings.values().filter(held).cloned().collect();
+            for mut finding in lifted {
+                finding.state = FindingState::Seen;
+                finding.past.suppressed_by = None;
+                inner.wish(finding, now);
+            }
+            true
+        })
+        .await
     }
     async fn set_file_suppressions(&self, _: &SiteId, _: &[Suppression], _: Timestamp) -> Result<()> {
         not_here()

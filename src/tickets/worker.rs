@@ -3,6 +3,7 @@
 //! A crash at any instant is safe: an action is recorded before it is sent, and one whose outcome is not known is
 //! looked for in Jira, for as long as Jira's search may lag, before it is sent again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,20 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, SystemClock, after, between};
-use super::outbox::Intent;
-use super::reconcile::{Outcome, Reconciler, Trouble};
+use super::gate::{Gate, Plan, project_of};
+use super::notice::Notice;
+use super::outbox::{Held, Hold, Intent};
+use super::reconcile::{Outcome, Reconciler, Trouble, policy};
 use super::report::{DeadLetter, Event, Report};
 use crate::config::JiraConfig;
 use crate::jira::{Client, Failure, SetupError};
 use crate::store::{Result, Store, StoreError};
+use crate::triage::{DecidedIn, Decision};
 
 /// Intents read at once.
 const BATCH: u32 = 50;
+/// Intents that one run plans at most.
+const PLANNED: u32 = 100_000;
 /// Between two looks at what is due while waiting, so that the lease stays ours.
 const NAP: Duration = Duration::from_secs(10);
 
@@ -127,6 +133,8 @@ impl Worker {
             failures: 0,
             known: false,
             hold: None,
+            gate: None,
+            tripped: Vec::new(),
         };
         let worked = tokio::select! {
             worked = run.work() => worked,
@@ -202,6 +210,10 @@ struct Run<'a> {
     known: bool,
     /// Nothing is sent before this, and why.
     hold: Option<(Timestamp, String)>,
+    /// How much may be changed; set as soon as the outbox is ours.
+    gate: Option<Gate>,
+    /// Projects whose breaker has tripped in this run.
+    tripped: Vec<Hold>,
 }
 
 /// What a run does next.
@@ -213,22 +225,135 @@ enum Next {
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<()> {
-        let Worker { store, clock, .. } = self.worker;
+        let Worker { store, .. } = self.worker;
         if store.intent_count().await? == 0 || !self.take_lease().await? {
             return Ok(());
         }
+        let planned = self.plan().await?;
+        let ended = self.drain(planned).await?;
+        if !ended {
+            self.notices().await?;
+        }
+        Ok(())
+    }
+
+    /// Says, before anything is sent, in which order what is due is worked on, and what of it has to wait.
+    async fn plan(&mut self) -> Result<Vec<Intent>> {
+        let Worker {
+            store, clock, config, ..
+        } = self.worker;
+        let now = clock.now();
+        self.wish_for_duplicates().await?;
+        let gate = Gate::open(store.as_ref(), config, now).await?;
+        let due = store.due_intents(now, PLANNED).await?;
+        let policy = policy(config);
+        let Plan { order, held, tripped } = gate.plan(store.as_ref(), config, &policy, due, now).await?;
+        for hold in tripped {
+            self.trip(hold).await?;
+        }
+        for (intent, why, until) in held {
+            store.hold_intent(&intent, until, why).await?;
+            self.report.held += 1;
+        }
+        self.gate = Some(gate);
+        Ok(order)
+    }
+
+    /// A duplicate is looked at again: the ticket that it follows may be done by now.
+    async fn wish_for_duplicates(&self) -> Result<()> {
+        let Worker { store, clock, .. } = self.worker;
+        let duplicates: Vec<_> = store
+            .suppressions()
+            .await?
+            .into_iter()
+            .filter(|one| one.decision == Decision::Duplicate && one.decided_in == DecidedIn::Ticket)
+            .filter_map(|one| one.scope.fingerprint)
+            .collect();
+        if duplicates.is_empty() {
+            return Ok(());
+        }
+        store.wish(&duplicates, clock.now()).await
+    }
+
+    async fn trip(&mut self, hold: Hold) -> Result<()> {
+        self.worker.store.put_hold(&hold).await?;
+        self.tell(&Event::Tripped(hold.clone()));
+        self.tripped.push(hold);
+        Ok(())
+    }
+
+    /// Tells in Jira, once each, what is held. If that fails, the next run tells.
+    async fn notices(&mut self) -> Result<()> {
+        let Worker { store, clock, .. } = self.worker;
+        let mut notices = Vec::new();
+        for hold in store.holds().await?.into_iter().filter(|hold| hold.released.is_none()) {
+            notices.push(Notice::incident(&hold));
+        }
+        for (project, waiting) in self.waiting_for_caps().await? {
+            let event = Event::Digest {
+                project: project.clone(),
+                waiting,
+            };
+            self.tell(&event);
+            notices.push(Notice::digest(&project, waiting, clock.now()));
+        }
+        for notice in notices {
+            let told = match self.reconciler() {
+                Some(reconciler) => reconciler.notify(&notice).await,
+                None => Ok(()),
+            };
+            match told {
+                Ok(()) => {}
+                Err(Trouble::Store(error)) => return Err(error),
+                Err(trouble) => {
+                    tracing::warn!(project = %notice.project, ?trouble, "what is held could not be told in Jira yet");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many findings wait for the cap of a project.
+    async fn waiting_for_caps(&self) -> Result<BTreeMap<String, u64>> {
+        let Worker { store, config, .. } = self.worker;
+        let mut waiting = BTreeMap::new();
+        for intent in store.due_intents(Timestamp::MAX, PLANNED).await? {
+            if intent.held != Some(Held::Cap) {
+                continue;
+            }
+            if let Some(finding) = store.finding(&intent.fingerprint).await? {
+                *waiting
+                    .entry(project_of(store.as_ref(), config, &finding).await?)
+                    .or_default() += 1;
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Works on what is due, as planned first. True if the run is at its end whatever is left.
+    async fn drain(&mut self, planned: Vec<Intent>) -> Result<bool> {
+        for intent in planned {
+            match self.one(&intent).await? {
+                Next::Intent => {}
+                Next::Look => break,
+                Next::End => return Ok(true),
+            }
+        }
+        let Worker { store, clock, .. } = self.worker;
         loop {
             if let Some((until, why)) = self.hold.take()
                 && !self.wait(until).await?
             {
                 self.pause(why);
-                return Ok(());
+                return Ok(true);
             }
             let due = store.due_intents(clock.now(), BATCH).await?;
             if due.is_empty() {
                 let later = store.due_intents(self.deadline, BATCH).await?;
-                let Some(next) = later.iter().map(|intent| intent.due).min() else {
-                    return Ok(());
+                // What is held waits for another run.
+                let later = later.iter().filter(|intent| intent.held.is_none());
+                let Some(next) = later.map(|intent| intent.due).min() else {
+                    return Ok(false);
                 };
                 self.wait(next).await?;
                 continue;
@@ -237,7 +362,7 @@ impl Run<'_> {
                 match self.one(&intent).await? {
                     Next::Intent => {}
                     Next::Look => break,
-                    Next::End => return Ok(()),
+                    Next::End => return Ok(true),
                 }
             }
         }
@@ -300,16 +425,24 @@ impl Run<'_> {
             tracing::debug!(account = %me.display_name, "Jira knows us");
             self.known = true;
         }
-        let reconciler = Reconciler {
+        match self.reconciler() {
+            Some(reconciler) => reconciler.reconcile(intent).await,
+            None => Ok(Outcome::NotFiled),
+        }
+    }
+
+    fn reconciler(&self) -> Option<Reconciler<'_>> {
+        let worker = self.worker;
+        Some(Reconciler {
             store: worker.store.as_ref(),
             jira: &worker.jira,
             config: &worker.config,
             timing: &worker.timing,
             clock: worker.clock.as_ref(),
             fence: &self.fence,
+            gate: self.gate.as_ref()?,
             revive_before: worker.started,
-        };
-        reconciler.reconcile(&intent.fingerprint).await
+        })
     }
 
     fn count(&mut self, intent: &Intent, outcome: Outcome) {
@@ -328,9 +461,17 @@ impl Run<'_> {
                 report.unchanged += 1;
                 Event::Unchanged { fingerprint, key }
             }
-            Outcome::Gone { key } => {
+            Outcome::Changed { key, did } => {
+                report.changed += 1;
+                Event::Changed { fingerprint, key, did }
+            }
+            Outcome::Gone { key, orphan } => {
                 report.gone += 1;
-                Event::Gone { fingerprint, key }
+                if orphan {
+                    Event::Orphan { fingerprint, key }
+                } else {
+                    Event::Gone { fingerprint, key }
+                }
             }
             Outcome::NotFiled => {
                 report.not_filed += 1;
@@ -362,6 +503,14 @@ impl Run<'_> {
                 let why = "its ticket may have been created; Jira is asked again before another one is";
                 let wait = timing.wait(intent.attempts + 1);
                 return self.postpone(intent, wait, why.to_owned()).await.map(|()| Next::Intent);
+            }
+            Trouble::Held(why, until, hold) => {
+                if let Some(hold) = hold.filter(|hold| !self.tripped.contains(hold)) {
+                    self.trip(hold).await?;
+                }
+                self.worker.store.hold_intent(intent, until, why).await?;
+                self.report.held += 1;
+                return Ok(Next::Intent);
             }
             Trouble::Jira(failure) => failure,
         };

@@ -86,8 +86,14 @@ fn config(base: &str, token: &std::path::Path, deployment: Deployment) -> JiraCo
             min_confidence: Confidence::Firm,
             labels: vec!["phantom-gang".to_owned()],
             priority: [(Severity::High, "High".to_owned())].into(),
+            components: Vec::new(),
+            assignee: None,
+            security_level: None,
+            parent: None,
             fields: [("customfield_10010".to_owned(), json!({ "value": "DAST" }))].into(),
         },
+        lifecycle: phantom_gang::config::Lifecycle::default(),
+        routes: Vec::new(),
     }
 }
 
@@ -113,6 +119,8 @@ fn issue(config: &JiraConfig, finding: &Finding) -> NewIssue {
         page_count: 70,
         site: None,
         docs: Some(&docs),
+        way: &[],
+        issue_key: None,
     };
     new_issue(&config.defaults, &material, config.deployment).unwrap()
 }
@@ -296,6 +304,8 @@ fn hostile(finding: &Finding) -> Document {
         page_count: 0,
         site: None,
         docs: None,
+        way: &[],
+        issue_key: None,
     };
     compose(&material).description
 }

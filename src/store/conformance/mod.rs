@@ -43,7 +43,8 @@ macro_rules! suite {
                 covered_findings_wish_for_nothing, suppressions_by_page_ask_for_every_page, aliases_are_adopted_once,
                 witnesses_are_pinned;
             tickets: newer_wishes_survive, intents_wait_their_time, tickets_have_generations, actions_are_recorded,
-                one_process_works_the_outbox;
+                one_process_works_the_outbox, held_wishes_keep_their_reason, what_was_done_is_listed,
+                projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;
             fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
         );

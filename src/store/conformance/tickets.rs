@@ -3,7 +3,8 @@
 use phantom_checks::Severity;
 
 use super::{Handle, Rendered, at, lease_one, observed, page, scan_of};
-use crate::tickets::{ActionKind, ActionRecord, ActionState, Intent, TicketLink};
+use crate::crawl::{NewPage, PageKey};
+use crate::tickets::{ActionKind, ActionRecord, ActionState, Detail, Held, Hold, Intent, TicketLink};
 use crate::triage::Fingerprint;
 
 /// One more scan that sees these hosts, so that each wishes.
@@ -79,6 +80,7 @@ pub(crate) async fn tickets_have_generations(one: Handle, two: Handle) {
         issue_id: "10002".to_owned(),
         issue_key: "SEC-2".to_owned(),
         linked: at(2),
+        closed: None,
     };
     one.link_ticket(&link).await.unwrap();
     let first = TicketLink {
@@ -102,6 +104,7 @@ pub(crate) async fn actions_are_recorded(one: Handle, two: Handle) {
         state,
         at: at(ms),
         error: (state == ActionState::Dead).then(|| "400: priority: not on the screen".to_owned()),
+        detail: None,
     };
     assert_eq!(one.action("f/1/create").await.unwrap(), None);
     for (state, ms) in [
@@ -133,4 +136,114 @@ pub(crate) async fn one_process_works_the_outbox(one: Handle, two: Handle) {
     );
     two.release_outbox("b").await.unwrap();
     assert!(one.lease_outbox("a", at(200), at(300)).await.unwrap());
+}
+
+pub(crate) async fn held_wishes_keep_their_reason(one: Handle, two: Handle) {
+    see(&one, "1", &["cdn.test"], 0).await;
+    let intent = due(&one, 0).await.remove(0);
+    one.hold_intent(&intent, at(500), Held::Cap).await.unwrap();
+    assert!(due(&two, 499).await.is_empty());
+    let held = due(&two, 500).await.remove(0);
+    assert_eq!((held.held, held.attempts), (Some(Held::Cap), 0));
+    let unknown = Fingerprint("0".repeat(32));
+    one.wish(&[intent.fingerprint.clone(), unknown], at(20)).await.unwrap();
+    let wished = due(&two, 20).await;
+    assert_eq!(wished.len(), 1, "nobody wishes for what is not known");
+    assert_eq!(wished[0].held, Some(Held::Cap), "until it is fulfilled");
+    one.hold_intent(&intent, at(900), Held::Breaker).await.unwrap();
+    assert_eq!(due(&two, 20).await.len(), 1, "what is old cannot hold the new");
+    two.finish_intent(&wished[0]).await.unwrap();
+    see(&one, "2", &["cdn.test"], 30).await;
+    assert_eq!(due(&two, 30).await[0].held, None);
+}
+
+pub(crate) async fn what_was_done_is_listed(one: Handle, two: Handle) {
+    let action = |fingerprint: &str, kind, state, ms| ActionRecord {
+        key: format!("{fingerprint}/1/{ms}"),
+        fingerprint: Fingerprint(fingerprint.to_owned()),
+        generation: 1,
+        kind,
+        state,
+        at: at(ms),
+        error: None,
+        detail: Some(Detail {
+            pages: Some(7),
+            project: Some("SEC".to_owned()),
+            baseline: true,
+            ..Detail::default()
+        }),
+    };
+    let all = [
+        action("a", ActionKind::Create, ActionState::Sent, 1),
+        action("a", ActionKind::Comment, ActionState::Sent, 2),
+        action("b", ActionKind::Create, ActionState::Uncertain, 3),
+        action("c", ActionKind::Create, ActionState::Dead, 4),
+    ];
+    for record in &all {
+        one.record_action(record).await.unwrap();
+    }
+    assert_eq!(two.actions(&Fingerprint("a".to_owned())).await.unwrap(), all[..2]);
+    assert_eq!(two.creations(at(1)).await.unwrap(), [all[0].clone(), all[2].clone()]);
+    assert_eq!(two.creations(at(2)).await.unwrap(), [all[2].clone()]);
+    // What became of it does not take away what it was about.
+    let detail = None;
+    one.record_action(&ActionRecord {
+        detail,
+        ..all[2].clone()
+    })
+    .await
+    .unwrap();
+    assert_eq!(two.creations(at(2)).await.unwrap(), [all[2].clone()]);
+}
+
+pub(crate) async fn projects_are_held_until_released(one: Handle, two: Handle) {
+    let mut hold = Hold {
+        project: "SEC".to_owned(),
+        since: at(1),
+        changes: 50,
+        tickets: 100,
+        released: None,
+    };
+    one.put_hold(&hold).await.unwrap();
+    assert_eq!(two.holds().await.unwrap(), [hold.clone()]);
+    hold.released = Some(at(9));
+    two.put_hold(&hold).await.unwrap();
+    assert_eq!(one.holds().await.unwrap(), [hold]);
+    one.remove_hold("SEC").await.unwrap();
+    assert!(two.holds().await.unwrap().is_empty());
+}
+
+pub(crate) async fn all_generations_are_listed(one: Handle, two: Handle) {
+    let link = |fingerprint: &str, generation, key: &str| TicketLink {
+        fingerprint: Fingerprint(fingerprint.to_owned()),
+        generation,
+        issue_id: format!("1000{generation}"),
+        issue_key: key.to_owned(),
+        linked: at(1),
+        closed: (generation == 1).then(|| at(5)),
+    };
+    let (old, new, other) = (link("a", 1, "SEC-1"), link("a", 2, "SEC-3"), link("b", 1, "SEC-2"));
+    for link in [&new, &old, &other] {
+        one.link_ticket(link).await.unwrap();
+    }
+    assert_eq!(
+        two.tickets_of(&old.fingerprint).await.unwrap(),
+        [old.clone(), new.clone()]
+    );
+    assert_eq!(two.all_tickets().await.unwrap(), [other, new]);
+}
+
+pub(crate) async fn the_way_to_a_page_is_known(one: Handle, two: Handle) {
+    let linked = |url: &str, from: Option<&str>| NewPage {
+        found_on: from.map(|from| PageKey(from.to_owned())),
+        ..page(url, 0)
+    };
+    let (home, shop, cart) = ("https://shop.test/", "https://shop.test/shop", "https://shop.test/cart");
+    let scan = scan_of("shop", "1", 0);
+    let pages = [linked(home, None), linked(shop, Some(home)), linked(cart, Some(shop))];
+    one.create_scan(&scan, &pages).await.unwrap();
+    assert_eq!(two.way_to(&scan.id, cart).await.unwrap(), [home, shop, cart]);
+    assert_eq!(two.way_to(&scan.id, home).await.unwrap(), [home]);
+    assert!(two.way_to(&scan.id, "https://shop.test/x").await.unwrap().is_empty());
+    assert_eq!(two.baseline_end(&scan.site.id).await.unwrap(), None);
 }

@@ -346,6 +346,7 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
         issue_id: "1".into(),
         issue_key: "SEC-1".into(),
         linked: at(11),
+        closed: None,
     };
     one.link_ticket(&link).await.unwrap();
     let action = ActionRecord {
@@ -356,6 +357,7 @@ pub(crate) async fn aliases_are_adopted_once(one: Handle, two: Handle) {
         state: ActionState::Sent,
         at: at(11),
         error: None,
+        detail: None,
     };
     one.record_action(&action).await.unwrap();
     one.suppress(&decision(SuppressionScope::finding(old.clone())), at(12))

@@ -36,7 +36,7 @@ use super::{Result, Store, StoreError};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
-use crate::tickets::{ActionRecord, Intent, TicketLink};
+use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
 
 /// A store in one SQLite file.
@@ -204,6 +204,10 @@ impl Store for SqliteStore {
         findings::pages(self, scan, fingerprint, limit).await
     }
 
+    async fn way_to(&self, scan: &ScanId, url: &str) -> Result<Vec<String>> {
+        tickets::way_to(self, scan, url).await
+    }
+
     async fn all_findings(&self, site: Option<&SiteId>) -> Result<Vec<Finding>> {
         findings::all(self, site).await
     }
@@ -254,6 +258,46 @@ impl Store for SqliteStore {
 
     async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()> {
         tickets::postpone_intent(self, intent, due).await
+    }
+
+    async fn hold_intent(&self, intent: &Intent, due: Timestamp, why: Held) -> Result<()> {
+        tickets::hold_intent(self, intent, due, why).await
+    }
+
+    async fn wish(&self, fingerprints: &[Fingerprint], now: Timestamp) -> Result<()> {
+        tickets::wish(self, fingerprints, now).await
+    }
+
+    async fn tickets_of(&self, fingerprint: &Fingerprint) -> Result<Vec<TicketLink>> {
+        tickets::tickets_of(self, fingerprint).await
+    }
+
+    async fn all_tickets(&self) -> Result<Vec<TicketLink>> {
+        tickets::all_tickets(self).await
+    }
+
+    async fn actions(&self, fingerprint: &Fingerprint) -> Result<Vec<ActionRecord>> {
+        tickets::actions(self, fingerprint).await
+    }
+
+    async fn creations(&self, since: Timestamp) -> Result<Vec<ActionRecord>> {
+        tickets::creations(self, since).await
+    }
+
+    async fn baseline_end(&self, site: &SiteId) -> Result<Option<Timestamp>> {
+        tickets::baseline_end(self, site).await
+    }
+
+    async fn holds(&self) -> Result<Vec<Hold>> {
+        tickets::holds(self).await
+    }
+
+    async fn put_hold(&self, hold: &Hold) -> Result<()> {
+        tickets::put_hold(self, hold).await
+    }
+
+    async fn remove_hold(&self, project: &str) -> Result<()> {
+        tickets::remove_hold(self, project).await
     }
 
     async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>> {

@@ -53,6 +53,11 @@ const STATEMENTS: &[&str] = &[
     tickets::DUE,
     tickets::DEAD,
     tickets::NEWEST,
+    tickets::GENERATIONS,
+    tickets::OF_FINDING,
+    tickets::CREATIONS,
+    tickets::BASELINE,
+    tickets::WAY,
 ];
 
 /// What SQLite calls a scan although it is none of a table that grows: parameters, and the rows of a subquery.

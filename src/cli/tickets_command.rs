@@ -1,0 +1,277 @@
+//! `phantom tickets`
+
+use clap::{Args, Subcommand};
+use console::{Style, Term};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::exit::{Ended, Exit, Failure, OrExit};
+use super::interrupt;
+use super::session::Setup;
+use super::tickets::file;
+use crate::config::{Config, JiraConfig};
+use crate::jira::Client;
+use crate::report::safe::one_line;
+use crate::scan::{Listener, ScanEvent};
+use crate::tickets::{self, Verdict};
+
+/// The arguments of `phantom tickets`.
+#[derive(Debug, Args)]
+pub struct TicketsArgs {
+    #[command(subcommand)]
+    command: TicketsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TicketsCommand {
+    /// List tickets, or with --waiting the findings whose tickets wait
+    #[command(after_help = "Examples:\n  phantom tickets list\n  phantom tickets list --waiting --json")]
+    List {
+        /// List what waits, and why.
+        #[arg(long)]
+        waiting: bool,
+        #[command(flatten)]
+        shape: Shape,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// Ask Jira for all that would fail later: account, permissions, fields, priorities, transitions
+    #[command(
+        after_help = "It changes nothing in Jira and ends with 2 if anything would fail.\n\nExample:\n  \
+                            phantom tickets check"
+    )]
+    Check {
+        #[command(flatten)]
+        shape: Shape,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// Look at all tickets again and bring them into line
+    Sync {
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// Send again what Jira refused, once its cause is mended
+    #[command(after_help = "Examples:\n  phantom tickets retry\n  phantom tickets retry SEC-12 --recreate")]
+    Retry {
+        /// Only of this ticket's key or finding; its first six digits are enough.
+        which: Option<String>,
+        /// Replace a ticket that was deleted by a new one.
+        #[arg(long, requires = "which")]
+        recreate: bool,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// List what Jira refused, and why
+    Dead {
+        #[command(flatten)]
+        shape: Shape,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// Let the changes go that the circuit breaker holds in a project
+    #[command(after_help = "Example:\n  phantom tickets release SEC")]
+    Release {
+        /// The project's key.
+        project: String,
+        #[command(flatten)]
+        setup: Setup,
+    },
+}
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, Args)]
+struct Shape {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what is asked.
+pub async fn run(args: TicketsArgs) -> Ended {
+    match args.command {
+        TicketsCommand::List { waiting, shape, setup } => list(waiting, shape, &setup).await,
+        TicketsCommand::Check { shape, setup } => check(shape, &setup).await,
+        TicketsCommand::Sync { setup } => sync(&setup).await,
+        TicketsCommand::Retry { which, recreate, setup } => retry(which.as_deref(), recreate, &setup).await,
+        TicketsCommand::Dead { shape, setup } => dead(shape, &setup).await,
+        TicketsCommand::Release { project, setup } => release(&project, &setup).await,
+    }
+}
+
+fn jira(config: Config) -> Result<JiraConfig, Failure> {
+    let missing = || anyhow::anyhow!("there is no [jira] section in phantom.toml; see examples/phantom.toml");
+    config.jira.ok_or_else(missing).or_usage()
+}
+
+/// Writes lines, or one JSON document.
+fn show<T: Serialize>(shape: Shape, what: &T, lines: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+    let term = Term::stdout();
+    if shape.json {
+        return term
+            .write_line(&serde_json::to_string_pretty(what).or_usage()?)
+            .or_usage();
+    }
+    lines().iter().try_for_each(|line| term.write_line(line)).or_usage()
+}
+
+async fn list(waiting: bool, shape: Shape, setup: &Setup) -> Ended {
+    let store = setup.store(&setup.config()?).await?;
+    if waiting {
+        let rows = tickets::waiting(&*store).await.or_incomplete()?;
+        show(shape, &rows, || {
+            let row = |row: &tickets::WaitingRow| {
+                let due = row.due.strftime("%Y-%m-%d %H:%M UTC");
+                let why = row.held.map_or("", tickets::Held::words);
+                let title = one_line(&row.title);
+                format!(
+                    "{:<12}  {:<8}  {due}  {title}  {why}",
+                    row.fingerprint.short(),
+                    row.severity
+                )
+            };
+            rows.iter()
+                .map(row)
+                .chain([format!("{} waiting", rows.len())])
+                .collect()
+        })?;
+    } else {
+        let rows = tickets::tickets(&*store).await.or_incomplete()?;
+        show(shape, &rows, || {
+            let row = |row: &tickets::TicketRow| {
+                let ticket = match (row.orphan, row.closed) {
+                    (true, _) => "gone",
+                    (_, Some(_)) => "closed",
+                    _ => "open",
+                };
+                let (key, title) = (one_line(&row.key), one_line(&row.title));
+                format!(
+                    "{key:<12}  {ticket:<6}  {:<8}  {:<12}  {title}",
+                    row.severity, row.state
+                )
+            };
+            rows.iter()
+                .map(row)
+                .chain([format!("{} tickets", rows.len())])
+                .collect()
+        })?;
+    }
+    Ok(Exit::Clean)
+}
+
+async fn check(shape: Shape, setup: &Setup) -> Ended {
+    let jira = jira(setup.config()?)?;
+    let client = Client::new(&jira).or_usage()?;
+    let found = tickets::check(&client, &jira).await;
+    let bad = found.iter().filter(|one| one.verdict == Verdict::Bad).count();
+    show(shape, &found, || {
+        let line = |one: &tickets::Checked| {
+            let mark = match one.verdict {
+                Verdict::Good => Style::new().green().apply_to("good   "),
+                Verdict::Unknown => Style::new().yellow().apply_to("unknown"),
+                Verdict::Bad => Style::new().red().apply_to("bad    "),
+            };
+            format!("{mark}  {}: {}", one_line(&one.what), one_line(&one.says))
+        };
+        let end = match bad {
+            0 => "nothing would fail, as far as can be seen from here".to_owned(),
+            _ => format!("{bad} would fail"),
+        };
+        found.iter().map(line).chain([end]).collect()
+    })?;
+    Ok(if bad == 0 { Exit::Clean } else { Exit::Usage })
+}
+
+/// Works the outbox and says what came of it.
+async fn work(setup: &Setup) -> Ended {
+    let config = setup.config()?;
+    let store = setup.store(&config).await?;
+    let jira = jira(config)?;
+    let listener: Listener = std::sync::Arc::new(|event| {
+        let line = match event {
+            ScanEvent::TicketCreated { key, title } => format!("{key} created: {title}"),
+            ScanEvent::TicketAdopted { key, title } => format!("{key} found: {title}"),
+            ScanEvent::TicketProblem(what) => what,
+            _ => return,
+        };
+        // Whoever closed the terminal does not want to know.
+        let _ = Term::stderr().write_line(&one_line(&line));
+    });
+    let report = file(&store, &jira, &listener, &interrupt::token()).await?;
+    let line = format!(
+        "{} created, {} found again, {} changed, {} as they should be, {} gone, {} refused, {} held, {} waiting",
+        report.created,
+        report.adopted,
+        report.changed,
+        report.unchanged,
+        report.gone,
+        report.dead.len(),
+        report.held,
+        report.waiting
+    );
+    Term::stdout().write_line(&line).or_usage()?;
+    let whole = report.dead.is_empty() && report.paused.is_none();
+    Ok(if whole { Exit::Clean } else { Exit::Incomplete })
+}
+
+async fn sync(setup: &Setup) -> Ended {
+    let store = setup.store(&setup.config()?).await?;
+    tickets::sync(&*store, Timestamp::now()).await.or_incomplete()?;
+    work(setup).await
+}
+
+async fn retry(which: Option<&str>, recreate: bool, setup: &Setup) -> Ended {
+    let store = setup.store(&setup.config()?).await?;
+    let chosen = tickets::retry(&*store, which, recreate, Timestamp::now())
+        .await
+        .or_incomplete()?;
+    if chosen.is_empty() {
+        let line = "nothing to send again; to see what Jira refused: phantom tickets dead";
+        Term::stdout().write_line(line).or_usage()?;
+        return Ok(Exit::Clean);
+    }
+    work(setup).await
+}
+
+async fn dead(shape: Shape, setup: &Setup) -> Ended {
+    #[derive(Serialize)]
+    struct Row {
+        action: String,
+        at: Timestamp,
+        error: String,
+    }
+    let store = setup.store(&setup.config()?).await?;
+    let dead = store.dead_actions().await.or_incomplete()?;
+    let rows: Vec<Row> = dead
+        .into_iter()
+        .map(|one| Row {
+            action: one.key,
+            at: one.at,
+            error: one.error.unwrap_or_default(),
+        })
+        .collect();
+    show(shape, &rows, || {
+        let line = |row: &Row| format!("{}  {}\n  {}", row.at, one_line(&row.action), one_line(&row.error));
+        let end = match rows.len() {
+            0 => "Jira refused nothing".to_owned(),
+            count => format!("{count} refused; when the cause is mended: phantom tickets retry"),
+        };
+        rows.iter().map(line).chain([end]).collect()
+    })?;
+    Ok(Exit::Clean)
+}
+
+async fn release(project: &str, setup: &Setup) -> Ended {
+    let store = setup.store(&setup.config()?).await?;
+    let released = tickets::release(&*store, project, Timestamp::now())
+        .await
+        .or_incomplete()?;
+    let line = match released {
+        Some(count) => format!(
+            "{count} findings are released; the next run brings their tickets into line, or now: phantom tickets sync"
+        ),
+        None => format!("nothing is held in {project}"),
+    };
+    Term::stdout().write_line(&line).or_usage()?;
+    Ok(if released.is_some() { Exit::Clean } else { Exit::Usage })
+}
