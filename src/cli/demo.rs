@@ -177,6 +177,7 @@ fn demo_config(microsite: &Microsite, sandbox: &Sandbox, folder: &Path) -> Resul
             min_confidence: Confidence::Firm,
             labels: vec!["phantom-gang".to_owned()],
             priority: [
+                (Severity::Critical, "Highest".to_owned()),
                 (Severity::High, "High".to_owned()),
                 (Severity::Medium, "Medium".to_owned()),
             ]

@@ -76,7 +76,7 @@ fn described(setup: &Setup, config: &Config) -> String {
 }
 
 fn sites() -> Health {
-    match session::sites() {
+    match session::sites().and_then(|book| book.whole().or_usage().map(|()| book)) {
         Ok(book) => match book.sites().count() {
             0 => Health::Good("none in sitemaps/; URLs can be scanned without".to_owned()),
             count => Health::Good(format!("{count} in sitemaps/")),

@@ -18,7 +18,7 @@ use crate::browser::default_tabs;
 use crate::config::{Config, TicketMode};
 use crate::report::{self, Context, Destination, Report};
 use crate::scan::{Listener, ScanError, ScanId, ScanState, Scanner, Start, Trigger};
-use crate::site::Site;
+use crate::site::{Site, SiteId};
 use crate::store::Store;
 use crate::tickets::Report as Filed;
 
@@ -148,7 +148,7 @@ impl ScanArgs {
         let mut starts = Vec::new();
         for site in wanted {
             let mut left = store.unfinished_scan(site).await.or_incomplete()?;
-            if left.is_none() && store.intent_count().await.or_incomplete()? > 0 {
+            if left.is_none() && store.intent_count(site).await.or_incomplete()? > 0 {
                 // All pages were looked at, but the process ended before all tickets were filed.
                 left = store.newest_scan(site).await.or_incomplete()?;
             }
@@ -204,10 +204,10 @@ impl Job<'_> {
         if self.mode == TicketMode::DryRun
             && let Some(jira) = &self.config.jira
         {
-            tickets::show(&*self.store, jira).await?;
+            tickets::show(&*self.store, jira, &self.site_of(&scan).await?).await?;
         }
-        let left = filed.as_ref().map_or(0, |filed| filed.waiting);
-        let (exit, report) = self.conclude(&scan, left).await?;
+        let troubles = filed.as_ref().map_or_else(Vec::new, tickets::troubles);
+        let (exit, report) = self.conclude(&scan, troubles).await?;
         Ok(Done {
             scan,
             exit,
@@ -232,7 +232,7 @@ impl Job<'_> {
             Ok(ended) => ended.record.id,
             // What is left of it is its tickets.
             Err(ScanError::Complete(scan))
-                if jira.is_some() && self.store.intent_count().await.or_incomplete()? > 0 =>
+                if jira.is_some() && self.store.intent_count(None).await.or_incomplete()? > 0 =>
             {
                 scan
             }
@@ -242,9 +242,16 @@ impl Job<'_> {
         if !self.stop.is_cancelled()
             && let Some(jira) = jira
         {
-            filed = Some(tickets::file(&self.store, jira, listener, &self.stop).await?);
+            let site = self.site_of(&scan).await?;
+            filed = Some(tickets::file(&self.store, jira, Some(&site), listener, &self.stop).await?);
         }
         Ok((scan, filed))
+    }
+
+    async fn site_of(&self, scan: &ScanId) -> Result<SiteId, Failure> {
+        let record = self.store.scan(scan).await.or_incomplete()?;
+        let record = record.ok_or_else(|| anyhow::anyhow!("scan {scan} is gone from the store"));
+        Ok(record.or_incomplete()?.site.id)
     }
 
     /// The failure of a scan. What one that had begun has found so far is shown first, as far as the store gives it.
@@ -256,14 +263,14 @@ impl Job<'_> {
                 error: error.into(),
             };
         };
-        if let Err(failure) = self.conclude(scan, 0).await {
+        if let Err(failure) = self.conclude(scan, Vec::new()).await {
             tracing::warn!(error = %failure.error, "what was found so far cannot be shown");
         }
         let error = anyhow::anyhow!("{error}. To go on: {}", self.resume_command(scan));
         Failure { error, exit }
     }
 
-    async fn conclude(&self, scan: &ScanId, tickets_left: u64) -> Result<(Exit, Report), Failure> {
+    async fn conclude(&self, scan: &ScanId, tickets: Vec<String>) -> Result<(Exit, Report), Failure> {
         let context = Context {
             fail_on: self.args.fail_on,
             browse_url: self.config.jira.as_ref().map(|jira| &jira.browse_url),
@@ -284,7 +291,7 @@ impl Job<'_> {
             &Epilogue {
                 reports,
                 resume,
-                tickets_left,
+                tickets,
             },
             self.voice.quiet,
         )

@@ -29,8 +29,8 @@ pub struct Epilogue {
     pub reports: Vec<PathBuf>,
     /// The command that goes on with the scan, if it can be gone on with.
     pub resume: Option<String>,
-    /// Findings whose tickets still wait to be filed.
-    pub tickets_left: u64,
+    /// What stands in the way of the tickets, a sentence for each thing.
+    pub tickets: Vec<String>,
 }
 
 /// Prints the summary of a scan to the standard output stream; with `quiet` the verdict alone.
@@ -43,7 +43,11 @@ pub fn print(report: &Report, epilogue: &Epilogue, quiet: bool) -> io::Result<()
     };
     let style = Style::new();
     let lines = if quiet {
-        verdict(report, &style)
+        let tickets = epilogue
+            .tickets
+            .iter()
+            .map(|what| row(&style, columns, "tickets", what));
+        tickets.chain(verdict(report, &style)).collect()
     } else {
         lines(report, epilogue, &style, columns)
     };
@@ -207,17 +211,22 @@ fn not_checked(report: &Report, style: &Style, columns: usize) -> Vec<String> {
     lines
 }
 
+fn label(style: &Style, text: &str) -> String {
+    style.clone().bold().apply_to(format!("{text:<8}")).to_string()
+}
+
+fn row(style: &Style, columns: usize, name: &str, text: &str) -> String {
+    format!("{}{}", label(style, name), fit(text, columns.saturating_sub(8)))
+}
+
 fn more(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> Vec<String> {
-    let label = |text: &str| style.clone().bold().apply_to(format!("{text:<8}")).to_string();
-    let row = |name: &str, text: &str| format!("{}{}", label(name), fit(text, columns.saturating_sub(8)));
-    let mut lines: Vec<String> = report.scan.remarks.iter().map(|remark| row("note", remark)).collect();
-    if epilogue.tickets_left > 0 {
-        let waiting = plural(epilogue.tickets_left, "finding");
-        lines.push(row(
-            "tickets",
-            &format!("{waiting} not brought into line with Jira yet; the next scan goes on"),
-        ));
-    }
+    let label = |text: &str| label(style, text);
+    let remarks = report.scan.remarks.iter().map(|remark| ("note", remark));
+    let tickets = epilogue.tickets.iter().map(|what| ("tickets", what));
+    let mut lines: Vec<String> = remarks
+        .chain(tickets)
+        .map(|(name, text)| row(style, columns, name, text))
+        .collect();
     // Paths and commands are to be copied, so they are never cut.
     lines.extend(
         epilogue
@@ -253,7 +262,7 @@ mod tests {
         let epilogue = Epilogue {
             reports: vec![PathBuf::from("out/report.html")],
             resume: Some("phantom scan --resume 20261123-020000-7f3a".to_owned()),
-            tickets_left: 2,
+            tickets: vec!["2 findings not brought into line with Jira yet".to_owned()],
         };
         lines(
             &sample::report(),

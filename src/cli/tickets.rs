@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::{Failure, OrExit};
 use crate::config::{JiraConfig, TicketMode};
+use crate::report::plural;
 use crate::scan::{Listener, ScanEvent};
+use crate::site::SiteId;
 use crate::store::Store;
 use crate::tickets::{Event, Report, Worker, dry_run};
 
@@ -28,10 +30,11 @@ pub fn mode(asked: Option<TicketMode>, jira: Option<&JiraConfig>) -> Result<Tick
     }
 }
 
-/// Files what waits in the outbox.
+/// Files what waits in the outbox, of one site or of all.
 pub async fn file(
     store: &Arc<dyn Store>,
     jira: &JiraConfig,
+    site: Option<&SiteId>,
     listener: &Listener,
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
@@ -41,9 +44,32 @@ pub async fn file(
             events(event);
         }
     });
+    let worker = match site {
+        Some(site) => worker.for_site(site),
+        None => worker,
+    };
     let report = worker.run(PATIENCE, stop).await.or_incomplete()?;
     listener(ScanEvent::TicketsLeft(report.waiting));
     Ok(report)
+}
+
+/// What stands in the way of tickets at the end of a run, a sentence for each thing.
+pub fn troubles(filed: &Report) -> Vec<String> {
+    let mut troubles = Vec::new();
+    if !filed.dead.is_empty() {
+        let refused = plural(filed.dead.len() as u64, "ticket");
+        troubles.push(format!(
+            "Jira refused {refused} for good; to see why: phantom tickets dead"
+        ));
+    }
+    if filed.waiting > 0 {
+        let waiting = plural(filed.waiting, "finding");
+        let why = filed.paused.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        troubles.push(format!(
+            "{waiting} not brought into line with Jira yet, the next scan of the site goes on{why}"
+        ));
+    }
+    troubles
 }
 
 fn shown(event: &Event) -> Option<ScanEvent> {
@@ -84,9 +110,9 @@ fn shown(event: &Event) -> Option<ScanEvent> {
 }
 
 /// Prints the requests that filing would send.
-pub async fn show(store: &dyn Store, jira: &JiraConfig) -> Result<(), Failure> {
+pub async fn show(store: &dyn Store, jira: &JiraConfig, site: &SiteId) -> Result<(), Failure> {
     let term = Term::stdout();
-    let planned = dry_run(store, jira).await.or_incomplete()?;
+    let planned = dry_run(store, jira, Some(site)).await.or_incomplete()?;
     let mut lines = vec![format!(
         "Tickets, dry run: {} to file or look at. Nothing is sent.",
         planned.len()

@@ -197,7 +197,7 @@ async fn work(setup: &Setup) -> Ended {
         // Whoever closed the terminal does not want to know.
         let _ = Term::stderr().write_line(&one_line(&line));
     });
-    let report = file(&store, &jira, &listener, &interrupt::token()).await?;
+    let report = file(&store, &jira, None, &listener, &interrupt::token()).await?;
     let line = format!(
         "{} created, {} found again, {} changed, {} as they should be, {} gone, {} refused, {} held, {} waiting",
         report.created,

@@ -11,7 +11,7 @@ use crate::config::{JiraAuth, SecretError, SecretSource};
 pub enum SetupError {
     /// The secret cannot be read.
     #[error("jira.auth: {0}")]
-    Secret(#[from] SecretError),
+    Secret(SecretError),
     /// What is there cannot be a token.
     #[error("jira.auth: the token from {0} is empty or holds characters that no token has")]
     NotAToken(String),
@@ -32,6 +32,12 @@ pub enum SetupError {
     /// The HTTP client cannot be set up.
     #[error("jira: the HTTP client cannot be set up: {0}")]
     Http(String),
+}
+
+impl From<SecretError> for SetupError {
+    fn from(error: SecretError) -> Self {
+        Self::Secret(error)
+    }
 }
 
 /// The header that says who we are.

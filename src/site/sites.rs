@@ -77,6 +77,7 @@ pub enum SiteError {
 #[derive(Debug, Clone, Default)]
 pub struct SiteBook {
     entries: Vec<Entry>,
+    broken: Vec<ConfigError>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +88,8 @@ struct Entry {
 }
 
 impl SiteBook {
-    /// Reads all `*.toml` in a folder, except `example.toml`. A folder that does not exist has no sites.
+    /// Reads all `*.toml` in a folder, except `example.toml`. A folder that does not exist has no sites. A file that
+    /// cannot be used stands in the way only of what it might have a say in: see [`SiteBook::whole`].
     pub fn load(folder: &Path) -> Result<Self, SiteError> {
         let unreadable = |error: std::io::Error| ConfigError::Read {
             path: folder.to_owned(),
@@ -106,17 +108,22 @@ impl SiteBook {
             }
         }
         files.sort_unstable();
-        let (mut book, mut errors) = (Self::default(), Vec::new());
+        let mut book = Self::default();
         for file in files {
             match Site::load(&file) {
                 Ok(site) => book.add(file, site)?,
-                Err(error) => errors.push(error),
+                Err(error) => book.broken.push(error),
             }
         }
-        if errors.is_empty() {
-            Ok(book)
+        Ok(book)
+    }
+
+    /// An error if a file of the folder cannot be used: it may claim any URL and have any id.
+    pub fn whole(&self) -> Result<(), SiteError> {
+        if self.broken.is_empty() {
+            Ok(())
         } else {
-            Err(SiteError::Files(errors))
+            Err(SiteError::Files(self.broken.clone()))
         }
     }
 
@@ -149,6 +156,7 @@ impl SiteBook {
                 target: "the URL".to_owned(),
                 why: "cannot be read",
             })?;
+            self.whole()?;
             return self.find_url(&url);
         }
         if let Some(entry) = self.entries.iter().find(|entry| entry.site.id.0 == target) {
@@ -158,6 +166,7 @@ impl SiteBook {
         if path.extension().is_some_and(|extension| extension == "toml") {
             return self.find_file(path);
         }
+        self.whole()?;
         let near = nearest(target, self.entries.iter().map(|entry| entry.site.id.0.as_str()));
         let as_url = format!("https://{target}/");
         let is_host = target.contains('.') && Url::parse(&as_url).is_ok();

@@ -148,7 +148,7 @@ fn book(files: &[(&str, &str)]) -> (tempfile::TempDir, Result<SiteBook, SiteErro
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let book = SiteBook::load(folder.path());
+    let book = SiteBook::load(folder.path()).and_then(|book| book.whole().map(|()| book));
     (folder, book)
 }
 
@@ -324,4 +324,16 @@ fn suppressions_are_read() {
         "the day itself counts"
     );
     assert_eq!((all[1].until, all[1].author.as_str()), (None, "me"));
+}
+
+#[test]
+fn a_broken_file_stands_only_in_the_way_of_what_it_may_have_a_say_in() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("help.toml"), HELP).unwrap();
+    fs::write(folder.path().join("shop.toml"), "id = 7").unwrap();
+    let book = SiteBook::load(folder.path()).unwrap();
+    assert_eq!(book.find("help").unwrap().id.0, "help");
+    for target in ["https://elsewhere.example/", "shop"] {
+        assert!(matches!(book.find(target), Err(SiteError::Files(_))), "{target}");
+    }
 }

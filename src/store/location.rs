@@ -19,7 +19,8 @@ pub(super) fn sqlite_path(location: Option<&str>) -> Result<PathBuf> {
     let path = match location.split_once(':') {
         Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
         Some(("postgres" | "postgresql", _)) => return refused("PostgreSQL is not supported yet"),
-        Some((scheme, rest)) if rest.starts_with("//") => {
+        // A mistyped kind must not begin a new history in a file of that name.
+        Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             return refused(&format!("there is no store of the kind {scheme}"));
         }
         _ => location,
@@ -82,6 +83,7 @@ mod tests {
                 "postgres://…@db/scans: PostgreSQL is not supported yet",
             ),
             ("mysql://db/scans", "no store of the kind mysql"),
+            ("sqlight:scans.db", "no store of the kind sqlight"),
             ("sqlite:", "the path is missing"),
             ("", "the path is missing"),
             ("sqlite::memory:", "cannot resume"),

@@ -73,7 +73,8 @@ pub trait Store: Send + Sync {
     async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()>;
     /// One scan.
     async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>>;
-    /// The newest scan that is not complete, of one site or of any.
+    /// The newest scan that is not complete, of one site or of any. One whose site was scanned to the end later is not
+    /// worth going on with, nor is a look at one finding.
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
@@ -177,10 +178,10 @@ pub trait Store: Send + Sync {
 
     // Tickets
 
-    /// Intents that are due, oldest first, at most `limit`.
-    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>>;
+    /// Intents that are due, of one site or of all, oldest first, at most `limit`.
+    async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>>;
     /// All intents that wait, due or not.
-    async fn intent_count(&self) -> Result<u64>;
+    async fn intent_count(&self, site: Option<&SiteId>) -> Result<u64>;
     /// Removes an intent, unless a newer wish has arrived since it was read.
     async fn finish_intent(&self, intent: &Intent) -> Result<()>;
     /// Puts an intent off and counts the attempt.

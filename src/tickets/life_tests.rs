@@ -286,7 +286,7 @@ async fn too_many_changes_are_held_until_a_person_releases_them() {
     hold.released = Some(nights.clock.time());
     nights.store.put_hold(&hold).await.unwrap();
     nights.clock.advance(DAY / 2);
-    let waiting = nights.store.due_intents(jiff::Timestamp::MAX, 100).await.unwrap();
+    let waiting = nights.store.due_intents(jiff::Timestamp::MAX, 100, None).await.unwrap();
     assert!(waiting.iter().all(|one| one.held == Some(Held::Breaker)));
     super::release(nights.store.as_ref(), "SEC", nights.clock.time())
         .await

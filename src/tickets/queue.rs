@@ -74,7 +74,7 @@ pub async fn tickets(store: &dyn Store) -> Result<Vec<TicketRow>> {
 /// The findings whose tickets wait, by the time at which they are due.
 pub async fn waiting(store: &dyn Store) -> Result<Vec<WaitingRow>> {
     let mut rows = Vec::new();
-    for intent in store.due_intents(Timestamp::MAX, LIMIT).await? {
+    for intent in store.due_intents(Timestamp::MAX, LIMIT, None).await? {
         let finding = store.finding(&intent.fingerprint).await?;
         rows.push(WaitingRow {
             severity: finding.as_ref().map_or(String::new(), |one| one.severity.to_string()),
@@ -155,7 +155,7 @@ pub async fn release(store: &dyn Store, project: &str, now: Timestamp) -> Result
     let released = Some(now);
     store.put_hold(&Hold { released, ..hold }).await?;
     let mut freed = Vec::new();
-    for intent in store.due_intents(Timestamp::MAX, LIMIT).await? {
+    for intent in store.due_intents(Timestamp::MAX, LIMIT, None).await? {
         if intent.held == Some(Held::Breaker) {
             freed.push(intent.fingerprint);
         }

@@ -227,9 +227,11 @@ fn not_here<T>() -> Result<T> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {
+    async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>> {
         self.inside(|inner| {
-            let mut due: Vec<Intent> = inner.intents.values().filter(|one| one.due <= now).cloned().collect();
+            let of_site = |one: &&Intent| site.is_none_or(|site| inner.findings[&one.fingerprint].site == *site);
+            let due = inner.intents.values().filter(|one| one.due <= now).filter(of_site);
+            let mut due: Vec<Intent> = due.cloned().collect();
             due.sort_by_key(|intent| intent.due);
             due.truncate(limit as usize);
             due
@@ -237,8 +239,12 @@ impl Store for FakeStore {
         .await
     }
 
-    async fn intent_count(&self) -> Result<u64> {
-        self.inside(|inner| inner.intents.len() as u64).await
+    async fn intent_count(&self, site: Option<&SiteId>) -> Result<u64> {
+        self.inside(|inner| {
+            let of_site = |one: &&Fingerprint| site.is_none_or(|site| inner.findings[one].site == *site);
+            inner.intents.keys().filter(of_site).count() as u64
+        })
+        .await
     }
 
     async fn finish_intent(&self, intent: &Intent) -> Result<()> {

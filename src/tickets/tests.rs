@@ -346,7 +346,7 @@ async fn who_is_stopped_gives_the_outbox_back() {
 #[tokio::test]
 async fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     let scene = Scene::new(1, Faults::default()).await;
-    let plans = dry_run(scene.store.as_ref(), &scene.config).await.unwrap();
+    let plans = dry_run(scene.store.as_ref(), &scene.config, None).await.unwrap();
     assert_eq!(scene.sandbox.requests(), 0);
     let shown: Vec<String> = plans[0].calls.iter().map(ToString::to_string).collect();
     assert!(shown[0].starts_with("POST /rest/api/3/search/jql\n{"), "{}", shown[0]);

@@ -19,6 +19,7 @@ use super::reconcile::{Outcome, Reconciler, Trouble, policy};
 use super::report::{DeadLetter, Event, Report};
 use crate::config::JiraConfig;
 use crate::jira::{Client, Failure, SetupError};
+use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
 use crate::triage::{DecidedIn, Decision};
 
@@ -73,6 +74,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     listener: Listener,
     owner: String,
+    site: Option<SiteId>,
     started: Timestamp,
 }
 
@@ -91,8 +93,16 @@ impl Worker {
             clock: Arc::new(SystemClock),
             listener: Arc::new(|_| {}),
             owner: format!("{}:{:016x}", std::process::id(), rand::random::<u64>()),
+            site: None,
             started: SystemClock.now(),
         })
+    }
+
+    /// For the findings of one site alone: what waits of others is left to who asks for it.
+    #[must_use]
+    pub fn for_site(mut self, site: &SiteId) -> Self {
+        self.site = Some(site.clone());
+        self
     }
 
     /// With other waits.
@@ -147,7 +157,7 @@ impl Worker {
         let released = fence.release().await;
         worked?;
         released?;
-        report.waiting = self.store.intent_count().await?;
+        report.waiting = self.store.intent_count(self.site.as_ref()).await?;
         Ok(report)
     }
 }
@@ -225,8 +235,8 @@ enum Next {
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<()> {
-        let Worker { store, .. } = self.worker;
-        if store.intent_count().await? == 0 || !self.take_lease().await? {
+        let Worker { store, site, .. } = self.worker;
+        if store.intent_count(site.as_ref()).await? == 0 || !self.take_lease().await? {
             return Ok(());
         }
         let planned = self.plan().await?;
@@ -245,7 +255,7 @@ impl Run<'_> {
         let now = clock.now();
         self.wish_for_duplicates().await?;
         let gate = Gate::open(store.as_ref(), config, now).await?;
-        let due = store.due_intents(now, PLANNED).await?;
+        let due = store.due_intents(now, PLANNED, self.worker.site.as_ref()).await?;
         let policy = policy(config);
         let Plan { order, held, tripped } = gate.plan(store.as_ref(), config, &policy, due, now).await?;
         for hold in tripped {
@@ -317,7 +327,7 @@ impl Run<'_> {
     async fn waiting_for_caps(&self) -> Result<BTreeMap<String, u64>> {
         let Worker { store, config, .. } = self.worker;
         let mut waiting = BTreeMap::new();
-        for intent in store.due_intents(Timestamp::MAX, PLANNED).await? {
+        for intent in store.due_intents(Timestamp::MAX, PLANNED, None).await? {
             if intent.held != Some(Held::Cap) {
                 continue;
             }
@@ -347,9 +357,11 @@ impl Run<'_> {
                 self.pause(why);
                 return Ok(true);
             }
-            let due = store.due_intents(clock.now(), BATCH).await?;
+            let due = store.due_intents(clock.now(), BATCH, self.worker.site.as_ref()).await?;
             if due.is_empty() {
-                let later = store.due_intents(self.deadline, BATCH).await?;
+                let later = store
+                    .due_intents(self.deadline, BATCH, self.worker.site.as_ref())
+                    .await?;
                 // What is held waits for another run.
                 let later = later.iter().filter(|intent| intent.held.is_none());
                 let Some(next) = later.map(|intent| intent.due).min() else {

@@ -17,7 +17,7 @@ async fn render(store: &Handle, scan: &ScanId, seen: &[(&str, Severity)], now: i
 
 /// The number of intents that are due; they are finished.
 async fn wishes(store: &Handle) -> usize {
-    let due = store.due_intents(at(1_000_000), 100).await.unwrap();
+    let due = store.due_intents(at(1_000_000), 100, None).await.unwrap();
     for intent in &due {
         store.finish_intent(intent).await.unwrap();
     }

@@ -254,7 +254,7 @@ pub(crate) async fn completions_count_once(one: Handle, two: Handle) {
     let finding = two.findings(&scan).await.unwrap().remove(0);
     assert_eq!(finding.last_seen, at(1));
     assert_eq!(two.finding_pages(&scan, &finding.fingerprint, 9).await.unwrap().1, 1);
-    assert_eq!(two.due_intents(at(9), 9).await.unwrap()[0].revision, 1);
+    assert_eq!(two.due_intents(at(9), 9, None).await.unwrap()[0].revision, 1);
 }
 
 pub(crate) async fn redirects_adopt_their_target(one: Handle, _two: Handle) {

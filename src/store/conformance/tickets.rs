@@ -20,7 +20,7 @@ async fn see(store: &Handle, id: &str, hosts: &[&str], now: i64) {
 }
 
 async fn due(store: &Handle, now: i64) -> Vec<Intent> {
-    store.due_intents(at(now), 10).await.unwrap()
+    store.due_intents(at(now), 10, None).await.unwrap()
 }
 
 pub(crate) async fn newer_wishes_survive(one: Handle, two: Handle) {
@@ -37,7 +37,10 @@ pub(crate) async fn newer_wishes_survive(one: Handle, two: Handle) {
         "what is old cannot put the new off"
     );
     two.finish_intent(&new).await.unwrap();
-    assert_eq!((due(&one, 9999).await.len(), one.intent_count().await.unwrap()), (0, 0));
+    assert_eq!(
+        (due(&one, 9999).await.len(), one.intent_count(None).await.unwrap()),
+        (0, 0)
+    );
 
     see(&one, "3", &["cdn.test"], 10).await;
     for stale in [&old, &new] {
@@ -54,12 +57,12 @@ pub(crate) async fn intents_wait_their_time(one: Handle, _two: Handle) {
     see(&one, "2", &["b.test", "c.test"], 5).await;
     assert_eq!(due(&one, 4).await.len(), 1);
     assert_eq!(due(&one, 5).await.len(), 3);
-    assert_eq!(one.due_intents(at(5), 2).await.unwrap().len(), 2);
+    assert_eq!(one.due_intents(at(5), 2, None).await.unwrap().len(), 2);
     let first = due(&one, 5).await.remove(0);
     assert_eq!(first.due, at(0), "oldest first");
     one.postpone_intent(&first, at(60)).await.unwrap();
     assert_eq!(due(&one, 59).await.len(), 2);
-    assert_eq!(one.intent_count().await.unwrap(), 3);
+    assert_eq!(one.intent_count(None).await.unwrap(), 3);
     let again = due(&one, 60).await.pop().unwrap();
     assert_eq!(
         again,

@@ -61,7 +61,7 @@ fn judged(finding: &Finding, state: FindingState) -> Judgement {
 }
 
 async fn due(store: &Handle) -> Vec<Fingerprint> {
-    let due = store.due_intents(at(1_000_000), 100).await.unwrap();
+    let due = store.due_intents(at(1_000_000), 100, None).await.unwrap();
     for intent in &due {
         store.finish_intent(intent).await.unwrap();
     }

@@ -244,12 +244,12 @@ impl Store for SqliteStore {
         suppressions::set_of_file(self, site, all, now).await
     }
 
-    async fn due_intents(&self, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {
-        tickets::due_intents(self, now, limit).await
+    async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>> {
+        tickets::due_intents(self, now, limit, site).await
     }
 
-    async fn intent_count(&self) -> Result<u64> {
-        tickets::intent_count(self).await
+    async fn intent_count(&self, site: Option<&SiteId>) -> Result<u64> {
+        tickets::intent_count(self, site).await
     }
 
     async fn finish_intent(&self, intent: &Intent) -> Result<()> {

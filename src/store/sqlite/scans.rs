@@ -9,10 +9,14 @@ use crate::crawl::{NewPage, PageKey, PageRow, PageState};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 
-pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
-     WHERE state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
-pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
-     WHERE site = ?1 AND state <> 'complete' ORDER BY started DESC, seq DESC LIMIT 1";
+pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
+     WHERE state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
+         WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
+         AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
+pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
+     WHERE site = ?1 AND state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
+         WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
+         AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
      WHERE ?1 IS NULL OR site = ?1 ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \

@@ -10,8 +10,10 @@ use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::Fingerprint;
 
 pub(super) const DUE: &str = "SELECT fingerprint, revision, due, attempts, held FROM intents \
-     WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2";
-pub(super) const WAITING: &str = "SELECT count(*) FROM intents WHERE due IS NOT NULL";
+     WHERE due IS NOT NULL AND due <= ?1 AND (?3 IS NULL OR fingerprint IN \
+         (SELECT fingerprint FROM findings WHERE site = ?3)) ORDER BY due LIMIT ?2";
+pub(super) const WAITING: &str = "SELECT count(*) FROM intents WHERE due IS NOT NULL AND (?1 IS NULL OR fingerprint IN \
+     (SELECT fingerprint FROM findings WHERE site = ?1))";
 pub(super) const DEAD: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
      WHERE state = 'dead' ORDER BY at";
 pub(super) const OF_FINDING: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
@@ -58,10 +60,16 @@ const LEASE: &str = "INSERT INTO outbox (id, owner, until) VALUES (1, ?1, ?3) \
      ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until \
      WHERE outbox.owner = excluded.owner OR outbox.until <= ?2";
 
-pub(super) async fn due_intents(store: &SqliteStore, now: Timestamp, limit: u32) -> Result<Vec<Intent>> {
+pub(super) async fn due_intents(
+    store: &SqliteStore,
+    now: Timestamp,
+    limit: u32,
+    site: Option<&SiteId>,
+) -> Result<Vec<Intent>> {
     let rows: Vec<(String, i64, i64, i64, Option<String>)> = sqlx::query_as(DUE)
         .bind(now.as_millisecond())
         .bind(limit)
+        .bind(site.map(|site| &site.0))
         .fetch_all(&store.readers)
         .await?;
     rows.into_iter()
@@ -77,8 +85,9 @@ pub(super) async fn due_intents(store: &SqliteStore, now: Timestamp, limit: u32)
         .collect()
 }
 
-pub(super) async fn intent_count(store: &SqliteStore) -> Result<u64> {
-    let count: i64 = sqlx::query_scalar(WAITING).fetch_one(&store.readers).await?;
+pub(super) async fn intent_count(store: &SqliteStore, site: Option<&SiteId>) -> Result<u64> {
+    let count = sqlx::query_scalar(WAITING).bind(site.map(|site| &site.0));
+    let count: i64 = count.fetch_one(&store.readers).await?;
     unsigned(count, "the number of intents")
 }
 
