@@ -154,10 +154,19 @@
     hints += 1;
     link(url, source, '');
   };
-  const targets = (code, source) => {
+  // What a request is sent to is no page, and what it does on the server nobody knows.
+  const requested = (code, found) => {
+    const before = code.slice(Math.max(0, found.index - 60), found.index);
+    const after = code.slice(found.index + found[0].length, found.index + found[0].length + 80);
+    return /(?:\bfetch|\bajax|\baxios|\bsendBeacon|\bRequest|\bWebSocket|\bEventSource|\bWorker|\bimport(?:Scripts)?|\.(?:get|post|put|patch|del|delete|head|request|load|getJSON))\s*\(\s*$|\bopen\s*\([^()]*,\s*$|\b(?:url|endpoint|action)["']?\s*:\s*$/i.test(before) ||
+      /^\s*,\s*\{[^}]*\bmethod\b/i.test(after);
+  };
+  const targets = (code, source, data) => {
     const plain = code.replace(/\\u002f|\\\//gi, '/');
-    for (const found of plain.matchAll(/(["'`])((?:https?:\/\/|\.{0,2}\/(?!\/))[^"'`\s]{1,500})\1/g)) hint(found[2], source);
-    const moved = /\b(?:location(?:\.href)?\s*=(?!=)|location\.(?:assign|replace)\(|(?:open|pushState|replaceState|navigate)\((?:[^"'`();]*,)?)\s*(["'`])([^"'`\s]{1,500})\1/g;
+    for (const found of plain.matchAll(/(["'`])((?:https?:\/\/|\.{0,2}\/(?!\/))[^"'`\s]{1,500})\1/g)) {
+      if (data || !requested(plain, found)) hint(found[2], source);
+    }
+    const moved = /\b(?:location(?:\.href)?\s*=(?!=)|location\.(?:assign|replace)\(|window\.open\(|(?:pushState|replaceState|navigate)\((?:[^"'`();]*,)?)\s*(["'`])([^"'`\s]{1,500})\1/g;
     for (const found of plain.matchAll(moved)) hint(found[2], source);
   };
   const shownLinks = (root, source) => {
@@ -230,7 +239,7 @@
         entry.length = body.length;
         if (inlineBytes < 1000000) {
           entry.text = body.slice(0, 300000);
-          attempt(() => targets(entry.text, 'script'), null);
+          attempt(() => targets(entry.text, 'script', /json/.test(kind)), null);
           if (kind === 'speculationrules') attempt(() => speculated(JSON.parse(entry.text)), null);
         }
         inlineBytes += body.length;
@@ -256,7 +265,7 @@
         const value = text(Storage.prototype.getItem.call(store, key), 4000);
         storage.push({ area, key: text(key, 200), value });
         if (/^(?:https?:\/\/|\/[^/])/.test(value)) hint(value, 'hint');
-        else targets(value, 'hint');
+        else targets(value, 'hint', true);
       }
     }, null);
   }
@@ -269,5 +278,6 @@
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
     elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut,
+    changed: window.__phantomChanged ? window.__phantomChanged() : '',
   });
 })

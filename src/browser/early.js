@@ -1,5 +1,6 @@
-// Runs before any script of a document. It notes closed shadow roots, which nothing can find later, and how long the
-// page's own first timers will take, so that a page is captured when it is quiet and not after a fixed time.
+// Runs before any script of a document. It notes closed shadow roots, which nothing can find later; how long the page's
+// own first timers will take, so that a page is captured when it is quiet and not after a fixed time; and the built-in
+// functions that the capture relies on, to tell whether the page has put others in their place.
 (() => {
   'use strict';
   const closed = new WeakMap();
@@ -37,4 +38,37 @@
   const hidden = (name, value) => Object.defineProperty(window, name, { value, enumerable: false });
   hidden('__phantomClosed', closed);
   hidden('__phantomDue', due);
+  const describe = Object.getOwnPropertyDescriptor;
+  const kept = [];
+  const keep = (holder, names) => {
+    for (let index = 0; index < names.length; index += 1) {
+      const found = describe(holder, names[index]) || {};
+      kept[kept.length] = { holder, name: names[index], value: found.value, get: found.get };
+    }
+  };
+  keep(Array.prototype, ['toJSON', 'concat', 'filter', 'forEach', 'includes', 'map', 'push', 'slice', 'some', 'unshift', 'join', Symbol.iterator]);
+  keep(String.prototype, ['toJSON', 'includes', 'lastIndexOf', 'matchAll', 'replace', 'slice', 'split', 'toLowerCase', 'trim']);
+  keep(RegExp.prototype, ['exec', 'test', Symbol.matchAll, Symbol.replace, Symbol.split]);
+  keep(Function.prototype, ['call']);
+  keep(Object, ['getOwnPropertyDescriptor', 'keys', 'getOwnPropertyNames', 'defineProperty']);
+  keep(Object.prototype, ['toJSON', 'get', 'value']);
+  keep(Array, ['from']);
+  keep(JSON, ['stringify', 'parse']);
+  keep(Set.prototype, ['add', 'has']);
+  keep(window, ['String', 'Set', 'Array', 'Object', 'JSON', 'URL', 'DOMParser', 'decodeURIComponent']);
+  keep(Document.prototype, ['querySelectorAll', 'createTreeWalker']);
+  keep(DocumentFragment.prototype, ['querySelectorAll']);
+  keep(Element.prototype, ['querySelectorAll', 'getAttribute', 'getAttributeNames', 'localName', 'shadowRoot', 'checkVisibility', 'getClientRects']);
+  keep(Node.prototype, ['cloneNode', 'parentNode', 'textContent']);
+  keep(HTMLFormElement.prototype, ['action', 'method', 'elements']);
+  keep(HTMLInputElement.prototype, ['type', 'value', 'formAction', 'formMethod', 'form']);
+  keep(HTMLButtonElement.prototype, ['type', 'formAction', 'formMethod']);
+  hidden('__phantomChanged', () => {
+    for (let index = 0; index < kept.length; index += 1) {
+      const { holder, name, value, get } = kept[index];
+      const now = describe(holder, name);
+      if ((now && now.value) !== value || (now && now.get) !== get) return typeof name === 'string' ? name : 'a symbol';
+    }
+    return '';
+  });
 })();

@@ -94,6 +94,7 @@ events! {
     struct Navigated { loader_id: Option<String>, error_text: Option<String>, is_download: bool }
     struct Evaluated { result: RemoteObject, exception_details: Option<serde_json::Value> }
     struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String> }
+    struct WorldAnswer { execution_context_id: i64 }
     struct CookiesAnswer { cookies: Vec<CookieData> }
     struct CookieData {
         name: String,

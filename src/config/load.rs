@@ -43,12 +43,24 @@ impl Config {
     }
 }
 
+/// Settings are not longer, in bytes.
+const LONGEST_FILE: u64 = 4 << 20;
+
 /// The text of a file of settings.
 pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+    let unreadable = |why: String| ConfigError::Read {
         path: path.to_owned(),
-        why: error.to_string(),
-    })
+        why,
+    };
+    let about = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    // A pipe or a device would be read for ever.
+    if !about.is_file() {
+        return Err(unreadable("it is not a file".to_owned()));
+    }
+    if about.len() > LONGEST_FILE {
+        return Err(unreadable(format!("it is longer than {LONGEST_FILE} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }
 
 fn browser(mut section: Section<'_>, folder: &Path) -> BrowserConfig {

@@ -4,14 +4,27 @@ use url::Url;
 
 /// Words that end, remove or leave something.
 const VERBS: &[&str] = &[
+    "abmelden",
+    "afmelden",
+    "ausloggen",
     "cancel",
+    "cikis",
     "deactivate",
+    "deconnecter",
+    "deconnexion",
     "delete",
     "destroy",
     "disable",
+    "déconnecter",
+    "déconnexion",
+    "endsession",
     "erase",
+    "kijelentkezes",
+    "killsession",
     "logoff",
     "logout",
+    "odhlasit",
+    "odhlásit",
     "optout",
     "purge",
     "remove",
@@ -19,10 +32,13 @@ const VERBS: &[&str] = &[
     "signoff",
     "signout",
     "terminate",
+    "uitloggen",
     "uninstall",
     "unregister",
     "unsubscribe",
     "wipe",
+    "wyloguj",
+    "çıkış",
 ];
 
 /// Verbs that are written as two words, too.
@@ -32,6 +48,15 @@ const PAIRS: &[(&str, &str)] = &[
     ("sign", "out"),
     ("sign", "off"),
     ("opt", "out"),
+    ("end", "session"),
+    ("kill", "session"),
+    ("cerrar", "sesion"),
+    ("cerrar", "sesión"),
+    ("encerrar", "sessao"),
+    ("kirjaudu", "ulos"),
+    ("logg", "ut"),
+    ("logga", "ut"),
+    ("log", "ud"),
 ];
 
 /// Words that mean it at either end of a longer one: `dologout`, `logoutuser`, `deleteuser`; not `deleted`.
@@ -135,6 +160,10 @@ mod tests {
         let cases = [
             ("/logout", true),
             ("/Logout.aspx", true),
+            ("/connect/endsession", true),
+            ("/abmelden", true),
+            ("/d%C3%A9connexion", true),
+            ("/cerrar-sesion", true),
             ("/log-out?next=/", true),
             ("/account/sign_out", true),
             ("/users/7/delete", true),

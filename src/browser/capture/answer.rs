@@ -21,6 +21,9 @@ pub(super) struct FrameAnswer {
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
     pub left_out: u64,
+    /// A built-in function in whose place the page has put another; empty if there is none.
+    #[serde(default)]
+    pub changed: String,
 }
 
 #[derive(Deserialize)]

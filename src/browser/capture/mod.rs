@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use chromiumoxide::cdp::browser_protocol::network;
+use chromiumoxide::cdp::browser_protocol::{network, page};
 use chromiumoxide::cdp::js_protocol::runtime;
 use futures::future::join_all;
 use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, ResourceKind, SameSite};
 
 use super::connection::{CdpError, Session};
-use super::events::{BodyAnswer, CookiesAnswer, Evaluated};
+use super::events::{BodyAnswer, CookiesAnswer, Evaluated, WorldAnswer};
 use super::recorder::FrameRecord;
 use super::redact;
 use super::tab::{PageRequest, Shared};
@@ -47,6 +47,14 @@ pub(super) struct Capture<'a> {
     pub request: &'a PageRequest,
     /// When the page's time is over.
     pub until: Instant,
+}
+
+/// Why a frame gave no answer.
+enum Silence {
+    /// It has no time for us, or is gone.
+    Late(String),
+    /// Its scripts stand between us.
+    Forged(String),
 }
 
 /// What the recorder held when the page had settled.
@@ -117,7 +125,7 @@ impl Capture<'_> {
         ids.truncate(MAX_FRAMES);
         join_all(ids.into_iter().map(|id| async {
             let answer = match recorded.frames.get(id) {
-                Some(frame) => self.look_into(frame).await,
+                Some(frame) => self.look_into(id, frame).await,
                 None => Err("it is gone".to_owned()),
             };
             (id.clone(), answer)
@@ -125,8 +133,35 @@ impl Capture<'_> {
         .await
     }
 
-    async fn look_into(&self, frame: &FrameRecord) -> Result<FrameAnswer, String> {
+    /// Asks a frame in its own world, where its libraries are. If the page has put other functions in the place of those
+    /// that the question relies on, all but the libraries is asked again in a world of our own.
+    async fn look_into(&self, id: &str, frame: &FrameRecord) -> Result<FrameAnswer, String> {
         let context = frame.context.ok_or("it has no document that can be asked")?;
+        let (own, why) = match self.ask(frame, context).await {
+            Ok(answer) if answer.changed.is_empty() => return Ok(answer),
+            Err(Silence::Late(why)) => return Err(why),
+            Err(Silence::Forged(why)) => (None, why),
+            Ok(answer) => {
+                let why = format!("its scripts replaced the browser's own {}", safe_name(&answer.changed));
+                (Some(answer), why)
+            }
+        };
+        let world = self.world(id, frame).await.ok_or_else(|| why.clone())?;
+        let mut answer = self.ask(frame, world).await.map_err(|_| why)?;
+        answer.probes = own.map(|own| own.probes).unwrap_or_default();
+        Ok(answer)
+    }
+
+    /// A world of our own in a frame: the same document, other built-in functions.
+    async fn world(&self, id: &str, frame: &FrameRecord) -> Option<i64> {
+        let mut make = page::CreateIsolatedWorldParams::new(id.to_owned());
+        make.world_name = Some("capture".to_owned());
+        let session = self.session.child(&frame.session);
+        let made: Result<WorldAnswer, _> = session.call(make, self.patience()).await;
+        made.ok().map(|made| made.execution_context_id)
+    }
+
+    async fn ask(&self, frame: &FrameRecord, context: i64) -> Result<FrameAnswer, Silence> {
         let mut ask = runtime::EvaluateParams::new(&*self.request.script.expression);
         ask.context_id = Some(runtime::ExecutionContextId::new(context));
         ask.return_by_value = Some(true);
@@ -140,15 +175,13 @@ impl Capture<'_> {
             .call(ask, patience)
             .await
             .map_err(|error| match error {
-                CdpError::Timeout { .. } => "it did not answer in time".to_owned(),
-                other => other.to_string(),
+                CdpError::Timeout { .. } => Silence::Late("it did not answer in time".to_owned()),
+                other => Silence::Late(other.to_string()),
             })?;
         let value = answer.result.value.filter(|_| answer.exception_details.is_none());
-        let text = value
-            .as_ref()
-            .and_then(|value| value.as_str())
-            .ok_or("its scripts prevented the capture")?;
-        FrameAnswer::parse(text)
+        let text = value.as_ref().and_then(|value| value.as_str());
+        let text = text.ok_or_else(|| Silence::Forged("its scripts prevented the capture".to_owned()))?;
+        FrameAnswer::parse(text).map_err(Silence::Forged)
     }
 
     async fn cookies(&self, recorded: &Recorded) -> Vec<Cookie> {
@@ -219,4 +252,9 @@ impl Capture<'_> {
         cache.put(key, text.clone());
         Ok(text)
     }
+}
+
+/// A name that a page gave, as far as it is one.
+fn safe_name(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect()
 }
