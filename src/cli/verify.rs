@@ -139,7 +139,10 @@ fn lines(told: &Told<'_>, quiet: bool) -> Vec<String> {
             format!("{word}  {}{}", one_line(&page.url), because(page.why.as_ref()))
         }));
     }
-    let ticket = told.ticket.as_ref().map_or_else(String::new, |key| format!(", {}", one_line(key)));
+    let ticket = told
+        .ticket
+        .as_ref()
+        .map_or_else(String::new, |key| format!(", {}", one_line(key)));
     lines.push(format!(
         "{}: {} (finding {}{ticket}), in {:.1} s",
         paint(verified.presence, verified.presence.words().to_owned()),
@@ -148,7 +151,11 @@ fn lines(told: &Told<'_>, quiet: bool) -> Vec<String> {
         told.seconds
     ));
     lines.extend(verified.why.as_ref().map(|why| format!("why: {}", one_line(why))));
-    lines.extend(told.comment.as_ref().map(|comment| one_line(&commented(comment)).into_owned()));
+    lines.extend(
+        told.comment
+            .as_ref()
+            .map(|comment| one_line(&commented(comment)).into_owned()),
+    );
     lines
 }
 

@@ -71,15 +71,50 @@ fn one_page_is_enough_to_be_there_and_all_are_needed_to_be_gone() {
     let start = || look(START);
     let broken = |url| lost(url, PageState::Failed, "the server answered 500");
     for (what, looks, on, presence) in [
-        ("on both", vec![start(), look(A), look(B)], vec![A, B], Presence::StillThere),
+        (
+            "on both",
+            vec![start(), look(A), look(B)],
+            vec![A, B],
+            Presence::StillThere,
+        ),
         ("on one", vec![start(), look(A), look(B)], vec![B], Presence::StillThere),
-        ("on one, the other lost", vec![start(), broken(A), look(B)], vec![B], Presence::StillThere),
+        (
+            "on one, the other lost",
+            vec![start(), broken(A), look(B)],
+            vec![B],
+            Presence::StillThere,
+        ),
         ("on none", vec![start(), look(A), look(B)], vec![], Presence::Gone),
-        ("one lost", vec![start(), look(A), broken(B)], vec![], Presence::CouldNotReach),
-        ("all lost", vec![start(), broken(A), broken(B)], vec![], Presence::CouldNotReach),
-        ("no session", vec![broken(START), look(A), look(B)], vec![], Presence::CouldNotReach),
-        ("never looked at", vec![start(), look(A)], vec![], Presence::CouldNotReach),
-        ("only on the start page", vec![start(), look(A), look(B)], vec![START], Presence::StillThere),
+        (
+            "one lost",
+            vec![start(), look(A), broken(B)],
+            vec![],
+            Presence::CouldNotReach,
+        ),
+        (
+            "all lost",
+            vec![start(), broken(A), broken(B)],
+            vec![],
+            Presence::CouldNotReach,
+        ),
+        (
+            "no session",
+            vec![broken(START), look(A), look(B)],
+            vec![],
+            Presence::CouldNotReach,
+        ),
+        (
+            "never looked at",
+            vec![start(), look(A)],
+            vec![],
+            Presence::CouldNotReach,
+        ),
+        (
+            "only on the start page",
+            vec![start(), look(A), look(B)],
+            vec![START],
+            Presence::StillThere,
+        ),
     ] {
         let verified = told(&seen(looks, &on), &[A, B]);
         assert_eq!(verified.presence, presence, "{what}: {verified:#?}");
@@ -97,9 +132,18 @@ fn each_page_says_why_it_tells_nothing() {
         one
     };
     for (page, why) in [
-        (lost(A, PageState::Failed, "ERR_CONNECTION_REFUSED"), "ERR_CONNECTION_REFUSED"),
-        (lost(A, PageState::Skipped, "the server answered 404"), "the server answered 404"),
-        (with(|one| one.state = PageState::Waiting), "it was not looked at in time"),
+        (
+            lost(A, PageState::Failed, "ERR_CONNECTION_REFUSED"),
+            "ERR_CONNECTION_REFUSED",
+        ),
+        (
+            lost(A, PageState::Skipped, "the server answered 404"),
+            "the server answered 404",
+        ),
+        (
+            with(|one| one.state = PageState::Waiting),
+            "it was not looked at in time",
+        ),
         (with(|one| one.full = false), "not all of it could be seen"),
         (with(|one| one.status = Some(304)), "the server answered 304"),
         (with(|one| one.redirected = true), "it leads to another page"),
@@ -115,7 +159,10 @@ fn each_page_says_why_it_tells_nothing() {
         assert!(verified.why.unwrap().starts_with(A), "it is said which page");
     }
     let other = with(|one| one.failed_checks = vec!["insecure-form".to_owned()]);
-    assert_eq!(told(&seen(vec![look(START), other], &[]), &[A]).presence, Presence::Gone);
+    assert_eq!(
+        told(&seen(vec![look(START), other], &[]), &[A]).presence,
+        Presence::Gone
+    );
 }
 
 #[test]
@@ -124,12 +171,18 @@ fn a_page_that_leads_elsewhere_is_believed_only_if_it_is_there() {
         redirected: true,
         ..look(A)
     };
-    for (on, presence) in [(&[HOME] as &[&str], Presence::StillThere), (&[], Presence::CouldNotReach)] {
+    for (on, presence) in [
+        (&[HOME] as &[&str], Presence::StillThere),
+        (&[], Presence::CouldNotReach),
+    ] {
         let mut seen = seen(vec![look(START), redirected.clone(), look(HOME)], on);
         seen.led_to.insert(A.to_owned(), HOME.to_owned());
         let verified = told(&seen, &[A]);
         assert_eq!((verified.presence, verified.pages.len()), (presence, 1));
-        assert_eq!(verified.pages[0].why.as_deref(), Some("it leads to https://shop.test/home"));
+        assert_eq!(
+            verified.pages[0].why.as_deref(),
+            Some("it leads to https://shop.test/home")
+        );
     }
 }
 
@@ -141,8 +194,15 @@ fn what_is_no_page_of_the_site_is_not_visited() {
     assert_eq!(visited, [false, false, false, true]);
     let verified = told(&seen(vec![look(START), look(A)], &[]), &urls);
     assert_eq!(verified.presence, Presence::CouldNotReach);
-    assert!(verified.pages[0].why.as_deref().unwrap().contains("scope"), "{verified:#?}");
-    assert_eq!(told(&Seen::default(), &[]).presence, Presence::CouldNotReach, "no page is known");
+    assert!(
+        verified.pages[0].why.as_deref().unwrap().contains("scope"),
+        "{verified:#?}"
+    );
+    assert_eq!(
+        told(&Seen::default(), &[]).presence,
+        Presence::CouldNotReach,
+        "no page is known"
+    );
 }
 
 #[test]

@@ -27,7 +27,9 @@ pub enum Unclear {
     )]
     NoTicket(String),
     /// The ticket is one of our own.
-    #[error("{0} is a notice of the scanner itself and stands for no finding; `phantom tickets list` shows those that do")]
+    #[error(
+        "{0} is a notice of the scanner itself and stands for no finding; `phantom tickets list` shows those that do"
+    )]
     Notice(String),
     /// No finding has this fingerprint.
     #[error(
@@ -83,11 +85,7 @@ fn one_of(asked: &str, findings: &[Finding], links: &[TicketLink]) -> std::resul
         found
     } else {
         let own = named(findings, asked);
-        if own.is_empty() {
-            earlier(findings, asked)
-        } else {
-            own
-        }
+        if own.is_empty() { earlier(findings, asked) } else { own }
     };
     match found.as_slice() {
         [one] => Ok((*one).clone()),
@@ -299,7 +297,11 @@ fn said(verified: &Verified, key: &str) -> Vec<Block> {
             Inline::text(": "),
             Inline::Code(shown(&page.url)),
         ];
-        item.extend(page.why.as_deref().map(|why| Inline::text(format!(" ({})", shown(why)))));
+        item.extend(
+            page.why
+                .as_deref()
+                .map(|why| Inline::text(format!(" ({})", shown(why)))),
+        );
         item
     });
     let mut blocks = vec![Block::paragraph(text), Block::Bullets(pages.collect())];

@@ -1,6 +1,6 @@
 use super::*;
-use crate::scan::{PageVerdict, ScanId};
 use crate::sandbox::Faults;
+use crate::scan::{PageVerdict, ScanId};
 use crate::tickets::life_tests::Nights;
 use crate::tickets::testing::finding;
 use crate::triage::FindingState;
@@ -51,7 +51,11 @@ fn a_finding_is_meant_by_key_by_fingerprint_and_by_its_first_digits() {
         assert_eq!(means(asked).unwrap(), all[0].fingerprint, "{asked}");
     }
     assert_eq!(means("OPS-1").unwrap(), all[1].fingerprint);
-    assert_eq!(means(&old[..12]).unwrap(), all[2].fingerprint, "as a ticket may still show it");
+    assert_eq!(
+        means(&old[..12]).unwrap(),
+        all[2].fingerprint,
+        "as a ticket may still show it"
+    );
 
     for (asked, what_to_do) in [
         ("SEC-77", "no ticket SEC-77 is known here; `phantom tickets list`"),
@@ -69,8 +73,13 @@ fn what_may_mean_several_is_asked_back() {
     let (one, mut other) = (finding(1), finding(2));
     other.fingerprint.0 = format!("{}0", &one.fingerprint.0[..31]);
     let asked = one.fingerprint.short().to_owned();
-    let error = one_of(&asked, &[one.clone(), other.clone()], &[]).unwrap_err().to_string();
-    assert!(error.contains("any of 2 findings") && error.contains(&other.fingerprint.0), "{error}");
+    let error = one_of(&asked, &[one.clone(), other.clone()], &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("any of 2 findings") && error.contains(&other.fingerprint.0),
+        "{error}"
+    );
     assert!(error.contains("write more digits"), "{error}");
     assert_eq!(one_of(&one.fingerprint.0, &[one.clone(), other], &[]).unwrap(), one);
 }
@@ -116,7 +125,10 @@ async fn a_ticket_says_it_once_and_stays_as_it_is() {
         let nights = Nights::new(deployment).await;
         let one = finding(1);
         let gone = look(Presence::Gone);
-        assert_eq!(nights.worker().say_verified(&one, &gone).await.unwrap(), Commented::NoTicket);
+        assert_eq!(
+            nights.worker().say_verified(&one, &gone).await.unwrap(),
+            Commented::NoTicket
+        );
         nights.night(FindingState::New).await;
         let one = nights.store.finding_now(1);
         let before = nights.issue("SEC-1");
@@ -129,7 +141,10 @@ async fn a_ticket_says_it_once_and_stays_as_it_is() {
         let comments = nights.comments("SEC-1");
         assert_eq!(comments.len(), 1, "{comments:?}");
         assert!(comments[0].starts_with("Gone on 2026-11-24 08:00 UTC"), "{comments:?}");
-        assert!(comments[0].contains("https://shop.test/{code}[~admin]"), "text stays text: {comments:?}");
+        assert!(
+            comments[0].contains("https://shop.test/{code}[~admin]"),
+            "text stays text: {comments:?}"
+        );
         assert!(comments[0].contains("phantom verify SEC-1"), "{comments:?}");
         let after = nights.issue("SEC-1");
         assert_eq!((after.status, after.description), (before.status, before.description));
@@ -162,7 +177,12 @@ async fn what_could_not_be_said_waits_and_is_said_once() {
         assert_eq!(comments.len(), 1, "{faults:?}: {comments:?}");
         assert!(comments[0].starts_with("Still there on"), "{comments:?}");
         let said = nights.worker().say_verified(&one, &look(Presence::StillThere)).await;
-        assert_eq!(said.unwrap(), Commented::SaidBefore { key: "SEC-1".to_owned() });
+        assert_eq!(
+            said.unwrap(),
+            Commented::SaidBefore {
+                key: "SEC-1".to_owned()
+            }
+        );
     }
 }
 
@@ -174,7 +194,12 @@ async fn a_ticket_that_is_gone_is_told() {
     let one = nights.store.finding_now(1);
     assert!(nights.sandbox.person().delete("SEC-1"));
     let said = nights.worker().say_verified(&one, &look(Presence::Gone)).await.unwrap();
-    assert_eq!(said, Commented::Gone { key: "SEC-1".to_owned() });
+    assert_eq!(
+        said,
+        Commented::Gone {
+            key: "SEC-1".to_owned()
+        }
+    );
     let words = Verified {
         pages: Vec::new(),
         ..look(Presence::CouldNotReach)

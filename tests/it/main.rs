@@ -15,4 +15,5 @@ mod processes;
 mod readme;
 mod redaction;
 mod support;
+mod verify;
 mod ways;

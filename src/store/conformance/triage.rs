@@ -446,7 +446,9 @@ pub(crate) async fn looks_change_nothing(one: Handle, two: Handle) {
 
     let mut look = scan_of("shop", "2", 20);
     look.trigger = Trigger::Verify;
-    one.create_scan(&look, &[page(URLS[0], 0), page(URLS[1], 0)]).await.unwrap();
+    one.create_scan(&look, &[page(URLS[0], 0), page(URLS[1], 0)])
+        .await
+        .unwrap();
     for _ in 0..2 {
         let lease = lease_one(&one, &look.id, 20).await;
         let mut anew = observed("a.test", Severity::Low);
@@ -469,5 +471,8 @@ pub(crate) async fn looks_change_nothing(one: Handle, two: Handle) {
     assert_eq!(newest.map(|record| record.id), Some(first.clone()));
     one.prune_evidence(1, at(0)).await.unwrap();
     let key = page(URLS[0], 0).key;
-    assert!(two.evidence(&first, &key).await.unwrap().is_some(), "a look pushes no scan out");
+    assert!(
+        two.evidence(&first, &key).await.unwrap().is_some(),
+        "a look pushes no scan out"
+    );
 }
