@@ -20,11 +20,11 @@ use crate::tickets::{Commented, Worker, meant};
 /// The arguments of `phantom verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It looks at the pages where the finding was seen last, three at most, and at nothing else. It \
-                  changes neither the finding\nnor the status of its ticket.\n\nExit codes:\n  0    gone\n  1    still \
-                  there\n  2    wrong usage or configuration\n  3    could not reach, which says nothing\n  130  \
-                  interrupted\n\nExamples:\n  phantom verify SEC-12\n  phantom verify 9f1c2a7be0d4 --json\n  phantom \
-                  verify SEC-12 --comment"
+    after_help = "It looks at the pages where the finding was seen last, three at most, after the start page, which \
+                  begins the session; and at nothing else. It changes neither the finding nor the status of its \
+                  ticket.\n\nExit codes:\n  0    gone\n  1    still there\n  2    wrong usage or configuration\n  3    \
+                  could not reach, which says nothing\n  130  interrupted\n\nExamples:\n  phantom verify SEC-12\n  \
+                  phantom verify 9f1c2a7be0d4 --json\n  phantom verify SEC-12 --comment"
 )]
 pub struct VerifyArgs {
     /// The key of its ticket, or its fingerprint; that one's first digits are enough.

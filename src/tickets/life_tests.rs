@@ -295,7 +295,7 @@ async fn too_many_changes_are_held_until_a_person_releases_them() {
 }
 
 /// Polls a future this many times at most. True if it came to its end.
-async fn cut_off(future: impl Future, polls: usize) -> bool {
+pub(super) async fn cut_off(future: impl Future, polls: usize) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| {

@@ -1,12 +1,13 @@
 //! A look at one finding: which finding a person means, and the comment that says what the look came to.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::gate::Gate;
-use super::outbox::{ActionKind, ActionRecord, ActionState, Detail, TicketLink};
+use super::outbox::{ActionKind, ActionRecord, ActionState, Detail, Intent, TicketLink};
 use super::perform::{Done, Recorded};
 use super::reconcile::{Case, Reconciler, Trouble};
-use super::worker::{Fence, Worker};
+use super::worker::{Fence, PLANNED, Worker};
 use crate::jira::{Block, Inline, Ticket, TicketView, cut, line};
 use crate::scan::{Presence, Verified};
 use crate::store::{Result, Store, StoreError};
@@ -156,12 +157,18 @@ impl Worker {
         if before.is_some_and(|action| action.state == ActionState::Sent) {
             return Ok(Commented::SaidBefore { key: link.issue_key });
         }
+        let wish = self.wish_once(&finding.fingerprint).await?;
         let fence = Fence::new(self);
         let said = self.try_to_say(&fence, &link, before, &record).await;
         fence.release().await?;
         let key = link.issue_key;
         let why = match said {
-            Ok(said) => return Ok(said),
+            Ok(said) => {
+                if let Some(wish) = wish {
+                    self.store.finish_intent(&wish).await?;
+                }
+                return Ok(said);
+            }
             Err(Trouble::Store(error)) => return Err(error),
             Err(Trouble::LostLease) => "another process is filing tickets from this store".to_owned(),
             Err(Trouble::Settling) => "it may have been sent; Jira is asked before it is sent again".to_owned(),
@@ -169,10 +176,21 @@ impl Worker {
             Err(Trouble::Configuration(why)) => why,
             Err(Trouble::Jira(failure)) => failure.to_string(),
         };
-        self.store
-            .wish(std::slice::from_ref(&finding.fingerprint), self.clock.now())
-            .await?;
         Ok(Commented::Waits { key, why })
+    }
+
+    /// Makes sure that a run comes by whatever becomes of this process. Returns the wish if it is ours alone.
+    async fn wish_once(&self, fingerprint: &Fingerprint) -> Result<Option<Intent>> {
+        let store = &self.store;
+        let waiting = async || {
+            let all = store.due_intents(Timestamp::MAX, PLANNED).await?;
+            Ok::<_, StoreError>(all.into_iter().find(|one| one.fingerprint == *fingerprint))
+        };
+        if waiting().await?.is_some() {
+            return Ok(None);
+        }
+        store.wish(std::slice::from_ref(fingerprint), self.clock.now()).await?;
+        waiting().await
     }
 
     async fn try_to_say(
@@ -194,7 +212,7 @@ impl Worker {
             revive_before: self.started,
         };
         if before.is_none() {
-            // From here on it is said, if not by this process then by the next.
+            // From here on it is said, if not by this process then by the next run.
             reconciler.record(record, ActionState::NotSent, None).await?;
         }
         let Ticket::Present(view) = reconciler.read(link).await? else {

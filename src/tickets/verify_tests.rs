@@ -1,7 +1,7 @@
 use super::*;
 use crate::sandbox::Faults;
 use crate::scan::{PageVerdict, ScanId};
-use crate::tickets::life_tests::Nights;
+use crate::tickets::life_tests::{Nights, cut_off};
 use crate::tickets::testing::finding;
 use crate::triage::FindingState;
 use phantom_checks::Severity;
@@ -149,6 +149,7 @@ async fn a_ticket_says_it_once_and_stays_as_it_is() {
         let after = nights.issue("SEC-1");
         assert_eq!((after.status, after.description), (before.status, before.description));
         assert_eq!(nights.store.finding_now(1), one);
+        assert_eq!(nights.store.intent_count().await.unwrap(), 0, "no wish is left");
     }
 }
 
@@ -207,4 +208,55 @@ async fn a_ticket_that_is_gone_is_told() {
     let blocks = super::said(&words, "SEC-1");
     assert_eq!(blocks.len(), 2);
     assert!(matches!(&blocks[0], Block::Paragraph(run) if run[0].as_text().contains("the server answered 500")));
+}
+
+#[tokio::test]
+async fn while_another_process_files_it_waits() {
+    let nights = Nights::new(crate::config::Deployment::Cloud).await;
+    nights.night(FindingState::New).await;
+    let one = nights.store.finding_now(1);
+    let now = crate::tickets::Clock::now(&*nights.clock);
+    let until = now + jiff::SignedDuration::from_secs(30);
+    assert!(nights.store.lease_outbox("another", now, until).await.unwrap());
+    let said = nights.worker().say_verified(&one, &look(Presence::Gone)).await.unwrap();
+    assert!(
+        matches!(&said, Commented::Waits { why, .. } if why.contains("another process")),
+        "{said:?}"
+    );
+    assert!(nights.comments("SEC-1").is_empty());
+    nights.store.release_outbox("another").await.unwrap();
+    nights.run().await;
+    assert_eq!(nights.comments("SEC-1").len(), 1);
+    assert_eq!(nights.store.intent_count().await.unwrap(), 0);
+}
+
+/// A process that ends at any moment loses no comment, and doubles none.
+#[tokio::test]
+async fn a_comment_survives_the_end_of_its_process() {
+    let answer = look(Presence::Gone);
+    for cut in 1..400 {
+        let nights = Nights::new(crate::config::Deployment::Cloud).await;
+        nights.night(FindingState::New).await;
+        let one = nights.store.finding_now(1);
+        let worker = nights.worker();
+        let whole = cut_off(worker.say_verified(&one, &answer), cut).await;
+        drop(worker);
+        nights.sandbox.quiet().await;
+        // The lease of the one that ended runs out meanwhile.
+        nights.run().await;
+        let (comments, begun) = (
+            nights.comments("SEC-1").len(),
+            nights.store.actions(&one.fingerprint).await.unwrap(),
+        );
+        let begun = begun.iter().any(|action| action.key.contains(OCCASION));
+        assert_eq!(comments, usize::from(begun), "cut after {cut} polls");
+        assert_eq!(nights.store.intent_count().await.unwrap(), 0, "{cut}");
+        nights.worker().say_verified(&one, &answer).await.unwrap();
+        assert_eq!(nights.comments("SEC-1").len(), 1, "cut after {cut} polls");
+        if whole {
+            assert!(cut > 20, "{cut}");
+            return;
+        }
+    }
+    panic!("it never ended by itself");
 }

@@ -25,7 +25,7 @@ use crate::triage::{DecidedIn, Decision};
 /// Intents read at once.
 const BATCH: u32 = 50;
 /// Intents that one run plans at most.
-const PLANNED: u32 = 100_000;
+pub(super) const PLANNED: u32 = 100_000;
 /// Between two looks at what is due while waiting, so that the lease stays ours.
 const NAP: Duration = Duration::from_secs(10);
 
