@@ -170,5 +170,5 @@ pub struct Detail {
     /// The first whole scan of its site found it.
     pub baseline: bool,
     /// What a look at it came to, for the comment that says so.
-    pub verified: Option<Verified>,
+    pub verified: Option<Box<Verified>>,
 }

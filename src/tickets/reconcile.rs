@@ -327,7 +327,7 @@ impl Reconciler<'_> {
             }
         }
         if let Ticket::Present(view) = ticket {
-            self.say_what_waits(case, view).await?;
+            Box::pin(self.say_what_waits(case, view)).await?;
             self.remember_end(case, view).await?;
         }
         Ok((outcome, again))

@@ -289,7 +289,7 @@ fn recorded(finding: &Finding, verified: &Verified, actions: &[ActionRecord], ge
         generation,
         kind: ActionKind::Comment,
         detail: Some(Detail {
-            verified: Some(verified.clone()),
+            verified: Some(Box::new(verified.clone())),
             ..Detail::default()
         }),
     }

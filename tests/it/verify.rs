@@ -78,7 +78,8 @@ impl Filed {
             .json(&["findings", "list", "--check", "insecure-form", "--json"])
             .await;
         filed.fingerprint = all[0]["fingerprint"].as_str().unwrap().to_owned();
-        filed.key = filed.sheet().await["ticket"]["key"].as_str().unwrap().to_owned();
+        let sheet = filed.sheet().await;
+        sheet["ticket"]["key"].as_str().unwrap().clone_into(&mut filed.key);
         filed
     }
 
