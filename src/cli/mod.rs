@@ -14,6 +14,7 @@ mod session;
 pub mod summary;
 mod tickets;
 mod tickets_command;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -72,6 +73,8 @@ enum Command {
     Findings(findings::FindingsArgs),
     /// List tickets, check the connection to Jira, and go on with what waits
     Tickets(tickets_command::TicketsArgs),
+    /// Look at one finding again, in seconds: still there, gone, or could not reach
+    Verify(verify::VerifyArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
     /// Run a stand-in for Jira, to rehearse a configuration against
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
             Command::Demo(args) => demo::run(args, cli.voice).await,
             Command::Findings(args) => findings::run(args).await,
             Command::Tickets(args) => tickets_command::run(args).await,
+            Command::Verify(args) => verify::run(args, cli.voice).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }

@@ -316,7 +316,7 @@ impl Job<'_> {
 /// The id of the site that is to be scanned, if the store knows it.
 async fn site_of(start: &Start, store: &dyn Store) -> Result<Option<String>, Failure> {
     Ok(match start {
-        Start::New { site, .. } => Some(site.id.0.clone()),
+        Start::New { site, .. } | Start::Verify { site, .. } => Some(site.id.0.clone()),
         Start::Resume(scan) => store.scan(scan).await.or_incomplete()?.map(|record| record.site.id.0),
     })
 }

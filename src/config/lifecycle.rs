@@ -44,6 +44,8 @@ pub struct Lifecycle {
     pub breaker_share: f64,
     /// What happens to what the first whole scan of a site found.
     pub baseline: Baseline,
+    /// What `phantom verify` comes to is said in a comment, without being asked.
+    pub verify_comment: bool,
     /// Findings of these checks are filed from this confidence on.
     pub min_confidence_for: BTreeMap<String, Confidence>,
 }
@@ -89,6 +91,7 @@ impl Default for Lifecycle {
             max_new_per_day: 20,
             breaker_share: 0.1,
             baseline: Baseline::File,
+            verify_comment: false,
             min_confidence_for: BTreeMap::new(),
         }
     }
@@ -198,6 +201,9 @@ pub(super) fn lifecycle(mut section: Section<'_>) -> Lifecycle {
             .get("breaker_share", kinds::number(0.0..=1.0))
             .unwrap_or(default.breaker_share),
         baseline: baseline(&mut section),
+        verify_comment: section
+            .get("verify_comment", kinds::flag)
+            .unwrap_or(default.verify_comment),
         min_confidence_for: section
             .pairs("min_confidence_for", confidence_for)
             .unwrap_or_default()

@@ -374,7 +374,7 @@ fn the_life_of_tickets_is_read() {
         "[jira.defaults]",
         "[jira.lifecycle]\nresolve = \"transition\"\nsuppress_expiry = { \"Won't Fix\" = \"180d\", default = \"never\" }\n\
          baseline = { release = \"high-first\", per_week = 7 }\nmin_confidence_for = { missing-csrf-token = \"tentative\" }\n\
-         [[jira.route]]\nsites = [\"shop-*\"]\npaths = [\"/checkout/**\"]\nproject = \"SHOP\"\nparent = \"SHOP-1\"\n[jira.defaults]",
+         verify_comment = true\n[[jira.route]]\nsites = [\"shop-*\"]\npaths = [\"/checkout/**\"]\nproject = \"SHOP\"\nparent = \"SHOP-1\"\n[jira.defaults]",
         1,
     );
     let jira = Config::from_str(&text, std::path::Path::new("phantom.toml"))
@@ -389,6 +389,7 @@ fn the_life_of_tickets_is_read() {
     assert_eq!(life.expiry("won't fix"), Some(Duration::from_hours(180 * 24)));
     assert_eq!(life.expiry("Duplicate"), None);
     assert_eq!(life.min_confidence_for.len(), 1);
+    assert!(life.verify_comment && !Lifecycle::default().verify_comment);
     assert_eq!(life.max_new_per_day, Lifecycle::default().max_new_per_day);
     let routed = jira.routes[0].over(&jira.defaults);
     assert_eq!(

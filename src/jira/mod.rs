@@ -43,6 +43,7 @@ pub use lifecycle::{
 pub use meta::{FieldMeta, IssueType, LinkType, Project};
 pub use remark::{marked, marker, remark, short_hash};
 pub use splice::splice;
+pub(crate) use text::{cut, line};
 pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, compose};
 pub use transport::Permit;
 pub use wiki::{plain as plain_wiki, render as render_wiki, render_within as render_wiki_within};

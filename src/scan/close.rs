@@ -7,7 +7,7 @@ use phantom_checks::Check;
 use url::Url;
 
 use super::run::Run;
-use super::{ScanClose, ScanError, ScanRecord, ScanState, Trigger};
+use super::{ScanClose, ScanError, ScanRecord, ScanState};
 use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook, is_limit_reason};
 use crate::site::ScopeRules;
 use crate::store::Store;
@@ -50,7 +50,7 @@ pub(super) async fn witness_pages(
 
 /// A scan is whole if nobody asked for a part of the site.
 pub(super) fn is_whole(record: &ScanRecord) -> bool {
-    !record.site.limits.narrowed && record.trigger != Trigger::Verify
+    !record.site.limits.narrowed && !record.trigger.is_look()
 }
 
 /// How a scan's work ended, before it was compared with earlier ones.
@@ -77,6 +77,7 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         worked.state
     };
     let judgements = match state {
+        _ if run.record.trigger.is_look() => Vec::new(),
         // What will be gone on with is not at its end.
         ScanState::Interrupted | ScanState::Running => Vec::new(),
         ScanState::Complete | ScanState::Incomplete => {

@@ -11,8 +11,10 @@ mod record;
 mod run;
 mod scanner;
 mod seeds;
+mod verify;
 mod worker;
 
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use scanner::{Ended, Listener, ScanError, Scanner, Start};
+pub use verify::{PageVerdict, Presence, Verified, VerifyError};

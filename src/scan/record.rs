@@ -40,6 +40,13 @@ pub enum Trigger {
     Verify,
 }
 
+impl Trigger {
+    /// A look at some pages, and at nothing that they lead to: no judgement of any finding.
+    pub fn is_look(self) -> bool {
+        self == Self::Verify
+    }
+}
+
 /// Where a scan stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -31,6 +31,13 @@ pub enum Start {
     },
     /// What a scan that did not end left.
     Resume(ScanId),
+    /// Certain pages of a site and no others, after its start page, which begins the session.
+    Verify {
+        /// The site.
+        site: Box<Site>,
+        /// The pages.
+        pages: Vec<NewPage>,
+    },
 }
 
 /// Why a scan could not begin or go on.
@@ -72,6 +79,9 @@ pub enum ScanError {
     /// The scan is over.
     #[error("scan {0} is complete; there is nothing left to resume")]
     Complete(ScanId),
+    /// It was a look at one finding.
+    #[error("scan {0} looked at one finding again, which is not resumed; run `phantom verify` once more")]
+    Look(ScanId),
     /// It was stopped before there was anything to record.
     #[error("stopped before the scan began; nothing was recorded")]
     Stopped,
@@ -134,6 +144,10 @@ impl Scanner {
                 let before = self.free(&id).await?;
                 (self.left_over(&id).await?, Vec::new(), before)
             }
+            Start::Verify { site, pages } => {
+                let (record, start) = begin(*site, Trigger::Verify)?;
+                (record, [start, pages].concat(), None)
+            }
         };
         let rules = scope_rules(&record.site)?;
         let site = record.site.clone();
@@ -153,9 +167,11 @@ impl Scanner {
         let salt = self.store.salt().await?;
         let mut witnesses = 0;
         if !resumed {
-            let now = Timestamp::now();
-            let said = site.suppressions(now);
-            self.store.set_file_suppressions(&site.id, &said, now).await?;
+            if !record.trigger.is_look() {
+                let now = Timestamp::now();
+                let said = site.suppressions(now);
+                self.store.set_file_suppressions(&site.id, &said, now).await?;
+            }
             let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
             witnesses = pinned.len() as u64;
             self.store.create_scan(&record, &[pages, pinned].concat()).await?;
@@ -227,6 +243,9 @@ impl Scanner {
             .ok_or_else(|| ScanError::NoSuchScan(id.clone()))?;
         if record.state == ScanState::Complete {
             return Err(ScanError::Complete(id.clone()));
+        }
+        if record.trigger.is_look() {
+            return Err(ScanError::Look(id.clone()));
         }
         for other in self.store.lease_owners(id).await? {
             if owner::is_dead(&other) {
@@ -317,7 +336,7 @@ impl Scanner {
         record.ended = Some(ended);
         record.remarks = run.remarks();
         self.store.hand_over_scan(&run.scan, Some(&run.owner), None).await?;
-        if !self.stop.is_cancelled() {
+        if !self.stop.is_cancelled() && !record.trigger.is_look() {
             self.forget_old_evidence(ended).await?;
         }
         (self.listener)(ScanEvent::Counts(counts));
@@ -382,7 +401,7 @@ fn begin(site: Site, trigger: Trigger) -> Result<(ScanRecord, Vec<NewPage>), Sca
     Ok((record, pages))
 }
 
-fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
+pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
     ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope {
         site: site.id.clone(),
         why,

@@ -12,7 +12,7 @@ use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, Slot, Visit};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
+use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
 
 /// After a stop, pages in flight get this long to end by themselves.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -243,7 +243,9 @@ impl Worker {
     async fn examine(&self, mut captured: Box<Captured>) -> Seen {
         let run = &self.run;
         let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
-        self.learn_linked_robots(&captured).await;
+        if !run.record.trigger.is_look() {
+            self.learn_linked_robots(&captured).await;
+        }
         Seen::Page(captured, inspected)
     }
 
@@ -314,7 +316,11 @@ impl Worker {
         }
         let recorded_as = redirected_to(&run, lease, &captured);
         let at = recorded_as.as_ref().map_or(&lease.key, |page| &page.key);
-        let found = run.rules().links().found_on(&captured.evidence, at, lease.depth);
+        let found = if run.record.trigger.is_look() {
+            Found::default()
+        } else {
+            run.rules().links().found_on(&captured.evidence, at, lease.depth)
+        };
         found.remarks.into_iter().for_each(|remark| run.remark(remark));
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let recorded = run

@@ -74,7 +74,7 @@ pub trait Store: Send + Sync {
     /// One scan.
     async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>>;
     /// The newest scan that is not complete, of one site or of any. One whose site was scanned to the end later is not
-    /// worth going on with, nor is a look at one finding.
+    /// worth going on with, nor is a look at one finding; the latter are left out below, too.
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
@@ -116,7 +116,7 @@ pub trait Store: Send + Sync {
     /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.
     async fn lease_owners(&self, scan: &ScanId) -> Result<Vec<String>>;
     /// Records a page: its state, evidence, script texts, observations with their findings and intents, and the pages
-    /// found on it. False if the lease had gone to another worker, or the page was recorded already: then nothing was
+    /// found on it. A scan that only looks notes where it saw findings that are known, and changes none. False if the lease had gone to another worker, or the page was recorded already: then nothing was
     /// recorded. A finding wishes for its ticket once for each scan that sees it, and when it changes.
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
@@ -128,9 +128,9 @@ pub trait Store: Send + Sync {
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>>;
     /// The texts kept under these hashes.
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>>;
-    /// Deletes the evidence of all but the newest `keep_scans` scans of each site, all evidence older than `before`,
-    /// and the texts of scripts that only scans without evidence name. Not one transaction: what a crash leaves undone
-    /// the next call does.
+    /// Deletes the evidence of all but the newest `keep_scans` scans of each site (looks at one finding are not
+    /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
+    /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
 
     // Findings

@@ -24,16 +24,16 @@ const LONG: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const BOTH: [Deployment; 2] = [Deployment::Cloud, Deployment::DataCenter];
 
-struct Nights {
-    store: Arc<FakeStore>,
-    clock: Arc<ManualClock>,
-    sandbox: Sandbox,
-    config: JiraConfig,
+pub(super) struct Nights {
+    pub store: Arc<FakeStore>,
+    pub clock: Arc<ManualClock>,
+    pub sandbox: Sandbox,
+    pub config: JiraConfig,
     _token: NamedTempFile,
 }
 
 impl Nights {
-    async fn new(deployment: Deployment) -> Self {
+    pub async fn new(deployment: Deployment) -> Self {
         let clock = Arc::new(ManualClock::default());
         let time = Arc::clone(&clock);
         let options = SandboxOptions {
@@ -60,16 +60,16 @@ impl Nights {
         }
     }
 
-    fn worker(&self) -> Worker {
+    pub fn worker(&self) -> Worker {
         let clock: Arc<dyn Clock> = self.clock.clone();
         Worker::new(self.store.clone(), &self.config).unwrap().with_clock(clock)
     }
 
-    async fn run(&self) -> Report {
+    pub async fn run(&self) -> Report {
         self.worker().run(LONG, &CancellationToken::new()).await.unwrap()
     }
 
-    fn put(&self, number: u32, state: FindingState, severity: Severity) {
+    pub fn put(&self, number: u32, state: FindingState, severity: Severity) {
         let mut one = finding(number);
         one.state = state;
         one.severity = severity;
@@ -84,17 +84,17 @@ impl Nights {
     }
 
     /// One night: the scan says so, then tickets are worked on.
-    async fn night(&self, state: FindingState) -> Report {
+    pub async fn night(&self, state: FindingState) -> Report {
         self.clock.advance(DAY);
         self.put(1, state, Severity::High);
         self.run().await
     }
 
-    fn issue(&self, key: &str) -> SandboxIssue {
+    pub fn issue(&self, key: &str) -> SandboxIssue {
         self.sandbox.issue(key).unwrap()
     }
 
-    fn comments(&self, key: &str) -> Vec<String> {
+    pub fn comments(&self, key: &str) -> Vec<String> {
         comments(&self.issue(key))
     }
 }
@@ -295,7 +295,7 @@ async fn too_many_changes_are_held_until_a_person_releases_them() {
 }
 
 /// Polls a future this many times at most. True if it came to its end.
-async fn cut_off(future: impl Future, polls: usize) -> bool {
+pub(super) async fn cut_off(future: impl Future, polls: usize) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
     std::future::poll_fn(|context| {

@@ -18,6 +18,7 @@ mod sheet;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod worker;
 
 pub use check::{Checked, Verdict, check};
@@ -27,4 +28,5 @@ pub use gate::BREAKER_FLOOR;
 pub use outbox::{ActionKind, ActionRecord, ActionState, Detail, Held, Hold, Intent, TicketLink};
 pub use queue::{TicketRow, WaitingRow, release, retry, sync, tickets, waiting};
 pub use report::{DeadLetter, Event, Report};
+pub use verify::{Commented, Unclear, meant};
 pub use worker::{Timing, Worker};

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use phantom_checks::Severity;
 use serde::{Deserialize, Serialize};
 
+use crate::scan::Verified;
 use crate::triage::Fingerprint;
 
 /// A wish to bring a finding and its ticket into line. Written in the transaction that recorded the page; a second
@@ -168,4 +169,6 @@ pub struct Detail {
     pub project: Option<String>,
     /// The first whole scan of its site found it.
     pub baseline: bool,
+    /// What a look at it came to, for the comment that says so.
+    pub verified: Option<Box<Verified>>,
 }

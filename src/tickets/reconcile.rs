@@ -327,6 +327,7 @@ impl Reconciler<'_> {
             }
         }
         if let Ticket::Present(view) = ticket {
+            Box::pin(self.say_what_waits(case, view)).await?;
             self.remember_end(case, view).await?;
         }
         Ok((outcome, again))
@@ -473,6 +474,7 @@ pub(super) async fn draft(
             check_version: Some(finding.check_version),
             project: Some(defaults.project),
             baseline: false,
+            verified: None,
         },
     })
 }

@@ -26,7 +26,7 @@ use crate::triage::{DecidedIn, Decision};
 /// Intents read at once.
 const BATCH: u32 = 50;
 /// Intents that one run plans at most.
-const PLANNED: u32 = 100_000;
+pub(super) const PLANNED: u32 = 100_000;
 /// Between two looks at what is due while waiting, so that the lease stays ours.
 const NAP: Duration = Duration::from_secs(10);
 
@@ -67,15 +67,15 @@ type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Works the outbox of one store into one Jira.
 pub struct Worker {
-    store: Arc<dyn Store>,
-    jira: Client,
-    config: JiraConfig,
-    timing: Timing,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) jira: Client,
+    pub(super) config: JiraConfig,
+    pub(super) timing: Timing,
+    pub(super) clock: Arc<dyn Clock>,
     listener: Listener,
     owner: String,
     site: Option<SiteId>,
-    started: Timestamp,
+    pub(super) started: Timestamp,
 }
 
 impl Worker {
@@ -170,7 +170,7 @@ pub(super) struct Fence<'a> {
 }
 
 impl<'a> Fence<'a> {
-    fn new(worker: &'a Worker) -> Self {
+    pub fn new(worker: &'a Worker) -> Self {
         Self {
             worker,
             held: Mutex::new(false),
@@ -178,7 +178,7 @@ impl<'a> Fence<'a> {
     }
 
     /// Takes or renews the lease. False if another process holds it.
-    async fn take(&self) -> Result<bool> {
+    pub async fn take(&self) -> Result<bool> {
         let Worker {
             store,
             clock,
@@ -201,7 +201,7 @@ impl<'a> Fence<'a> {
         }
     }
 
-    async fn release(&self) -> Result<()> {
+    pub async fn release(&self) -> Result<()> {
         if *self.held.lock().await {
             self.worker.store.release_outbox(&self.worker.owner).await?;
         }

@@ -16,4 +16,5 @@ mod readme;
 mod redaction;
 mod support;
 mod tamper;
+mod verify;
 mod ways;

@@ -41,7 +41,7 @@ macro_rules! suite {
             triage: ends_of_scans_are_recorded_at_once, judgements_of_the_past_change_nothing, pages_say_how_they_were_seen,
                 coverage_is_kept_of_whole_scans, suppressions_hold_until_lifted, suppressions_of_files_follow_the_file,
                 covered_findings_wish_for_nothing, suppressions_by_page_ask_for_every_page, aliases_are_adopted_once,
-                witnesses_are_pinned;
+                witnesses_are_pinned, looks_change_nothing;
             tickets: newer_wishes_survive, intents_wait_their_time, tickets_have_generations, actions_are_recorded,
                 one_process_works_the_outbox, held_wishes_keep_their_reason, what_was_done_is_listed,
                 projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;

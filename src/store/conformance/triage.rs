@@ -4,7 +4,7 @@ use phantom_checks::{Cause, Severity};
 
 use super::{Handle, Rendered, at, lease_one, observed, page, scan_of};
 use crate::crawl::PageState;
-use crate::scan::{ScanClose, ScanId, ScanState};
+use crate::scan::{ScanClose, ScanId, ScanState, Trigger};
 use crate::site::SiteId;
 use crate::tickets::{ActionKind, ActionRecord, ActionState, TicketLink};
 use crate::triage::{
@@ -435,4 +435,44 @@ pub(crate) async fn witnesses_are_pinned(one: Handle, two: Handle) {
     let pinned: Vec<_> = past.witnesses.iter().map(|one| (one.url.as_str(), &one.scan)).collect();
     assert_eq!(pinned, [(URLS[0], &first), (URLS[1], &second), (URLS[2], &second)]);
     assert_eq!(past.worst, Some(Severity::High));
+}
+
+pub(crate) async fn looks_change_nothing(one: Handle, two: Handle) {
+    let (first, findings) = scan(&one, "1", &URLS[..1], &["a.test"], 10).await;
+    close(&one, &first, &[], 15).await;
+    assert_eq!(due(&one).await.len(), 1);
+    let (before, known) = (findings[0].clone(), findings[0].fingerprint.clone());
+    let events = two.finding_events(&known).await.unwrap();
+
+    let mut look = scan_of("shop", "2", 20);
+    look.trigger = Trigger::Verify;
+    one.create_scan(&look, &[page(URLS[0], 0), page(URLS[1], 0)])
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let lease = lease_one(&one, &look.id, 20).await;
+        let mut anew = observed("a.test", Severity::Low);
+        let parts = ["x", "y"].map(|part| {
+            anew.aliases = vec![observed("a.test", Severity::Low).cause];
+            anew.cause = Cause::new(2, [("part", part.to_owned())]);
+            anew.clone()
+        });
+        let seen = parts.into_iter().chain([observed("b.test", Severity::High)]);
+        assert!(Rendered::done(&lease).observing(seen).record(&one, 20).await);
+    }
+    let (pages, count) = two.finding_pages(&look.id, &known, 9).await.unwrap();
+    let urls: Vec<_> = pages.iter().map(|page| page.url.as_str()).collect();
+    assert_eq!((urls.as_slice(), count), (&URLS[..2], 2), "where it was seen");
+    assert_eq!(two.all_findings(None).await.unwrap(), std::slice::from_ref(&before));
+    assert_eq!(two.finding_events(&known).await.unwrap(), events);
+    assert!(due(&two).await.is_empty());
+    assert!(two.unfinished_scan(None).await.unwrap().is_none());
+    let newest = two.newest_scan(Some(&before.site)).await.unwrap();
+    assert_eq!(newest.map(|record| record.id), Some(first.clone()));
+    one.prune_evidence(1, at(0)).await.unwrap();
+    let key = page(URLS[0], 0).key;
+    assert!(
+        two.evidence(&first, &key).await.unwrap().is_some(),
+        "a look pushes no scan out"
+    );
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use sqlx::SqliteConnection;
 
-use super::super::codec::{json, pack};
+use super::super::codec::{json, pack, unword};
 use super::{Result, SqliteStore, findings, frontier, immediate};
 use crate::crawl::{Completion, Lease, NewPage, PageOutcome};
+use crate::scan::Trigger;
 use crate::site::SiteId;
 
-pub(super) const HELD: &str = "SELECT p.id, p.scan, s.site FROM scans s JOIN pages p ON p.scan = s.seq \
+pub(super) const HELD: &str = "SELECT p.id, p.scan, s.site, s.trigger FROM scans s JOIN pages p ON p.scan = s.seq \
      WHERE s.id = ?1 AND p.key = ?2 AND p.token = ?3 AND p.state IN ('leased', 'waiting')";
 
 pub(super) const CLOSE: &str = "UPDATE pages SET state = ?2, reason = ?3, redirected_to = ?4, \
@@ -75,7 +76,7 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
     let packed = Packed::of(store, completion).await?;
     let mut writers = store.writers.lock().await;
     let mut tx = immediate(&mut writers.relaxed).await?;
-    let Some((page, scan, site)) = held(&mut tx, completion.lease).await? else {
+    let Some((page, scan, site, trigger)) = held(&mut tx, completion.lease).await? else {
         return Ok(false);
     };
     let (state, reason) = match &completion.outcome {
@@ -109,15 +110,19 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
             url: target.map_or(&completion.lease.url, |target| &target.url).as_str(),
             now: completion.now,
         };
-        findings::record(&mut tx, &place, completion.observations).await?;
+        if unword::<Trigger>(&trigger)?.is_look() {
+            findings::note(&mut tx, &place, completion.observations).await?;
+        } else {
+            findings::record(&mut tx, &place, completion.observations).await?;
+        }
     }
     frontier::insert(&mut tx, scan, completion.found).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-/// The page of a lease, its scan and site, if the lease still stands or nobody has taken the page over since.
-async fn held(connection: &mut SqliteConnection, lease: &Lease) -> Result<Option<(i64, i64, String)>> {
+/// The page of a lease, its scan, site and trigger, if the lease still stands or nobody has taken the page over since.
+async fn held(connection: &mut SqliteConnection, lease: &Lease) -> Result<Option<(i64, i64, String, String)>> {
     Ok(sqlx::query_as(HELD)
         .bind(&lease.scan.0)
         .bind(&lease.key.0)

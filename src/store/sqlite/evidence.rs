@@ -20,9 +20,11 @@ pub(super) const ONE: &str = "SELECT e.data FROM scans s JOIN pages p ON p.scan 
 
 pub(super) const BODIES: &str = "SELECT b.hash, b.data FROM json_each(?1) j JOIN bodies b ON b.hash = j.value";
 
-/// The scans beyond the newest `?1` of their site that still have evidence.
+/// The scans beyond the newest `?1` of their site that still have evidence. What merely looked at a finding again is
+/// small, and pushes no scan out.
 pub(super) const SURPLUS: &str = "SELECT r.seq FROM ( \
-         SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age FROM scans) r \
+         SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age \
+         FROM scans WHERE trigger <> 'verify') r \
      WHERE r.age > ?1 AND EXISTS (SELECT 1 FROM evidence e WHERE e.scan = r.seq)";
 
 pub(super) const DROP_OF_SCAN: &str = "DELETE FROM evidence WHERE page IN ( \

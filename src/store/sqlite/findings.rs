@@ -1,6 +1,6 @@
 //! Findings, where they were seen, and the wishes for their tickets.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use phantom_checks::Observation;
@@ -148,17 +148,46 @@ pub(super) async fn record(
         }
     }
     save(connection, &seen.findings).await?;
+    save_pages(connection, place, &pages).await?;
+    tell(connection, &seen.changes, Some(place.scan), place.now).await?;
+    suppressions::matched(connection, &seen.matched, place.now).await?;
+    wish(connection, &seen.wishes.iter().collect::<Vec<_>>(), place.now).await
+}
+
+/// Records that a scan which only looks saw findings on a page. The findings stay as they are, and what is not known
+/// stays unknown. What was seen under a newer definition of a cause counts for the finding that it was before.
+pub(super) async fn note(
+    connection: &mut SqliteConnection,
+    place: &Place<'_>,
+    observations: &[Observation],
+) -> Result<()> {
+    let sightings = Sighting::all_of(place.site, observations);
+    let names = |sighting: &Sighting| {
+        let own = std::iter::once(sighting.fingerprint.clone());
+        own.chain(sighting.aliases.iter().cloned()).collect::<Vec<_>>()
+    };
+    let asked: Vec<Fingerprint> = sightings.iter().flat_map(names).collect();
+    let known = known(connection, place, &asked.iter().collect::<Vec<_>>()).await?;
+    let mut pages = BTreeMap::new();
+    for sighting in &sightings {
+        if let Some(name) = names(sighting).into_iter().find(|name| known.contains_key(name)) {
+            pages.insert(name.0, json(&sighting.facts)?);
+        }
+    }
+    save_pages(connection, place, &json(&pages.into_iter().collect::<Vec<_>>())?).await
+}
+
+/// Records under which findings a page is: pairs of fingerprint and facts, as JSON.
+async fn save_pages(connection: &mut SqliteConnection, place: &Place<'_>, pages: &str) -> Result<()> {
     for statement in [COUNT_PAGES, SAVE_PAGES] {
         sqlx::query(statement)
             .bind(place.scan_seq)
             .bind(place.page)
-            .bind(&pages)
+            .bind(pages)
             .execute(&mut *connection)
             .await?;
     }
-    tell(connection, &seen.changes, Some(place.scan), place.now).await?;
-    suppressions::matched(connection, &seen.matched, place.now).await?;
-    wish(connection, &seen.wishes.iter().collect::<Vec<_>>(), place.now).await
+    Ok(())
 }
 
 /// What the sightings of one page come to.

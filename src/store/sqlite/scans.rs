@@ -18,7 +18,7 @@ pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, st
          WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
          AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
-     WHERE ?1 IS NULL OR site = ?1 ORDER BY started DESC, seq DESC LIMIT 1";
+     WHERE (?1 IS NULL OR site = ?1) AND trigger <> 'verify' ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = ?1";
 pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
