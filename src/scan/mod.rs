@@ -15,4 +15,4 @@ mod worker;
 
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
-pub use scanner::{Ended, Listener, ScanError, Scanner, Start};
+pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
