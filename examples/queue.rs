@@ -42,7 +42,10 @@ const JITTER: Duration = Duration::from_millis(20);
 #[tokio::main]
 async fn main() -> ExitCode {
     let seconds = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(60);
-    println!("{:<34} {:>8} {:>9} {:>9} {:>11}  outcome", "run", "seconds", "requests", "a second", "worst 1 s");
+    println!(
+        "{:<34} {:>8} {:>9} {:>9} {:>11}  outcome",
+        "run", "seconds", "requests", "a second", "worst 1 s"
+    );
     let shown = async {
         all_in_one_run().await?;
         cap_and_digest().await?;
@@ -113,7 +116,9 @@ impl Queue {
     async fn scan_all(&self, count: usize, worse: Option<(&str, usize)>) -> Result<()> {
         for number in 0..SITES {
             let project = number % PROJECTS.len();
-            let here = worse.filter(|(name, _)| *name == PROJECTS[project]).map_or(count, |(_, more)| more);
+            let here = worse
+                .filter(|(name, _)| *name == PROJECTS[project])
+                .map_or(count, |(_, more)| more);
             self.scan(&format!("{project}-site-{number:02}"), here).await?;
         }
         Ok(())
@@ -160,7 +165,9 @@ impl Queue {
             failed_checks: &[],
             found: &[],
         };
-        expect(self.store.complete(&completion).await?, || "a lease was lost".to_owned())?;
+        expect(self.store.complete(&completion).await?, || {
+            "a lease was lost".to_owned()
+        })?;
         let coverage = Coverage {
             whole: true,
             pages: 1,
@@ -220,7 +227,10 @@ impl Queue {
 
     fn notices(&self) -> usize {
         let issues = self.sandbox.issues();
-        issues.iter().filter(|one| one.summary.starts_with("[Phantom Gang]")).count()
+        issues
+            .iter()
+            .filter(|one| one.summary.starts_with("[Phantom Gang]"))
+            .count()
     }
 
     async fn held(&self, why: Held) -> Result<usize> {
@@ -273,7 +283,11 @@ fn observation(number: usize) -> Observation {
     Observation {
         check: "mixed-content".to_owned(),
         check_version: 1,
-        severity: if number % 10 == 0 { Severity::High } else { Severity::Medium },
+        severity: if number % 10 == 0 {
+            Severity::High
+        } else {
+            Severity::Medium
+        },
         confidence: Confidence::Certain,
         title: format!("A secure page loads a script from http://{host}"),
         cause: Cause::new(1, [("host", host.clone()), ("kind", "script".to_owned())]),
@@ -290,27 +304,38 @@ async fn all_in_one_run() -> Result<()> {
     let (report, _) = queue.run("2,000 findings of 40 sites").await?;
     expect(report.created == ALL as u64, || format!("{report:?}"))?;
     for project in PROJECTS {
-        expect(queue.filed(project) == IN_PROJECT, || format!("{project}: {}", queue.filed(project)))?;
+        expect(queue.filed(project) == IN_PROJECT, || {
+            format!("{project}: {}", queue.filed(project))
+        })?;
     }
     queue.clock.skip(DAY);
     queue.scan_all(FINDINGS, None).await?;
     let (report, _) = queue.run("the same, the next night").await?;
-    expect((report.created, report.unchanged) == (0, ALL as u64), || format!("{report:?}"))?;
+    expect((report.created, report.unchanged) == (0, ALL as u64), || {
+        format!("{report:?}")
+    })?;
 
     queue.clock.skip(DAY);
     queue.scan_all(FINDINGS + 1, Some(("PAY", FINDINGS + 20))).await?;
     let (report, events) = queue.run("a check goes wrong in PAY").await?;
-    let tripped = events.iter().filter(|one| matches!(one, Event::Tripped(hold) if hold.project == "PAY")).count();
+    let tripped = events
+        .iter()
+        .filter(|one| matches!(one, Event::Tripped(hold) if hold.project == "PAY"))
+        .count();
     // Ten sites each: ten new ones in the other projects, two hundred of the 500 in this one.
     expect((report.created, tripped, queue.notices()) == (30, 1, 1), || {
         format!("{report:?}, {tripped} tripped, {} notices", queue.notices())
     })?;
-    expect(queue.filed("PAY") == IN_PROJECT, || "something was filed in spite of the breaker".to_owned())?;
+    expect(queue.filed("PAY") == IN_PROJECT, || {
+        "something was filed in spite of the breaker".to_owned()
+    })?;
     let held = queue.held(Held::Breaker).await?;
     expect(held == IN_PROJECT + 200, || format!("{held} held"))?;
     tickets::release(&*queue.store, "PAY", queue.clock.time()).await?;
     let (report, _) = queue.run("a person releases PAY").await?;
-    expect((report.created, queue.filed("PAY")) == (200, IN_PROJECT + 200), || format!("{report:?}"))
+    expect((report.created, queue.filed("PAY")) == (200, IN_PROJECT + 200), || {
+        format!("{report:?}")
+    })
 }
 
 /// Twenty a day and project, the worst first, and one digest a project.
@@ -318,12 +343,17 @@ async fn cap_and_digest() -> Result<()> {
     const CAP: usize = 20;
     let mut queue = Queue::new(|jira| jira.lifecycle.max_new_per_day = 20).await?;
     queue.scan_all(FINDINGS, None).await?;
-    for (day, name) in ["cap of 20 a day: first day", "second day", "third day"].iter().enumerate() {
+    for (day, name) in ["cap of 20 a day: first day", "second day", "third day"]
+        .iter()
+        .enumerate()
+    {
         let (report, _) = queue.run(name).await?;
         let left = ALL - (day + 1) * CAP * PROJECTS.len();
         for project in PROJECTS {
             let filed = queue.filed(project);
-            expect(filed == (day + 1) * CAP, || format!("{project}: {filed} on day {}", day + 1))?;
+            expect(filed == (day + 1) * CAP, || {
+                format!("{project}: {filed} on day {}", day + 1)
+            })?;
         }
         let held = queue.held(Held::Cap).await?;
         expect((held, queue.notices()) == (left, PROJECTS.len()), || {
@@ -332,15 +362,26 @@ async fn cap_and_digest() -> Result<()> {
         let (again, _) = support::file(&queue.store, &queue.jira, &queue.clock).await?;
         expect(again.created == 0, || format!("more than the cap: {again:?}"))?;
         queue.seen = queue.sandbox.log().len();
-        let high = queue.sandbox.issues().iter().filter(|one| one.summary.starts_with("[High]")).count();
+        let high = queue
+            .sandbox
+            .issues()
+            .iter()
+            .filter(|one| one.summary.starts_with("[High]"))
+            .count();
         // Fifty high ones in each project.
         let expected = ((day + 1) * CAP).min(50) * PROJECTS.len();
         expect(high == expected, || format!("{high} high ones, not {expected}"))?;
         queue.clock.skip(DAY);
     }
-    let digest = queue.sandbox.issues().into_iter().find(|one| one.summary.contains("wait for tickets"));
+    let digest = queue
+        .sandbox
+        .issues()
+        .into_iter()
+        .find(|one| one.summary.contains("wait for tickets"));
     let said = digest.map_or(0, |one| one.comments.len());
-    expect(said == 2, || format!("{said} comments in a digest, not one for each further day"))
+    expect(said == 2, || {
+        format!("{said} comments in a digest, not one for each further day")
+    })
 }
 
 /// The first scans are recorded, then released at a pace; what is new is filed at once.
@@ -349,7 +390,9 @@ async fn baseline() -> Result<()> {
     let mut queue = Queue::new(|jira| jira.lifecycle.baseline = Baseline::Release { per_week: PACE }).await?;
     queue.scan_all(FINDINGS, None).await?;
     let (report, _) = queue.run("baseline: first night").await?;
-    expect((report.created, report.held) == (0, ALL as u64), || format!("{report:?}"))?;
+    expect((report.created, report.held) == (0, ALL as u64), || {
+        format!("{report:?}")
+    })?;
     queue.clock.skip(DAY + Duration::from_hours(1));
     queue.scan_all(FINDINGS + 1, None).await?;
     let (report, _) = queue.run("100 a week, and 40 new ones").await?;
@@ -383,7 +426,11 @@ async fn real_pace(time: Duration) -> Result<()> {
         .await?;
     let took = began.elapsed();
     let sent = queue.sandbox.log().len();
-    queue.show("2 requests a second, real time", took, &format!("{} created", report.created))?;
+    queue.show(
+        "2 requests a second, real time",
+        took,
+        &format!("{} created", report.created),
+    )?;
     let most = 2.0 * took.as_secs_f64() + 1.0;
     expect(sent as f64 <= most && sent as f64 >= most * 0.9, || {
         format!("{sent} requests in {took:?}")

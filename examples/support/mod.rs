@@ -166,11 +166,7 @@ impl Stage {
 }
 
 /// Works an outbox to its end.
-pub async fn file(
-    store: &Arc<dyn Store>,
-    jira: &JiraConfig,
-    clock: &Arc<StageClock>,
-) -> Result<(Report, Vec<Event>)> {
+pub async fn file(store: &Arc<dyn Store>, jira: &JiraConfig, clock: &Arc<StageClock>) -> Result<(Report, Vec<Event>)> {
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let told = Arc::clone(&events);
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;

@@ -115,7 +115,10 @@ impl Desk<'_> {
 
     fn known_links(&self) -> impl Iterator<Item = &'static str> {
         let known = &self.options.link_types;
-        LINK_TYPES.iter().map(|one| one.0).filter(|name| known.iter().any(|one| one == name))
+        LINK_TYPES
+            .iter()
+            .map(|one| one.0)
+            .filter(|name| known.iter().any(|one| one == name))
     }
 
     pub fn link_type(&self, name: &str) -> Value {

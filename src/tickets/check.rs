@@ -193,7 +193,8 @@ impl Preflight<'_> {
             self.way(project, open, names, resolution, true).await;
         }
         let closed = issues.iter().find(done);
-        self.way(project, closed, &lifecycle.reopen_transitions, None, false).await;
+        self.way(project, closed, &lifecycle.reopen_transitions, None, false)
+            .await;
     }
 
     async fn way(

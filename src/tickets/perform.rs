@@ -502,9 +502,9 @@ pub(super) fn choose(
             one.name,
             asked_in_vain(one).join(", ")
         ),
-        None => format!(
-            "no transition leads {where_to}; change the workflow or the account's permissions, and see `{key}`"
-        ),
+        None => {
+            format!("no transition leads {where_to}; change the workflow or the account's permissions, and see `{key}`")
+        }
     })?;
     let field = chosen.fields.get("resolution");
     let resolution = match (field, resolution) {

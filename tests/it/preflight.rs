@@ -143,7 +143,11 @@ async fn one_run_tells_all_that_would_fail() {
         assert_eq!(code, 2);
         let resolution = match deployment {
             Deployment::Cloud => ("SEC: transition into done", "doubtful", "correct `resolve_transitions`"),
-            Deployment::DataCenter => ("SEC: transition into done", "bad", "does not take the resolution \"Shipped\""),
+            Deployment::DataCenter => (
+                "SEC: transition into done",
+                "bad",
+                "does not take the resolution \"Shipped\"",
+            ),
         };
         assert_told(
             &rows,
@@ -153,7 +157,11 @@ async fn one_run_tells_all_that_would_fail() {
                 ("SEC: permissions", "bad", "ADD_COMMENTS, LINK_ISSUES"),
                 ("WEB: permissions", "bad", "ADD_COMMENTS, LINK_ISSUES"),
                 ("SEC: issue type \"Bug\": fields", "bad", "set customfield_7"),
-                ("SEC: issue type \"Bug\": fields", "bad", "priority does not take Urgent"),
+                (
+                    "SEC: issue type \"Bug\": fields",
+                    "bad",
+                    "priority does not take Urgent",
+                ),
                 ("SEC: issue type \"Bug\": parent SEC-99", "bad", "SEC-99"),
                 ("WEB: issue type \"Incident\"", "bad", "there are Bug, Task, Story"),
                 resolution,
@@ -168,7 +176,10 @@ async fn one_run_tells_all_that_would_fail() {
 #[tokio::test]
 async fn who_may_not_move_tickets_is_told() {
     for deployment in BOTH {
-        let desk = Desk::new(deployment, |options| options.denied = vec!["TRANSITION_ISSUES".to_owned()]).await;
+        let desk = Desk::new(deployment, |options| {
+            options.denied = vec!["TRANSITION_ISSUES".to_owned()]
+        })
+        .await;
         desk.file("SEC");
         let defaults = "project = \"SEC\"\nissue_type = \"Bug\"";
         let (code, rows) = desk
