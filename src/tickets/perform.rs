@@ -107,6 +107,12 @@ impl Reconciler<'_> {
                 };
                 let permit = self.ready(&record).await?;
                 let sent = self.jira.link_issues(permit, &request).await;
+                let not_found = matches!(sent, Err(Failure::NotFound { .. }));
+                if not_found && self.is_gone(&request.outward).await? {
+                    // The ticket before was deleted; there is nothing to link to any more.
+                    self.record(&record, ActionState::Sent, None).await?;
+                    return Ok(Done::Silent);
+                }
                 self.settle(&record, sent).await
             }
             Action::Attach { .. } => self.attach(case, view, record).await,
@@ -129,6 +135,14 @@ impl Reconciler<'_> {
             Action::Suppress(ruling) => self.suppress(case, view, &ruling, &record).await,
             Action::Unsuppress => self.unsuppress(case).await,
             Action::Create { .. } | Action::Missing { .. } | Action::Orphan => Ok(Done::Silent),
+        }
+    }
+
+    async fn is_gone(&self, issue: &str) -> Result<bool, Trouble> {
+        match self.jira.issue(issue).await {
+            Ok(_) => Ok(false),
+            Err(Failure::NotFound { .. }) => Ok(true),
+            Err(failure) => Err(failure.into()),
         }
     }
 
