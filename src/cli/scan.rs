@@ -226,6 +226,7 @@ impl Job<'_> {
                 .map_or_else(|| self.config.browser.tabs.unwrap_or_else(default_tabs), usize::from),
             listener: Arc::clone(listener),
             stop: self.stop.clone(),
+            now: Arc::new(Timestamp::now),
         };
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
         let scan = match scanner.scan(start).await {

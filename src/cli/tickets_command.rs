@@ -169,6 +169,7 @@ async fn check(shape: Shape, setup: &Setup) -> Ended {
             let mark = match one.verdict {
                 Verdict::Good => Style::new().green().apply_to("good   "),
                 Verdict::Unknown => Style::new().yellow().apply_to("unknown"),
+                Verdict::Doubtful => Style::new().yellow().apply_to("odd    "),
                 Verdict::Bad => Style::new().red().apply_to("bad    "),
             };
             format!("{mark}  {}: {}", one_line(&one.what), one_line(&one.says))

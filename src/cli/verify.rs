@@ -65,6 +65,7 @@ pub async fn run(args: VerifyArgs, voice: Voice) -> Ended {
         config: Arc::clone(&config),
         tabs: config.browser.tabs.unwrap_or_else(default_tabs),
         listener: Arc::new(|_| {}),
+        now: Arc::new(jiff::Timestamp::now),
         stop: interrupt::token(),
     };
     let verified = scanner.verify(&finding).await.map_err(failed)?;

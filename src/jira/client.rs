@@ -100,6 +100,12 @@ impl Client {
         Ok(issues)
     }
 
+    /// Reads the first page of a search.
+    pub async fn search_once(&self, request: &SearchRequest) -> Result<Vec<Issue>, Failure> {
+        let page: SearchPage = self.read(Call::search(self.deployment, request)).await?;
+        Ok(page.issues)
+    }
+
     /// Reads all pages of a search, 20 at most.
     pub async fn search(&self, request: &SearchRequest) -> Result<Vec<Issue>, Failure> {
         let mut issues = Vec::new();

@@ -338,6 +338,9 @@ pub struct Transition {
 pub struct TransitionField {
     /// It must be filled.
     pub required: bool,
+    /// It is filled by Jira if it is not there.
+    #[serde(rename = "hasDefaultValue")]
+    pub has_default: bool,
     /// The names of the values that it takes; empty if it takes any.
     #[serde(rename = "allowedValues", deserialize_with = "names")]
     pub allowed: Vec<String>,

@@ -7,6 +7,8 @@ pub(super) const CAPACITY: usize = 10_000;
 /// A request and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Exchange {
+    /// When it came, in microseconds since the sandbox began, whatever the sandbox's own clock says.
+    pub came_us: u64,
     /// The method.
     pub method: String,
     /// The path, without query, as it was sent.

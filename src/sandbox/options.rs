@@ -27,6 +27,8 @@ pub struct SandboxOptions {
     pub required_fields: Vec<String>,
     /// The names of its resolutions.
     pub resolutions: Vec<String>,
+    /// The names of its types of links between issues, of those that Jira has out of the box.
+    pub link_types: Vec<String>,
     /// What the screen of the transition into done asks for; `None` means as this deployment has it out of the box.
     pub resolution: Option<ResolutionScreen>,
     /// Permissions that the scanner's account does not have, by key: `ADD_COMMENTS`.
@@ -129,6 +131,7 @@ impl Default for SandboxOptions {
                 "Cannot Reproduce",
                 "False Positive",
             ]),
+            link_types: names(&["Blocks", "Cloners", "Duplicate", "Relates"]),
             resolution: None,
             denied: Vec::new(),
             user: "phantom@sandbox.test".to_owned(),
@@ -161,6 +164,9 @@ pub struct SandboxArgs {
     /// The name of an issue type; may be given several times.
     #[arg(long = "issue-type", value_name = "NAME", default_values = ["Bug", "Task", "Story"])]
     pub issue_types: Vec<String>,
+    /// The name of a type of link between issues; may be given several times.
+    #[arg(long = "link-type", value_name = "NAME", default_values = ["Blocks", "Cloners", "Duplicate", "Relates"])]
+    pub link_types: Vec<String>,
     /// The id of a custom field that may be set; may be given several times.
     #[arg(long = "custom-field", value_name = "ID")]
     pub custom_fields: Vec<String>,
@@ -212,6 +218,7 @@ impl From<SandboxArgs> for SandboxOptions {
             deployment: args.deployment,
             projects: args.projects,
             issue_types: args.issue_types,
+            link_types: args.link_types,
             custom_fields: args.custom_fields,
             required_fields: args.required_fields,
             resolution: args.resolution,

@@ -14,6 +14,11 @@ pub struct SandboxPerson<'a> {
 }
 
 impl SandboxPerson<'_> {
+    /// Files an issue with these fields, as the API takes them.
+    pub fn file(&self, fields: &Value) -> bool {
+        self.does(|desk| desk.create(&bytes(&json!({ "fields": fields }))))
+    }
+
     /// Closes an issue; without a resolution it gets the workflow's own.
     pub fn close(&self, key: &str, resolution: Option<&str>) -> bool {
         let mut body = json!({ "transition": { "id": "31" } });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -64,6 +65,7 @@ pub struct Sandbox {
 }
 
 struct App {
+    began: Instant,
     options: SandboxOptions,
     base: String,
     state: Mutex<State>,
@@ -93,6 +95,7 @@ impl Sandbox {
             why,
         })?;
         let app = Arc::new(App {
+            began: Instant::now(),
             base: format!("http://{address}"),
             state: Mutex::new(State {
                 kept,
@@ -375,6 +378,7 @@ fn router(app: Arc<App>) -> Router {
 
 /// Faults, credentials and the log, around every request to the API.
 async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Response {
+    let came = app.began.elapsed();
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.").into_response();
@@ -403,6 +407,7 @@ async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Respon
     let dropped = answer_head.extensions.get::<Dropped>().is_some();
     let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
     app.log(Exchange {
+        came_us: u64::try_from(came.as_micros()).unwrap_or(u64::MAX),
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         query: query.to_owned(),

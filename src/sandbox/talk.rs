@@ -109,8 +109,16 @@ impl Desk<'_> {
     }
 
     pub fn link_types(&self) -> Answer {
-        let types: Vec<Value> = LINK_TYPES.iter().map(|(name, ..)| self.link_type(name)).collect();
+        let types: Vec<Value> = self.known_links().map(|name| self.link_type(name)).collect();
         Answer::ok(json!({ "issueLinkTypes": types }))
+    }
+
+    fn known_links(&self) -> impl Iterator<Item = &'static str> {
+        let known = &self.options.link_types;
+        LINK_TYPES
+            .iter()
+            .map(|one| one.0)
+            .filter(|name| known.iter().any(|one| one == name))
     }
 
     pub fn link_type(&self, name: &str) -> Value {
@@ -147,7 +155,7 @@ impl Desk<'_> {
         }
         self.need("LINK_ISSUES")?;
         let body: Body = parse(body)?;
-        if !LINK_TYPES.iter().any(|(name, ..)| *name == body.kind.name) {
+        if !self.known_links().any(|name| name == body.kind.name) {
             let message = format!("No issue link type with name '{}' found.", body.kind.name);
             return Err(Answer::error(StatusCode::NOT_FOUND, &message));
         }

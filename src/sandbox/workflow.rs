@@ -35,8 +35,11 @@ impl Desk<'_> {
         let params: Params = query(text)?;
         let with_fields = params.expand.split(',').any(|one| one == "transitions.fields");
         let from = self.issue(id)?.status;
+        // Who may not move it is shown no way.
+        let may = self.may("TRANSITION_ISSUES");
         let shown: Vec<Value> = arrows(from)
             .into_iter()
+            .filter(|_| may)
             .map(|arrow| self.show_transition(arrow, with_fields))
             .collect();
         Ok(Answer::ok(json!({ "expand": "transitions", "transitions": shown })))

@@ -16,5 +16,5 @@ mod worker;
 
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
-pub use scanner::{Ended, Listener, ScanError, Scanner, Start};
+pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
 pub use verify::{PageVerdict, Presence, Verified, VerifyError};

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
 use super::worker::Worker;
-use super::{Listener, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
+use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
 use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
 use crate::egress::{Egress, Fetcher};
@@ -64,6 +65,7 @@ pub(super) struct Run {
     pub asking: tokio::sync::Mutex<()>,
     pub own_pace: OwnPace,
     listener: Listener,
+    now: Now,
     scope: Arc<ScopeRules>,
     robots: Arc<RwLock<RobotsBook>>,
     began: Instant,
@@ -107,6 +109,7 @@ impl Run {
             asking: tokio::sync::Mutex::default(),
             own_pace: OwnPace::new(pace(&site.limits, None)),
             listener: Arc::clone(&scanner.listener),
+            now: Arc::clone(&scanner.now),
             scope: Arc::new(parts.rules),
             robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
             began: Instant::now(),
@@ -123,6 +126,11 @@ impl Run {
 
     pub fn worker(self: &Arc<Self>, number: usize) -> Worker {
         Worker::new(Arc::clone(self), number)
+    }
+
+    /// The time, as it is recorded.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
     }
 
     pub fn tell(&self, event: ScanEvent) {

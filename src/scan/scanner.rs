@@ -19,6 +19,9 @@ use crate::store::{Store, StoreError};
 /// Where a scan tells what happens. Called from many tasks; it must not block.
 pub type Listener = Arc<dyn Fn(ScanEvent) + Send + Sync>;
 
+/// Where the times that a scan records come from. What it waits for passes in real time.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// What to scan.
 #[derive(Debug, Clone)]
 pub enum Start {
@@ -127,6 +130,8 @@ pub struct Scanner {
     pub listener: Listener,
     /// Ends the scan: pages in flight get a moment, then everything is saved.
     pub stop: CancellationToken,
+    /// The time.
+    pub now: Now,
 }
 
 impl Scanner {
@@ -137,7 +142,7 @@ impl Scanner {
         // Everything that can be wrong with the wish or the machine shows before anything is recorded.
         let (record, pages, before) = match start {
             Start::New { site, trigger } => {
-                let (record, pages) = begin(*site, trigger)?;
+                let (record, pages) = begin(*site, trigger, (self.now)())?;
                 (record, pages, None)
             }
             Start::Resume(id) => {
@@ -145,7 +150,7 @@ impl Scanner {
                 (self.left_over(&id).await?, Vec::new(), before)
             }
             Start::Verify { site, pages } => {
-                let (record, start) = begin(*site, Trigger::Verify)?;
+                let (record, start) = begin(*site, Trigger::Verify, (self.now)())?;
                 (record, [start, pages].concat(), None)
             }
         };
@@ -168,7 +173,7 @@ impl Scanner {
         let mut witnesses = 0;
         if !resumed {
             if !record.trigger.is_look() {
-                let now = Timestamp::now();
+                let now = (self.now)();
                 let said = site.suppressions(now);
                 self.store.set_file_suppressions(&site.id, &said, now).await?;
             }
@@ -327,7 +332,7 @@ impl Scanner {
             ScanState::Complete
         };
         // As the store keeps it, so that what happened then can be found again.
-        let now = Timestamp::now();
+        let now = (self.now)();
         let ended = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         run.remark_refusals();
         let state = close::close(run, &close::Worked { state, ended }).await?;
@@ -367,9 +372,8 @@ fn still_running(scan: &ScanId, owner: &str) -> ScanError {
 }
 
 /// A scan that is yet to be recorded, with its start pages.
-fn begin(site: Site, trigger: Trigger) -> Result<(ScanRecord, Vec<NewPage>), ScanError> {
+fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Vec<NewPage>), ScanError> {
     let rules = scope_rules(&site)?;
-    let now = Timestamp::now();
     // Robots are asked later: the start pages are what the person named.
     let robots = RobotsBook::new(false);
     let links = LinkRules {

@@ -148,7 +148,7 @@ impl Worker {
             } => {
                 turn = Turn::Again;
                 if let Some(wait) = host_waits {
-                    let until = Timestamp::now() + jiff::SignedDuration::try_from(wait).unwrap_or_default();
+                    let until = self.run.now() + jiff::SignedDuration::try_from(wait).unwrap_or_default();
                     self.run
                         .store
                         .hold_host(lease.url.host_str().unwrap_or_default(), until)
@@ -188,7 +188,7 @@ impl Worker {
                 owner: &run.owner,
                 max: 1,
                 ttl: run.page_deadline * 2 + Duration::from_mins(1),
-                now: Timestamp::now(),
+                now: run.now(),
                 pace: pace(&run.site.limits, delay),
                 concurrency: run.site.limits.concurrency,
             };
@@ -199,7 +199,7 @@ impl Worker {
             let Some(next) = run.store.next_lease_at(&request).await? else {
                 return Ok(None);
             };
-            let wait = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default();
+            let wait = Duration::try_from(next.duration_since(run.now())).unwrap_or_default();
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep(wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)) => {}
@@ -327,7 +327,7 @@ impl Worker {
             .store
             .complete(&Completion {
                 lease,
-                now: Timestamp::now(),
+                now: run.now(),
                 outcome: if recorded_as.is_some() {
                     PageOutcome::Redirected
                 } else {
@@ -403,7 +403,7 @@ impl Worker {
             .store
             .complete(&Completion {
                 lease,
-                now: Timestamp::now(),
+                now: run.now(),
                 outcome,
                 recorded_as: None,
                 evidence: None,

@@ -1,11 +1,13 @@
 //! The preflight: asks Jira, in one go, for all that would fail later.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::perform::{LINK_TYPE, choose};
-use super::route::projects_of;
+use super::route::{projects_of, search_projects};
 use crate::config::{JiraConfig, Resolve, TicketDefaults};
-use crate::jira::{Client, Failure, FieldMeta, SearchRequest};
+use crate::jira::{Client, Failure, FieldMeta, Issue, SearchRequest, Status};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +28,8 @@ pub enum Verdict {
     Good,
     /// It could not be looked at.
     Unknown,
+    /// It would work, but not as the configuration says.
+    Doubtful,
     /// It would fail later.
     Bad,
 }
@@ -53,6 +57,10 @@ pub async fn check(jira: &Client, config: &JiraConfig) -> Vec<Checked> {
     }
     for project in projects_of(config) {
         preflight.project(&project).await;
+    }
+    let filed = projects_of(config);
+    for project in search_projects(config).iter().filter(|one| !filed.contains(one)) {
+        preflight.searched(project).await;
     }
     preflight.names().await;
     preflight.found
@@ -105,22 +113,22 @@ impl Preflight<'_> {
         let mut ways = vec![self.config.defaults.clone()];
         ways.extend(self.config.routes.iter().map(|route| route.over(&self.config.defaults)));
         ways.retain(|one| one.project == project);
-        let mut seen: Vec<TicketDefaults> = Vec::new();
+        let mut types: BTreeMap<String, Vec<TicketDefaults>> = BTreeMap::new();
         for way in ways {
-            if !seen.iter().any(|one| one.issue_type == way.issue_type) {
-                self.fields(&way).await;
-                seen.push(way);
-            }
+            types.entry(way.issue_type.clone()).or_default().push(way);
+        }
+        for (issue_type, ways) in types {
+            self.fields(project, &issue_type, &ways).await;
         }
         self.transitions(project).await;
     }
 
-    async fn fields(&mut self, way: &TicketDefaults) {
-        let what = format!("{}: issue type \"{}\"", way.project, way.issue_type);
-        let fields = match self.jira.create_fields(&way.project, &way.issue_type).await {
+    async fn fields(&mut self, project: &str, issue_type: &str, ways: &[TicketDefaults]) {
+        let what = format!("{project}: issue type \"{issue_type}\"");
+        let fields = match self.jira.create_fields(project, issue_type).await {
             Ok(fields) => fields,
             Err(Failure::NotFound { .. }) => {
-                let says = match self.jira.issue_types(&way.project).await {
+                let says = match self.jira.issue_types(project).await {
                     Ok(types) => {
                         let names: Vec<_> = types.into_iter().map(|one| one.name).collect();
                         format!("there is none of that name; there are {}", names.join(", "))
@@ -132,7 +140,7 @@ impl Preflight<'_> {
             Err(failure) => return self.bad(what, failure.to_string()),
         };
         self.good(what.clone(), "it can be created");
-        let troubles = field_troubles(way, &fields);
+        let troubles: BTreeSet<String> = ways.iter().flat_map(|way| field_troubles(way, &fields)).collect();
         if troubles.is_empty() {
             self.good(
                 format!("{what}: fields"),
@@ -142,47 +150,90 @@ impl Preflight<'_> {
         for trouble in troubles {
             self.bad(format!("{what}: fields"), trouble);
         }
+        let parents: BTreeSet<&String> = ways.iter().filter_map(|way| way.parent.as_ref()).collect();
+        for parent in parents {
+            if let Err(failure) = self.jira.issue(parent).await {
+                self.bad(format!("{what}: parent {parent}"), failure.to_string());
+            }
+        }
     }
 
-    /// Transitions are those of an issue, so one of ours is asked.
+    /// A project in which tickets are searched and not filed: one that is not there has every search refused.
+    async fn searched(&mut self, project: &str) {
+        let what = format!("{project}: searched");
+        match self.jira.project(project).await {
+            Ok(found) => self.good(what, found.name),
+            Err(failure) => self.bad(what, format!("{failure}; see `search_projects`")),
+        }
+    }
+
+    /// Transitions are those of an issue: one of ours is asked, else any of the project.
     async fn transitions(&mut self, project: &str) {
-        let what = format!("{project}: transitions");
         let label = self.config.defaults.labels.first();
-        let jql = label.map_or_else(
-            || format!("project = \"{project}\" ORDER BY created DESC"),
-            |label| format!("project = \"{project}\" AND labels = \"{label}\" ORDER BY created DESC"),
-        );
-        let request = SearchRequest { jql, max_results: 1 };
-        let issue = match self.jira.search(&request).await {
-            Ok(issues) => issues.into_iter().next(),
-            Err(failure) => return self.say(Verdict::Unknown, what, failure.to_string()),
+        let ours = label.map(|label| format!("project = \"{project}\" AND labels = \"{label}\" ORDER BY created DESC"));
+        let all = format!("project = \"{project}\" ORDER BY created DESC");
+        let mut issues = Vec::new();
+        for jql in ours.into_iter().chain([all]) {
+            if issues.is_empty() {
+                let request = SearchRequest { jql, max_results: 50 };
+                match self.jira.search_once(&request).await {
+                    Ok(found) => issues = found,
+                    Err(failure) => {
+                        return self.say(Verdict::Unknown, format!("{project}: transitions"), failure.to_string());
+                    }
+                }
+            }
+        }
+        let done = |issue: &&Issue| issue.fields.status.as_ref().is_some_and(Status::is_done);
+        let lifecycle = &self.config.lifecycle;
+        let resolution = lifecycle.resolve_resolution.as_deref();
+        if lifecycle.resolve == Resolve::Transition {
+            let open = issues.iter().find(|one| !done(one));
+            let names = &lifecycle.resolve_transitions;
+            self.way(project, open, names, resolution, true).await;
+        }
+        let closed = issues.iter().find(done);
+        self.way(project, closed, &lifecycle.reopen_transitions, None, false)
+            .await;
+    }
+
+    async fn way(
+        &mut self,
+        project: &str,
+        issue: Option<&Issue>,
+        names: &[String],
+        resolution: Option<&str>,
+        into_done: bool,
+    ) {
+        let (what, which, key) = if into_done {
+            ("transition into done", "open", "resolve_transitions")
+        } else {
+            ("transition out of done", "closed", "reopen_transitions")
         };
+        let what = format!("{project}: {what}");
         let Some(issue) = issue else {
-            let says = "they are those of a ticket, and there is none yet; check again after the first";
+            let says = format!("it is that of a ticket, and no {which} one is there to ask; check again when there is");
             return self.say(Verdict::Unknown, what, says);
         };
-        let done = issue.fields.status.as_ref().is_some_and(crate::jira::Status::is_done);
-        let lifecycle = &self.config.lifecycle;
-        if !done && lifecycle.resolve != Resolve::Transition {
-            return self.good(what, "none into done is needed, since `resolve` is not \"transition\"");
-        }
-        let (names, resolution) = if done {
-            (&lifecycle.reopen_transitions, None)
-        } else {
-            (&lifecycle.resolve_transitions, lifecycle.resolve_resolution.as_deref())
+        let all = match self.jira.transitions(&issue.id).await {
+            Ok(all) => all,
+            Err(failure) => return self.bad(what, failure.to_string()),
         };
-        match self.jira.transitions(&issue.id).await {
-            Ok(all) => match choose(&all, names, resolution, !done) {
-                Ok(request) => {
-                    let name = all
-                        .iter()
-                        .find(|one| one.id == request.id)
-                        .map_or("", |one| one.name.as_str());
-                    self.good(what, format!("{} would take \"{name}\"", issue.key));
-                }
-                Err(trouble) => self.bad(what, format!("{}: {trouble}", issue.key)),
-            },
-            Err(failure) => self.bad(what, failure.to_string()),
+        let request = match choose(&all, names, resolution, into_done) {
+            Ok(request) => request,
+            Err(trouble) => return self.bad(what, format!("{}: {trouble}", issue.key)),
+        };
+        let taken = all.iter().find(|one| one.id == request.id);
+        let name = taken.map_or("", |one| one.name.as_str());
+        if names.iter().any(|one| one.eq_ignore_ascii_case(name)) {
+            self.good(what, format!("{} would take \"{name}\"", issue.key));
+        } else {
+            let says = format!(
+                "{} has none that is called {} and can be taken; it would take \"{name}\"; correct `{key}`",
+                issue.key,
+                names.join(" or ")
+            );
+            self.say(Verdict::Doubtful, what, says);
         }
     }
 

@@ -107,6 +107,12 @@ impl Reconciler<'_> {
                 };
                 let permit = self.ready(&record).await?;
                 let sent = self.jira.link_issues(permit, &request).await;
+                let not_found = matches!(sent, Err(Failure::NotFound { .. }));
+                if not_found && self.is_gone(&request.outward).await? {
+                    // The ticket before was deleted; there is nothing to link to any more.
+                    self.record(&record, ActionState::Sent, None).await?;
+                    return Ok(Done::Silent);
+                }
                 self.settle(&record, sent).await
             }
             Action::Attach { .. } => self.attach(case, view, record).await,
@@ -129,6 +135,14 @@ impl Reconciler<'_> {
             Action::Suppress(ruling) => self.suppress(case, view, &ruling, &record).await,
             Action::Unsuppress => self.unsuppress(case).await,
             Action::Create { .. } | Action::Missing { .. } | Action::Orphan => Ok(Done::Silent),
+        }
+    }
+
+    async fn is_gone(&self, issue: &str) -> Result<bool, Trouble> {
+        match self.jira.issue(issue).await {
+            Ok(_) => Ok(false),
+            Err(Failure::NotFound { .. }) => Ok(true),
+            Err(failure) => Err(failure.into()),
         }
     }
 
@@ -467,24 +481,44 @@ impl Reconciler<'_> {
     }
 }
 
-/// The transition that leads into done or out of it: the first name that does, else any that does.
+/// The fields that a transition's screen asks for and that are not set here.
+fn asked_in_vain(transition: &Transition) -> Vec<&str> {
+    let asked = transition.fields.iter();
+    asked
+        .filter(|(id, field)| field.required && !field.has_default && *id != "resolution")
+        .map(|(id, _)| id.as_str())
+        .collect()
+}
+
+/// The transition that leads into done or out of it: the first name that does, else any that does. One whose screen
+/// asks for more than a resolution would be refused.
 pub(super) fn choose(
     all: &[Transition],
     names: &[String],
     resolution: Option<&str>,
     into_done: bool,
 ) -> Result<TransitionRequest, String> {
-    let leads = |one: &&Transition| one.to.is_done() == into_done;
+    let (where_to, key) = if into_done {
+        ("into done", "resolve_transitions")
+    } else {
+        ("out of done", "reopen_transitions")
+    };
+    let goes = |one: &&Transition| one.to.is_done() == into_done;
+    let leads = |one: &&Transition| goes(one) && asked_in_vain(one).is_empty();
     let preferred = names
         .iter()
         .find_map(|name| all.iter().filter(leads).find(|one| one.name.eq_ignore_ascii_case(name)));
-    let chosen = preferred.or_else(|| all.iter().find(leads)).ok_or_else(|| {
-        let (where_to, key) = if into_done {
-            ("into done", "resolve_transitions")
-        } else {
-            ("out of done", "reopen_transitions")
-        };
-        format!("no transition leads {where_to}; change the workflow or the account's permissions, and see `{key}`")
+    let chosen = preferred.or_else(|| all.iter().find(leads));
+    let chosen = chosen.ok_or_else(|| match all.iter().find(goes) {
+        Some(one) => format!(
+            "the transition \"{}\" asks for {}, which nobody can know here; take it off its screen, or make another \
+             that leads {where_to}",
+            one.name,
+            asked_in_vain(one).join(", ")
+        ),
+        None => {
+            format!("no transition leads {where_to}; change the workflow or the account's permissions, and see `{key}`")
+        }
     })?;
     let field = chosen.fields.get("resolution");
     let resolution = match (field, resolution) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use phantom_checks::cases::{Case, Flag};
 use phantom_checks::{Confidence, Severity};
 use phantom_gang::config::{BrowserConfig, Config};
@@ -131,6 +132,7 @@ impl OnDisk {
                 Arc::new(move |event| told.lock().unwrap().push(event))
             },
             stop: CancellationToken::new(),
+            now: Arc::new(Timestamp::now),
         };
         let start = Start::New {
             site: Box::new(self.site()),
