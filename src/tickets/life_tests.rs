@@ -224,7 +224,9 @@ async fn a_ticket_that_is_gone_is_an_orphan_after_some_nights() {
     assert!(nights.sandbox.issues().is_empty());
     // A person wants a new one. There is nothing left that it could be linked to.
     let now = nights.clock.time();
-    let chosen = super::retry(nights.store.as_ref(), Some("SEC-1"), true, now).await.unwrap();
+    let chosen = super::retry(nights.store.as_ref(), Some("SEC-1"), true, now)
+        .await
+        .unwrap();
     assert_eq!(chosen, [finding(1).fingerprint]);
     let report = nights.run().await;
     assert_eq!((report.created, report.dead), (1, vec![]));
