@@ -316,8 +316,6 @@ impl Show {
         clock.skip_to(noon);
         self.night.store(night, Ordering::Relaxed);
         let ended = self.stage.scan().await?;
-        // As `phantom tickets sync` does: people may have changed their minds about what no scan asks for.
-        tickets::sync(&*self.stage.store, clock.time()).await?;
         let (report, events) = self.stage.file().await?;
         expect(report.dead.is_empty() && report.paused.is_none(), || {
             format!("{report:?}")

@@ -137,8 +137,8 @@ impl Finding {
     /// It is suppressed for as long as every page on which the scan saw it is covered.
     ///
     /// True if the ticket may have to follow: once for each scan, and whenever what the ticket depends on changed.
-    /// A page more is no such change, so that a night on which nothing is new stays quiet. A suppressed finding only
-    /// says that it became one, or worse.
+    /// A page more is no such change, so that a night on which nothing is new stays quiet. A suppressed finding is no
+    /// exception: who suppressed it in its ticket may have taken that back.
     #[must_use = "a change that no intent follows never reaches the ticket"]
     pub fn see(&mut self, sighting: Sighting, seen: &Seen<'_>, first_in_scan: bool) -> bool {
         let before = (self.state, self.severity, self.confidence, self.third_party);
@@ -160,9 +160,6 @@ impl Finding {
             self.third_party &= sighting.third_party;
         }
         self.past.worst = self.past.worst.max(Some(self.severity));
-        if self.state == FindingState::Suppressed {
-            return before.0 != FindingState::Suppressed || self.severity > before.1;
-        }
         first_in_scan || before != (self.state, self.severity, self.confidence, self.third_party)
     }
 
@@ -324,7 +321,8 @@ mod tests {
         assert_eq!(finding.state, FindingState::New);
         assert!(finding.see(mild(), &seen(&second, Some("s")), true), "it became one");
         assert_eq!(finding.state, FindingState::Suppressed);
-        assert!(!finding.see(mild(), &seen(&third, Some("s")), true), "as before");
+        assert!(finding.see(mild(), &seen(&third, Some("s")), true), "once a scan");
+        assert!(!finding.see(mild(), &seen(&third, Some("s")), false), "as before");
         assert!(
             finding.see(one(Severity::High, Confidence::Firm), &seen(&third, Some("s")), false),
             "worse"
