@@ -68,7 +68,7 @@ const HARMLESS: &[&str] = &[
     "SCAN w",
     "SCAN waiting",
     "SCAN CONSTANT ROW",
-    "SCAN scans USING INDEX scans_unfinished",
+    "SCAN s USING INDEX scans_unfinished",
     "SCAN actions USING INDEX actions_dead",
     "SCAN s USING INDEX suppressions_of_many",
 ];
