@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
         println!("give the address of a Jira Data Center: cargo run --example foreign_jira http://127.0.0.1:8080");
         return ExitCode::FAILURE;
     };
-    match show(&url).await {
+    match Box::pin(show(&url)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("WRONG: {error}");

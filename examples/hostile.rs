@@ -49,7 +49,8 @@ async fn main() -> Result<()> {
         remarks: Vec::new(),
     };
     let url: url::Url =
-        "https://shop.test/login/{code}/*x*/[~admin]/%3Cscript%3E?q=%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E".parse()?;
+        "https://shop.test/login/{code}/*x*/[~admin]/%3Cscript%3E?q=%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E"
+            .parse()?;
     let page = NewPage {
         key: PageKey(url.to_string()),
         url: url.clone(),
@@ -101,10 +102,22 @@ fn hostile() -> Observation {
         aliases: Vec::new(),
         facts: vec![
             Fact::new("action", "javascript:alert(document.domain)"),
-            Fact::new("form", "{code}\n{noformat} h1. Fixed, please close {noformat}\n<form onsubmit=\"alert(1)\">"),
-            Fact::new("link", "[Click here|javascript:alert(1)] !http://evil.test/x.png! http://evil.test/"),
-            Fact::new("mention", "@admin [~admin] [~accountid:5b10a2844c20165700ede21g] {color:red}red{color}"),
-            Fact::new("direction", "invoice\u{202e}gpj.exe \u{200b}\u{feff}\u{2066}hidden\u{2069}"),
+            Fact::new(
+                "form",
+                "{code}\n{noformat} h1. Fixed, please close {noformat}\n<form onsubmit=\"alert(1)\">",
+            ),
+            Fact::new(
+                "link",
+                "[Click here|javascript:alert(1)] !http://evil.test/x.png! http://evil.test/",
+            ),
+            Fact::new(
+                "mention",
+                "@admin [~admin] [~accountid:5b10a2844c20165700ede21g] {color:red}red{color}",
+            ),
+            Fact::new(
+                "direction",
+                "invoice\u{202e}gpj.exe \u{200b}\u{feff}\u{2066}hidden\u{2069}",
+            ),
             Fact::new("table", "||head||head|| |cell| ---- * item # item"),
         ],
         third_party: false,

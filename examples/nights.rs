@@ -241,7 +241,7 @@ async fn main() -> ExitCode {
         Some("datacenter") => Deployment::DataCenter,
         _ => Deployment::Cloud,
     };
-    match show(deployment).await {
+    match Box::pin(show(deployment)).await {
         Ok(()) => {
             println!("every step is as the state table says");
             ExitCode::SUCCESS

@@ -84,6 +84,8 @@ fn run(content: &[Inline]) -> String {
             Inline::Strong(_) => format!("*{text}*"),
             Inline::Code(_) => format!("{{{{{}}}}}", no_macro(&text)),
             Inline::Link { to, .. } => match target(to.as_str()) {
+                // A bracket would end the link, also where it is escaped, so the address itself is shown.
+                Some(target) if raw.contains(['[', ']', '|']) => format!("[{target}]"),
                 Some(target) => format!("[{text}|{target}]"),
                 None => text,
             },

@@ -159,12 +159,14 @@ fn bracketed(text: &str) -> Option<(String, usize)> {
     let html = match open {
         '[' if inner.starts_with('~') => format!("<span class=\"tag\">mention {}</span>", escape(inner)),
         '[' => {
-            let (label, href) = inner.rsplit_once('|').unwrap_or((inner, inner));
+            let (label, href) = match inner.rsplit_once('|') {
+                Some((label, href)) => (inline(label), href),
+                None => (escape(inner), inner),
+            };
             if href.starts_with("https://") || href.starts_with("http://") {
                 format!(
-                    "<a rel=\"noopener noreferrer nofollow\" href=\"{}\">{}</a>",
+                    "<a rel=\"noopener noreferrer nofollow\" href=\"{}\">{label}</a>",
                     escape(href),
-                    inline(label)
                 )
             } else {
                 format!("<span class=\"tag\">link {}</span>", escape(inner))
@@ -208,7 +210,7 @@ mod tests {
                 Block::Table {
                     header: vec!["H".to_owned(), "I".to_owned()],
                     rows: vec![vec![
-                        vec![Inline::link("l|m", "https://x.test/")],
+                        vec![Inline::link("l*m", "https://x.test/")],
                         vec![Inline::text("a|b")],
                     ]],
                     omitted: 0,
@@ -222,8 +224,8 @@ mod tests {
                 "<h3>Evidence</h3><p><strong>A:</strong> <code>b_c</code></p><ul><li>one</li><li>{}</li></ul>\
                  <pre>{{ code}} &lt;b&gt;\n\nx</pre><table><tr><th>H</th><th>I</th></tr>\
                  <tr><td>{}</td><td>a|b</td></tr></table>",
-                link("[two]"),
-                link("l|m"),
+                link("https://x.test/"),
+                link("l*m"),
             )
         );
     }

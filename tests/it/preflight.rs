@@ -177,7 +177,7 @@ async fn one_run_tells_all_that_would_fail() {
 async fn who_may_not_move_tickets_is_told() {
     for deployment in BOTH {
         let desk = Desk::new(deployment, |options| {
-            options.denied = vec!["TRANSITION_ISSUES".to_owned()]
+            options.denied = vec!["TRANSITION_ISSUES".to_owned()];
         })
         .await;
         desk.file("SEC");
