@@ -154,10 +154,10 @@ impl Capture<'_> {
 
     /// A world of our own in a frame: the same document, other built-in functions.
     async fn world(&self, id: &str, frame: &FrameRecord) -> Option<i64> {
-        let mut make = page::CreateIsolatedWorldParams::new(id.to_owned());
-        make.world_name = Some("capture".to_owned());
+        let mut ask = page::CreateIsolatedWorldParams::new(id.to_owned());
+        ask.world_name = Some("capture".to_owned());
         let session = self.session.child(&frame.session);
-        let made: Result<WorldAnswer, _> = session.call(make, self.patience()).await;
+        let made: Result<WorldAnswer, _> = session.call(ask, self.patience()).await;
         made.ok().map(|made| made.execution_context_id)
     }
 
@@ -256,5 +256,5 @@ impl Capture<'_> {
 
 /// A name that a page gave, as far as it is one.
 fn safe_name(name: &str) -> String {
-    name.chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect()
+    name.chars().filter(char::is_ascii_alphanumeric).take(40).collect()
 }
