@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use phantom_checks::{Confidence, Severity};
+use phantom_checks::Severity;
 use phantom_gang::browser::default_tabs;
 use phantom_gang::config::{
-    BrowserConfig, Config, Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults, TicketMode,
+    BrowserConfig, Config, Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults,
 };
 use phantom_gang::demo::{Content, Microsite};
 use phantom_gang::scan::{Ended, Scanner, Start, Trigger};
@@ -67,42 +67,26 @@ impl Clock for StageClock {
 
 /// Settings for a Jira at this address; the token is read from the file.
 pub fn jira(deployment: Deployment, base: &str, user: &str, token: &Path) -> Result<JiraConfig> {
+    let auth = JiraAuth::Basic {
+        user: user.to_owned(),
+        token: SecretSource::File(token.to_owned()),
+    };
+    let defaults = TicketDefaults {
+        priority: [
+            (Severity::High, "High".to_owned()),
+            (Severity::Medium, "Medium".to_owned()),
+        ]
+        .into(),
+        ..TicketDefaults::of("SEC")
+    };
     Ok(JiraConfig {
-        deployment,
-        base_url: base.parse()?,
-        browse_url: base.parse()?,
-        auth: JiraAuth::Basic {
-            user: user.to_owned(),
-            token: SecretSource::File(token.to_owned()),
-        },
-        mode: TicketMode::Live,
         requests_per_s: 100_000.0,
         timeout: Duration::from_secs(10),
-        proxy: None,
-        ca_file: None,
-        defaults: TicketDefaults {
-            project: "SEC".to_owned(),
-            search_projects: vec!["SEC".to_owned()],
-            issue_type: "Bug".to_owned(),
-            min_severity: Severity::Medium,
-            min_confidence: Confidence::Firm,
-            labels: vec!["phantom-gang".to_owned()],
-            priority: [
-                (Severity::High, "High".to_owned()),
-                (Severity::Medium, "Medium".to_owned()),
-            ]
-            .into(),
-            components: Vec::new(),
-            assignee: None,
-            security_level: None,
-            parent: None,
-            fields: std::collections::BTreeMap::new(),
-        },
         lifecycle: Lifecycle {
             max_new_per_day: 1_000,
             ..Lifecycle::default()
         },
-        routes: Vec::new(),
+        ..JiraConfig::new(deployment, base.parse()?, auth, defaults)
     })
 }
 

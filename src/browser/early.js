@@ -50,7 +50,7 @@
   keep(String.prototype, ['toJSON', 'includes', 'lastIndexOf', 'matchAll', 'replace', 'slice', 'split', 'toLowerCase', 'trim']);
   keep(RegExp.prototype, ['exec', 'test', Symbol.matchAll, Symbol.replace, Symbol.split]);
   keep(Function.prototype, ['call']);
-  keep(Object, ['getOwnPropertyDescriptor', 'keys', 'getOwnPropertyNames', 'defineProperty']);
+  keep(Object, ['getOwnPropertyDescriptor', 'keys']);
   keep(Object.prototype, ['toJSON', 'get', 'value']);
   keep(Array, ['from']);
   keep(JSON, ['stringify', 'parse']);

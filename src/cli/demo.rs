@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use console::{Style, Term};
 use directories::ProjectDirs;
-use phantom_checks::{Confidence, Severity};
+use phantom_checks::Severity;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -155,44 +155,28 @@ fn demo_config(microsite: &Microsite, sandbox: &Sandbox, folder: &Path) -> Resul
     let options = SandboxOptions::default();
     let token = folder.join("token");
     fs::write(&token, &options.token).or_usage()?;
-    let projects = options.projects;
+    let auth = JiraAuth::Basic {
+        user: options.user,
+        token: SecretSource::File(token),
+    };
+    let defaults = TicketDefaults {
+        priority: [
+            (Severity::Critical, "Highest".to_owned()),
+            (Severity::High, "High".to_owned()),
+            (Severity::Medium, "Medium".to_owned()),
+        ]
+        .into(),
+        search_projects: options.projects.clone(),
+        ..TicketDefaults::of(options.projects.first().cloned().unwrap_or_default())
+    };
     let jira = JiraConfig {
-        deployment: Deployment::Cloud,
-        browse_url: base_url.clone(),
-        base_url,
-        auth: JiraAuth::Basic {
-            user: options.user,
-            token: SecretSource::File(token),
-        },
-        mode: TicketMode::Live,
         requests_per_s: 100.0,
         timeout: Duration::from_secs(10),
-        proxy: None,
-        ca_file: None,
-        defaults: TicketDefaults {
-            project: projects.first().cloned().unwrap_or_default(),
-            search_projects: projects,
-            issue_type: "Bug".to_owned(),
-            min_severity: Severity::Medium,
-            min_confidence: Confidence::Firm,
-            labels: vec!["phantom-gang".to_owned()],
-            priority: [
-                (Severity::Critical, "Highest".to_owned()),
-                (Severity::High, "High".to_owned()),
-                (Severity::Medium, "Medium".to_owned()),
-            ]
-            .into(),
-            components: Vec::new(),
-            assignee: None,
-            security_level: None,
-            parent: None,
-            fields: std::collections::BTreeMap::new(),
-        },
         lifecycle: Lifecycle {
             max_new_per_day: 1_000,
             ..Lifecycle::default()
         },
-        routes: Vec::new(),
+        ..JiraConfig::new(Deployment::Cloud, base_url, auth, defaults)
     };
     Ok(Config {
         browser: BrowserConfig {

@@ -232,11 +232,7 @@ impl Job<'_> {
         let scan = match scanner.scan(start).await {
             Ok(ended) => ended.record.id,
             // What is left of it is its tickets.
-            Err(ScanError::Complete(scan))
-                if jira.is_some() && self.store.intent_count(None).await.or_incomplete()? > 0 =>
-            {
-                scan
-            }
+            Err(ScanError::Complete(scan)) if jira.is_some() && self.tickets_wait(&scan).await? => scan,
             Err(error) => return Err(self.broken_off(error).await),
         };
         let mut filed = None;
@@ -247,6 +243,11 @@ impl Job<'_> {
             filed = Some(tickets::file(&self.store, jira, Some(&site), listener, &self.stop).await?);
         }
         Ok((scan, filed))
+    }
+
+    async fn tickets_wait(&self, scan: &ScanId) -> Result<bool, Failure> {
+        let site = self.site_of(scan).await?;
+        Ok(self.store.intent_count(Some(&site)).await.or_incomplete()? > 0)
     }
 
     async fn site_of(&self, scan: &ScanId) -> Result<SiteId, Failure> {

@@ -137,15 +137,9 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
     );
     let browse_url = section.get("browse_url", kinds::service_url);
     gateway(&mut section, deployment, base_url.as_ref());
-    let mode = section
-        .get("mode", kinds::word(&modes, &[]))
-        .unwrap_or(TicketMode::Live);
-    let requests_per_s = section
-        .get("requests_per_s", kinds::number(0.01..=100.0))
-        .unwrap_or(2.0);
-    let timeout = section
-        .get("timeout", kinds::duration(SECOND..=TEN_MINUTES))
-        .unwrap_or(Duration::from_secs(30));
+    let mode = section.get("mode", kinds::word(&modes, &[]));
+    let requests_per_s = section.get("requests_per_s", kinds::number(0.01..=100.0));
+    let timeout = section.get("timeout", kinds::duration(SECOND..=TEN_MINUTES));
     let proxy = section.get("proxy", kinds::service_url);
     let ca_file = section.get("ca_file", |value| file_path(value, folder));
     section.require("auth", "who the scanner is in Jira", |_| Ok(()));
@@ -157,20 +151,17 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
     let routes = section.tables("route").into_iter().map(route).collect();
     section.finish(&[]);
 
-    let base_url = base_url?;
+    let least = JiraConfig::new(deployment?, base_url?, auth?, defaults?);
     Some(JiraConfig {
-        deployment: deployment?,
-        browse_url: browse_url.unwrap_or_else(|| base_url.clone()),
-        base_url,
-        auth: auth?,
-        mode,
-        requests_per_s,
-        timeout,
+        browse_url: browse_url.unwrap_or(least.browse_url),
+        mode: mode.unwrap_or(least.mode),
+        requests_per_s: requests_per_s.unwrap_or(least.requests_per_s),
+        timeout: timeout.unwrap_or(least.timeout),
         proxy,
         ca_file,
-        defaults: defaults?,
         lifecycle,
         routes,
+        ..least
     })
 }
 
@@ -261,20 +252,20 @@ fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
     let parent = section.get("parent", issue_key);
     section.finish(&[]);
 
-    let project = project?;
+    let least = TicketDefaults::of(project?);
     Some(TicketDefaults {
-        search_projects: search_projects.unwrap_or_else(|| vec![project.clone()]),
-        project,
-        issue_type: issue_type.unwrap_or_else(|| "Bug".to_owned()),
-        min_severity: min_severity.unwrap_or(phantom_checks::Severity::Medium),
-        min_confidence: min_confidence.unwrap_or(phantom_checks::Confidence::Firm),
-        labels: labels.unwrap_or_else(|| vec!["phantom-gang".to_owned()]),
+        search_projects: search_projects.unwrap_or(least.search_projects),
+        issue_type: issue_type.unwrap_or(least.issue_type),
+        min_severity: min_severity.unwrap_or(least.min_severity),
+        min_confidence: min_confidence.unwrap_or(least.min_confidence),
+        labels: labels.unwrap_or(least.labels),
         priority: priority.unwrap_or_default().into_iter().collect(),
         components: components.unwrap_or_default(),
         assignee,
         security_level,
         parent,
         fields: fields.unwrap_or_default().into_iter().collect(),
+        ..least
     })
 }
 

@@ -166,6 +166,26 @@ pub struct JiraConfig {
     pub routes: Vec<Route>,
 }
 
+impl JiraConfig {
+    /// Settings in which only what must be said is said.
+    pub fn new(deployment: Deployment, base_url: Url, auth: JiraAuth, defaults: TicketDefaults) -> Self {
+        Self {
+            deployment,
+            browse_url: base_url.clone(),
+            base_url,
+            auth,
+            mode: TicketMode::Live,
+            requests_per_s: 2.0,
+            timeout: Duration::from_secs(30),
+            proxy: None,
+            ca_file: None,
+            defaults,
+            lifecycle: Lifecycle::default(),
+            routes: Vec::new(),
+        }
+    }
+}
+
 /// The deployments of Jira.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Deployment {
@@ -245,4 +265,25 @@ pub struct TicketDefaults {
     pub parent: Option<String>,
     /// Further fields by their id, as JSON that the API takes; strings are templates (`{{ site.owner }}`).
     pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+impl TicketDefaults {
+    /// Tickets of this project, all else as it is if nobody says otherwise.
+    pub fn of(project: impl Into<String>) -> Self {
+        let project = project.into();
+        Self {
+            search_projects: vec![project.clone()],
+            project,
+            issue_type: "Bug".to_owned(),
+            min_severity: Severity::Medium,
+            min_confidence: Confidence::Firm,
+            labels: vec!["phantom-gang".to_owned()],
+            priority: BTreeMap::new(),
+            components: Vec::new(),
+            assignee: None,
+            security_level: None,
+            parent: None,
+            fields: BTreeMap::new(),
+        }
+    }
 }

@@ -157,44 +157,16 @@ impl Scanner {
         let rules = scope_rules(&record.site)?;
         let site = record.site.clone();
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
-        let tabs = self
-            .tabs
-            .min(usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1));
-        let pool = Pool::start(PoolOptions {
-            config: self.config.browser.clone(),
-            user_agent: self.config.network.user_agent.clone(),
-            egress: egress.address(),
-            tabs: tabs.max(1),
-        });
-        let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
-        let pool = Arc::new(pool);
+        let tabs = self.tabs_for(&site, &rules);
+        let pool = self.browsers(&egress, tabs).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
-        let mut witnesses = 0;
-        if !resumed {
-            if !record.trigger.is_look() {
-                let now = (self.now)();
-                let said = site.suppressions(now);
-                self.store.set_file_suppressions(&site.id, &said, now).await?;
-            }
-            let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
-            witnesses = pinned.len() as u64;
-            self.store.create_scan(&record, &[pages, pinned].concat()).await?;
-        }
-        if !self
-            .store
-            .hand_over_scan(&record.id, before.as_deref(), Some(&owner))
-            .await?
-        {
-            // Somebody was faster.
-            self.free(&record.id).await?;
-        }
-        if resumed {
-            let remarks = &record.remarks;
-            self.store
-                .set_scan_state(&record.id, ScanState::Running, None, remarks)
-                .await?;
-        }
+        let witnesses = if resumed {
+            0
+        } else {
+            self.record(&record, pages, &rules).await?
+        };
+        self.take(&record, before.as_deref(), &owner, resumed).await?;
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
             site: site.id.clone(),
@@ -228,6 +200,57 @@ impl Scanner {
             scan: run.scan.clone(),
             why: Box::new(why),
         })
+    }
+
+    /// As many tabs as the site's hosts may be asked by at once.
+    fn tabs_for(&self, site: &Site, rules: &ScopeRules) -> usize {
+        let at_once = usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1);
+        self.tabs.min(at_once).max(1)
+    }
+
+    async fn browsers(&self, egress: &Egress, tabs: usize) -> Result<Arc<Pool>, ScanError> {
+        let pool = Pool::start(PoolOptions {
+            config: self.config.browser.clone(),
+            user_agent: self.config.network.user_agent.clone(),
+            egress: egress.address(),
+            tabs,
+        });
+        let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
+        Ok(Arc::new(pool))
+    }
+
+    /// Records a new scan with its start pages and the witnesses that it looks at. Returns how many these are.
+    async fn record(&self, record: &ScanRecord, start: Vec<NewPage>, rules: &ScopeRules) -> Result<u64, ScanError> {
+        if !record.trigger.is_look() {
+            let now = (self.now)();
+            let said = record.site.suppressions(now);
+            self.store.set_file_suppressions(&record.site.id, &said, now).await?;
+        }
+        let pinned = close::witness_pages(&*self.store, record, rules).await?;
+        let witnesses = pinned.len() as u64;
+        self.store.create_scan(record, &[start, pinned].concat()).await?;
+        Ok(witnesses)
+    }
+
+    /// Makes the scan ours.
+    async fn take(
+        &self,
+        record: &ScanRecord,
+        before: Option<&str>,
+        owner: &str,
+        resumed: bool,
+    ) -> Result<(), ScanError> {
+        if !self.store.hand_over_scan(&record.id, before, Some(owner)).await? {
+            // Somebody was faster.
+            self.free(&record.id).await?;
+        }
+        if resumed {
+            let remarks = &record.remarks;
+            self.store
+                .set_scan_state(&record.id, ScanState::Running, None, remarks)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that no living process has a scan. Returns the dead one that had it.

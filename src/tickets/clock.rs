@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// Where the worker's time comes from, so that tests wait for nothing.
 #[async_trait]
@@ -29,10 +29,7 @@ impl Clock for SystemClock {
 
 /// A time later, or the last time there is.
 pub(super) fn after(time: Timestamp, duration: Duration) -> Timestamp {
-    SignedDuration::try_from(duration)
-        .ok()
-        .and_then(|duration| time.checked_add(duration).ok())
-        .unwrap_or(Timestamp::MAX)
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 /// The time from one moment to a later one; nothing if it is not later.

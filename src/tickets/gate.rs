@@ -373,10 +373,7 @@ pub(super) async fn project_of(store: &dyn Store, config: &JiraConfig, finding: 
 }
 
 fn before(time: Timestamp, duration: Duration) -> Timestamp {
-    jiff::SignedDuration::try_from(duration)
-        .ok()
-        .and_then(|duration| time.checked_sub(duration).ok())
-        .unwrap_or(Timestamp::MIN)
+    time.saturating_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
 /// The beginning of a day in UTC.

@@ -156,6 +156,25 @@ async fn a_ticket_through_the_nights() {
 }
 
 #[tokio::test]
+async fn a_ticket_whose_creation_was_not_answered_is_found_though_its_finding_is_not_seen_any_more() {
+    for deployment in BOTH {
+        let nights = Nights::new(deployment).await;
+        nights.sandbox.set_faults(Faults {
+            drop_creates: 1,
+            ..Faults::default()
+        });
+        nights.put(1, FindingState::New, Severity::High);
+        let report = nights.worker().run(Duration::ZERO, &CancellationToken::new()).await;
+        assert_eq!(report.unwrap().created, 0, "nobody said that it was");
+        assert!(nights.store.links().is_empty());
+        let report = nights.night(FindingState::NotObserved).await;
+        assert_eq!((report.created, report.adopted, report.waiting), (0, 1, 0), "{report:?}");
+        assert_eq!(nights.store.links().len(), 1);
+        assert_eq!(nights.sandbox.issues().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_a_person_decides_becomes_a_suppression_and_ends_with_it() {
     for deployment in BOTH {
         let nights = Nights::new(deployment).await;

@@ -91,6 +91,12 @@ impl Case {
         self.links.last()
     }
 
+    /// The answer to a create never came.
+    fn may_have_been_created(&self) -> bool {
+        let create = self.recorded(&create_key(&self.finding.fingerprint, self.generation));
+        create.is_some_and(|action| matches!(action.state, ActionState::Sending | ActionState::Uncertain))
+    }
+
     pub fn recorded(&self, key: &str) -> Option<&ActionRecord> {
         self.actions.iter().find(|action| action.key == key)
     }
@@ -104,7 +110,9 @@ impl Reconciler<'_> {
             let Some(case) = self.case(intent).await? else {
                 return Ok(result);
             };
-            if case.links.is_empty() && !(is_seen(&case.finding) && policy.files(&case.finding)) {
+            let filed = is_seen(&case.finding) && policy.files(&case.finding);
+            // A ticket that may have been created is looked for, whatever has become of its finding.
+            if case.links.is_empty() && !filed && !case.may_have_been_created() {
                 return Ok(result);
             }
             let (outcome, again) = self.round(&case, &policy).await?;

@@ -11,7 +11,7 @@ use phantom_checks::{Cause, Confidence, Fact, Severity};
 
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
-use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults, TicketMode};
+use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
@@ -22,38 +22,22 @@ use crate::triage::{
 
 /// A configuration for the sandbox, but for the token.
 pub fn config(base: &str) -> JiraConfig {
+    let auth = JiraAuth::Basic {
+        user: "phantom@sandbox.test".to_owned(),
+        token: SecretSource::Env("PHANTOM_TEST_TOKEN_IS_NOT_SET".to_owned()),
+    };
+    let defaults = TicketDefaults {
+        priority: [(Severity::High, "High".to_owned())].into(),
+        ..TicketDefaults::of("SEC")
+    };
     JiraConfig {
-        deployment: Deployment::Cloud,
-        base_url: base.parse().unwrap(),
-        browse_url: base.parse().unwrap(),
-        auth: JiraAuth::Basic {
-            user: "phantom@sandbox.test".to_owned(),
-            token: SecretSource::Env("PHANTOM_TEST_TOKEN_IS_NOT_SET".to_owned()),
-        },
-        mode: TicketMode::Live,
         requests_per_s: 100_000.0,
         timeout: Duration::from_secs(10),
-        proxy: None,
-        ca_file: None,
-        defaults: TicketDefaults {
-            project: "SEC".to_owned(),
-            search_projects: vec!["SEC".to_owned()],
-            issue_type: "Bug".to_owned(),
-            min_severity: Severity::Medium,
-            min_confidence: Confidence::Firm,
-            labels: vec!["phantom-gang".to_owned()],
-            priority: [(Severity::High, "High".to_owned())].into(),
-            components: Vec::new(),
-            assignee: None,
-            security_level: None,
-            parent: None,
-            fields: BTreeMap::new(),
-        },
         lifecycle: Lifecycle {
             max_new_per_day: 1_000,
             ..Lifecycle::default()
         },
-        routes: Vec::new(),
+        ..JiraConfig::new(Deployment::Cloud, base.parse().unwrap(), auth, defaults)
     }
 }
 

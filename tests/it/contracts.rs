@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jsonschema::Draft;
 use phantom_checks::{Cause, Confidence, Fact, Severity};
-use phantom_gang::config::{Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults, TicketMode};
+use phantom_gang::config::{Deployment, JiraAuth, JiraConfig, SecretSource, TicketDefaults};
 use phantom_gang::jira::{
     Client, Description, Document, Failure, IssueEdit, IssueLinkRequest, LinkDirection, Material, NewIssue,
     PERMISSIONS, SearchRequest, Stamp, TransitionRequest, Upload, compose, new_issue,
@@ -65,35 +65,19 @@ fn finding(number: u32, text: &str) -> Finding {
 }
 
 fn config(base: &str, token: &std::path::Path, deployment: Deployment) -> JiraConfig {
+    let auth = JiraAuth::Basic {
+        user: SandboxOptions::default().user,
+        token: SecretSource::File(token.to_owned()),
+    };
+    let defaults = TicketDefaults {
+        priority: [(Severity::High, "High".to_owned())].into(),
+        fields: [("customfield_10010".to_owned(), json!({ "value": "DAST" }))].into(),
+        ..TicketDefaults::of("SEC")
+    };
     JiraConfig {
-        deployment,
-        base_url: base.parse().unwrap(),
-        browse_url: base.parse().unwrap(),
-        auth: JiraAuth::Basic {
-            user: SandboxOptions::default().user,
-            token: SecretSource::File(token.to_owned()),
-        },
-        mode: TicketMode::Live,
         requests_per_s: 100_000.0,
         timeout: Duration::from_secs(10),
-        proxy: None,
-        ca_file: None,
-        defaults: TicketDefaults {
-            project: "SEC".to_owned(),
-            search_projects: vec!["SEC".to_owned()],
-            issue_type: "Bug".to_owned(),
-            min_severity: Severity::Medium,
-            min_confidence: Confidence::Firm,
-            labels: vec!["phantom-gang".to_owned()],
-            priority: [(Severity::High, "High".to_owned())].into(),
-            components: Vec::new(),
-            assignee: None,
-            security_level: None,
-            parent: None,
-            fields: [("customfield_10010".to_owned(), json!({ "value": "DAST" }))].into(),
-        },
-        lifecycle: phantom_gang::config::Lifecycle::default(),
-        routes: Vec::new(),
+        ..JiraConfig::new(deployment, base.parse().unwrap(), auth, defaults)
     }
 }
 

@@ -11,7 +11,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use phantom_checks::{Confidence, Severity};
 
 use crate::config::{Lifecycle, Resolve};
@@ -302,10 +302,7 @@ fn gone(situation: &Situation<'_>, policy: &Policy, now: Timestamp) -> Vec<Actio
 
 /// A time later, or the last time there is.
 fn after(time: Timestamp, duration: Duration) -> Timestamp {
-    SignedDuration::try_from(duration)
-        .ok()
-        .and_then(|duration| time.checked_add(duration).ok())
-        .unwrap_or(Timestamp::MAX)
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 fn said(says: Says, occasion: impl Into<String>) -> Action {

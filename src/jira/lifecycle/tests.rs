@@ -15,7 +15,7 @@ fn now() -> Timestamp {
 }
 
 fn ago(hours: u64) -> Timestamp {
-    now() - SignedDuration::from_hours(i64::try_from(hours).unwrap())
+    now() - jiff::SignedDuration::from_hours(i64::try_from(hours).unwrap())
 }
 
 fn policy() -> Policy {
