@@ -168,7 +168,11 @@ async fn a_ticket_whose_creation_was_not_answered_is_found_though_its_finding_is
         assert_eq!(report.unwrap().created, 0, "nobody said that it was");
         assert!(nights.store.links().is_empty());
         let report = nights.night(FindingState::NotObserved).await;
-        assert_eq!((report.created, report.adopted, report.waiting), (0, 1, 0), "{report:?}");
+        assert_eq!(
+            (report.created, report.adopted, report.waiting),
+            (0, 1, 0),
+            "{report:?}"
+        );
         assert_eq!(nights.store.links().len(), 1);
         assert_eq!(nights.sandbox.issues().len(), 1);
     }
