@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use console::{Style, Term};
+use console::Style;
 use jiff::Timestamp;
 use phantom_checks::Severity;
-use serde::Serialize;
 
-use super::exit::{Ended, Exit, Failure, OrExit};
+use super::exit::{Ended, Failure, OrExit};
+use super::output::{Shape, print, print_json};
 use super::paint;
 use super::session::Setup;
 use crate::config::{Config, parse_duration, parse_end_of_day};
@@ -16,8 +16,9 @@ use crate::report::safe::{fit, one_line};
 use crate::report::{self, FindingSheet, plural};
 use crate::site::SiteId;
 use crate::store::Store;
+use crate::tickets::meant;
 use crate::triage::{
-    Decision, Finding, FindingFilter, FindingState, Fingerprint, Suppression, SuppressionScope, exchange, named,
+    Decision, Finding, FindingFilter, FindingState, Fingerprint, Suppression, SuppressionScope, exchange,
 };
 
 /// The arguments of `phantom findings`.
@@ -141,13 +142,6 @@ struct Which {
 }
 
 /// As what it is shown.
-#[derive(Debug, Clone, Copy, Args)]
-struct Shape {
-    /// Write JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 #[derive(Debug, Args)]
 struct SuppressArgs {
     /// The findings, by fingerprint or its first digits.
@@ -254,8 +248,7 @@ async fn list(filter: Filter, shape: Shape, setup: &Setup) -> Ended {
 async fn sheet(which: &Which, setup: &Setup) -> Result<FindingSheet, Failure> {
     let config = setup.config()?;
     let store = setup.store(&config).await?;
-    let all = store.all_findings(None).await.or_incomplete()?;
-    let finding = one_of(&all, &which.fingerprint)?.clone();
+    let finding = meant(&*store, &which.fingerprint).await.or_usage()?;
     report::sheet(&*store, finding, browse_url(&config))
         .await
         .or_incomplete()
@@ -263,20 +256,6 @@ async fn sheet(which: &Which, setup: &Setup) -> Result<FindingSheet, Failure> {
 
 fn browse_url(config: &Config) -> Option<&url::Url> {
     config.jira.as_ref().map(|jira| &jira.browse_url)
-}
-
-fn one_of<'a>(all: &'a [Finding], digits: &str) -> Result<&'a Finding, Failure> {
-    match named(all, digits).as_slice() {
-        [one] => Ok(*one),
-        [] => Err(anyhow::anyhow!(
-            "no finding has a fingerprint that begins with {digits}; `phantom findings list` shows those there are"
-        )),
-        many => Err(anyhow::anyhow!(
-            "{} findings have a fingerprint that begins with {digits}; write more digits",
-            many.len()
-        )),
-    }
-    .or_usage()
 }
 
 fn show(sheet: &FindingSheet, style: &Style) -> Vec<String> {
@@ -354,10 +333,9 @@ async fn suppress(args: SuppressArgs) -> Ended {
         };
     }
     let until = args.until.as_deref().map(|text| end(text, now)).transpose()?;
-    let all = store.all_findings(None).await.or_incomplete()?;
     let mut wanted = Vec::new();
     for digits in &args.fingerprints {
-        let finding = one_of(&all, digits)?;
+        let finding = meant(&*store, digits).await.or_usage()?;
         wanted.push((SuppressionScope::finding(finding.fingerprint.clone()), Some(finding)));
     }
     if wanted.is_empty() {
@@ -369,7 +347,7 @@ async fn suppress(args: SuppressArgs) -> Ended {
         let decided = Suppression::new(scope, args.decision, reason, &by, now);
         let decided = Suppression { until, ..decided };
         let decided = match finding {
-            Some(finding) => decided.about(finding),
+            Some(finding) => decided.about(&finding),
             None => decided,
         };
         decided.check(now).or_usage()?;
@@ -508,19 +486,4 @@ fn when(time: Timestamp) -> String {
 /// Lines that have no style of their own, fit to be shown.
 fn plain(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| one_line(line).into_owned()).collect()
-}
-
-fn print(lines: Vec<String>) -> Ended {
-    let term = Term::stdout();
-    for line in lines {
-        term.write_line(&line).or_usage()?;
-    }
-    Ok(Exit::Clean)
-}
-
-fn print_json<T: Serialize + ?Sized>(value: &T) -> Ended {
-    Term::stdout()
-        .write_str(&report::safe_json(value).or_usage()?)
-        .or_usage()?;
-    Ok(Exit::Clean)
 }

@@ -7,6 +7,7 @@ mod findings;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
+mod output;
 pub mod paint;
 pub mod progress;
 mod scan;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::interrupt;
+use super::output::Shape;
 use super::session::Setup;
 use super::tickets::file;
 use crate::config::{Config, JiraConfig};
@@ -80,13 +81,6 @@ enum TicketsCommand {
 }
 
 /// How it is shown.
-#[derive(Debug, Clone, Copy, Args)]
-struct Shape {
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 /// Does what is asked.
 pub async fn run(args: TicketsArgs) -> Ended {
     match args.command {
@@ -104,22 +98,11 @@ fn jira(config: Config) -> Result<JiraConfig, Failure> {
     config.jira.ok_or_else(missing).or_usage()
 }
 
-/// Writes lines, or one JSON document.
-fn show<T: Serialize>(shape: Shape, what: &T, lines: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
-    let term = Term::stdout();
-    if shape.json {
-        return term
-            .write_line(&serde_json::to_string_pretty(what).or_usage()?)
-            .or_usage();
-    }
-    lines().iter().try_for_each(|line| term.write_line(line)).or_usage()
-}
-
 async fn list(waiting: bool, shape: Shape, setup: &Setup) -> Ended {
     let store = setup.store(&setup.config()?).await?;
     if waiting {
         let rows = tickets::waiting(&*store).await.or_incomplete()?;
-        show(shape, &rows, || {
+        shape.show(&rows, || {
             let row = |row: &tickets::WaitingRow| {
                 let due = row.due.strftime("%Y-%m-%d %H:%M UTC");
                 let why = row.held.map_or("", tickets::Held::words);
@@ -137,7 +120,7 @@ async fn list(waiting: bool, shape: Shape, setup: &Setup) -> Ended {
         })?;
     } else {
         let rows = tickets::tickets(&*store).await.or_incomplete()?;
-        show(shape, &rows, || {
+        shape.show(&rows, || {
             let row = |row: &tickets::TicketRow| {
                 let ticket = match (row.orphan, row.closed) {
                     (true, _) => "gone",
@@ -164,7 +147,7 @@ async fn check(shape: Shape, setup: &Setup) -> Ended {
     let client = Client::new(&jira).or_usage()?;
     let found = tickets::check(&client, &jira).await;
     let bad = found.iter().filter(|one| one.verdict == Verdict::Bad).count();
-    show(shape, &found, || {
+    shape.show(&found, || {
         let line = |one: &tickets::Checked| {
             let mark = match one.verdict {
                 Verdict::Good => Style::new().green().apply_to("good   "),
@@ -251,7 +234,7 @@ async fn dead(shape: Shape, setup: &Setup) -> Ended {
             error: one.error.unwrap_or_default(),
         })
         .collect();
-    show(shape, &rows, || {
+    shape.show(&rows, || {
         let line = |row: &Row| format!("{}  {}\n  {}", row.at, one_line(&row.action), one_line(&row.error));
         let end = match rows.len() {
             0 => "Jira refused nothing".to_owned(),

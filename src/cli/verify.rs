@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use console::{Style, Term};
+use console::Style;
 use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
+use super::output::Shape;
 use super::session::Setup;
 use super::{Voice, interrupt};
 use crate::browser::default_tabs;
 use crate::config::{JiraConfig, TicketMode};
-use crate::report::{safe::one_line, safe_json};
+use crate::report::safe::one_line;
 use crate::scan::{Presence, ScanError, Scanner, Verified, VerifyError};
 use crate::store::Store;
 use crate::tickets::{Commented, Worker, meant};
@@ -33,9 +34,8 @@ pub struct VerifyArgs {
     /// Say in its ticket what came of it, once; the settings may ask for that too.
     #[arg(long)]
     comment: bool,
-    /// Write JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    shape: Shape,
     #[command(flatten)]
     setup: Setup,
 }
@@ -80,14 +80,7 @@ pub async fn run(args: VerifyArgs, voice: Voice) -> Ended {
         comment,
         seconds: (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
     };
-    let term = Term::stdout();
-    if args.json {
-        term.write_str(&safe_json(&told).or_usage()?).or_usage()?;
-    } else {
-        for line in lines(&told, voice.quiet) {
-            term.write_line(&line).or_usage()?;
-        }
-    }
+    args.shape.show(&told, || lines(&told, voice.quiet))?;
     Ok(match verified.presence {
         Presence::Gone => Exit::Clean,
         Presence::StillThere => Exit::Findings,
