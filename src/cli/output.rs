@@ -23,9 +23,11 @@ impl Shape {
 }
 
 /// Writes lines to the standard output stream. What is hostile in them was made visible by who made them.
-pub fn print(lines: Vec<String>) -> Ended {
+pub fn print(lines: impl IntoIterator<Item = String>) -> Ended {
     let term = Term::stdout();
-    lines.iter().try_for_each(|line| term.write_line(line)).or_usage()?;
+    for line in lines {
+        term.write_line(&line).or_usage()?;
+    }
     Ok(Exit::Clean)
 }
 
