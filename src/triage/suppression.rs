@@ -319,8 +319,19 @@ pub enum BadSuppression {
     #[error(transparent)]
     Pattern(#[from] BadPattern),
     /// It would end before it begins.
-    #[error("the suppression would end on {0}, which is over; name a later day")]
+    #[error("the suppression would end at {0}, which is over; name a later day")]
     Over(String),
+    /// A mistyped name would cover nothing, for ever.
+    #[error("there is no check `{0}`; there are {known}", known = check_ids())]
+    NoSuchCheck(String),
+}
+
+fn check_ids() -> String {
+    phantom_checks::all()
+        .iter()
+        .map(|check| check.meta().id)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Suppression {
@@ -333,8 +344,16 @@ impl Suppression {
             return Err(BadSuppression::Anonymous);
         }
         PagePatterns::new(&self.scope.pages)?;
+        if let Some(check) = self
+            .scope
+            .check
+            .as_deref()
+            .filter(|id| phantom_checks::by_id(id).is_none())
+        {
+            return Err(BadSuppression::NoSuchCheck(check.to_owned()));
+        }
         match self.until {
-            Some(until) if until <= now => Err(BadSuppression::Over(until.strftime("%Y-%m-%d").to_string())),
+            Some(until) if until <= now => Err(BadSuppression::Over(until.strftime("%Y-%m-%d %H:%M UTC").to_string())),
             _ => Ok(()),
         }
     }
@@ -473,11 +492,23 @@ mod tests {
         assert_eq!(unsigned.check(NOW), Err(BadSuppression::Anonymous));
         let mut over = suppression(check.clone());
         over.until = Some(NOW);
-        assert_eq!(over.check(NOW), Err(BadSuppression::Over("1970-01-01".into())));
+        assert_eq!(
+            over.check(NOW),
+            Err(BadSuppression::Over("1970-01-01 00:00 UTC".into()))
+        );
         let odd = suppression(SuppressionScope {
             pages: vec!["blog".into()],
             ..check
         });
         assert!(matches!(odd.check(NOW), Err(BadSuppression::Pattern(_))));
+        let mistyped = suppression(SuppressionScope {
+            check: Some("mixed-contents".to_owned()),
+            ..SuppressionScope::default()
+        });
+        let error = mistyped.check(NOW).unwrap_err().to_string();
+        assert!(
+            error.contains("`mixed-contents`; there are") && error.contains("mixed-content,"),
+            "{error}"
+        );
     }
 }
