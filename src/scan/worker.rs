@@ -430,6 +430,7 @@ impl Worker {
 }
 
 fn never_loaded(url: &Url, waited_for: Option<&str>) -> String {
+    let waited_for = waited_for.filter(|resource| *resource != url.as_str());
     let waited_for = waited_for.map_or_else(String::new, |resource| format!(" (it waited for {resource})"));
     format!("{url} never finished loading{waited_for}; it was looked at as far as it came")
 }
