@@ -23,7 +23,7 @@ pub use form::{Field, Form, FormMethod, Submitter};
 pub use frame::{Frame, FrameKind};
 pub use issue::{Issue, MixedContentIssue, MixedContentResolution};
 pub use link::{Link, LinkSource};
-pub use page::{Header, Hop, Page};
+pub use page::{Header, Hop, Look, Page};
 pub use request::{Failure, Initiator, MixedContentType, Request, ResourceKind};
 pub use script::{ProbeAnswer, Script};
 pub use value::{Charset, Meta, StorageArea, StorageEntry, ValueShape};

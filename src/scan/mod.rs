@@ -3,10 +3,13 @@
 //! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
 //! a scan whose process was killed goes on in another one, page by page.
 
+mod alike;
 mod close;
 mod event;
 mod inspect;
+mod organisation;
 mod owner;
+mod reached;
 mod record;
 mod run;
 mod scanner;

@@ -11,10 +11,14 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
+use super::organisation::Organisation;
+use super::reached::Looks;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::crawl::{
+    Alike, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
+};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ScopeRules, Site};
 use crate::store::{Store, StoreError};
@@ -71,6 +75,11 @@ pub(super) struct Run {
     began: Instant,
     rendered: AtomicU64,
     witnesses: u64,
+    /// Pages that waited when it was looked last.
+    pub(super) waiting: AtomicU64,
+    alike: Mutex<Alike>,
+    pub(super) looks: Looks,
+    pub(super) organisation: Organisation,
     restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
@@ -115,6 +124,10 @@ impl Run {
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
             witnesses: parts.witnesses,
+            waiting: AtomicU64::new(parts.counts.waiting),
+            looks: Looks::default(),
+            organisation: Organisation::new(&scanner.config.organisation_domains),
+            alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
             restarts_told: AtomicU64::new(0),
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
@@ -216,7 +229,7 @@ impl Run {
             .await
     }
 
-    /// A start page was skipped: the scan saw less than the site. Asked of the store, because an earlier process may
+    /// A start page was skipped, or something answered in its place: the scan saw less than the site. Asked of the store, because an earlier process may
     /// have met it.
     pub async fn start_lost(&self) -> Result<bool, StoreError> {
         let starts: HashSet<PageKey> = {
@@ -227,7 +240,8 @@ impl Run {
                 .collect()
         };
         let skipped = self.store.pages(&self.scan, PageState::Skipped, u32::MAX).await?;
-        Ok(skipped.iter().any(|row| starts.contains(&row.key)))
+        let walled = super::close::walled(self).await?;
+        Ok(skipped.iter().any(|row| starts.contains(&row.key)) || starts.iter().any(|key| walled.contains(key)))
     }
 
     /// The limit that ends the scan now.
@@ -237,7 +251,8 @@ impl Run {
 
     fn limit_at(&self, rendered: u64) -> Option<Limit> {
         let counted = rendered.saturating_sub(self.witnesses);
-        limit_reached(&self.site.limits, counted, self.began.elapsed())
+        let spent = self.egress.budget_exhausted();
+        limit_reached(&self.site.limits, counted, self.began.elapsed(), spent)
     }
 
     /// Takes one page from the budget. False if a limit is reached.
@@ -252,6 +267,11 @@ impl Run {
 
     pub fn give_page_back(&self) {
         self.rendered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The budgets of pages that are alike.
+    pub fn alike(&self) -> MutexGuard<'_, Alike> {
+        lock(&self.alike)
     }
 
     /// Those of these texts that were not stored by this run yet.

@@ -193,6 +193,9 @@ impl Scanner {
                 "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
             );
         }
+        if resumed {
+            run.remember_alike().await?;
+        }
         let worked = self.work(&run, tabs, counts.done > 0).await;
         run.pool.end().await;
         let ended = self.end(&run, worked.is_err()).await;
@@ -299,7 +302,7 @@ impl Scanner {
                 Vec::new()
             },
             upstream: self.config.network.proxy.clone(),
-            byte_budget: None,
+            byte_budget: site.limits.bytes,
         }
     }
 
@@ -358,6 +361,7 @@ impl Scanner {
         let now = (self.now)();
         let ended = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         run.remark_refusals();
+        run.remark_alike();
         let state = close::close(run, &close::Worked { state, ended }).await?;
         let mut record = run.record.clone();
         record.state = state;
@@ -414,7 +418,11 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
         rules.admits(url).map_err(|why| refused(why.to_string()))?;
         let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
         // Whatever a start page looks like, a person asked for it.
-        pages.push(NewPage { skip: None, ..page });
+        pages.push(NewPage {
+            skip: None,
+            template: None,
+            ..page
+        });
     }
     let record = ScanRecord {
         id: ScanId::new(now),

@@ -217,9 +217,13 @@ fn limits(mut section: Section<'_>) -> Limits {
         concurrency: section
             .get("concurrency", kinds::whole(1..=256_u32))
             .unwrap_or(default.concurrency),
+        pages_per_template: section
+            .get("pages_per_template", kinds::whole(1..=10_000_000_u64))
+            .unwrap_or(default.pages_per_template),
+        bytes: section.get("bytes", kinds::size(1_000_000..=1_000_000_000_000_000)),
         narrowed: false,
     };
-    section.finish(&["pages_per_template"]);
+    section.finish(&[]);
     limits
 }
 

@@ -145,9 +145,20 @@ pub struct Limits {
     pub pages_per_s: f64,
     /// Pages open at once, for each host, over all workers.
     pub concurrency: u32,
+    /// Pages that are alike, rendered at most: of one template and one kind of document.
+    #[serde(default = "pages_per_template")]
+    pub pages_per_template: u64,
+    /// Bytes at most, both ways, of pages and our own fetches; `None` means no limit.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Somebody asked for fewer pages, or less deep ones, than the site's file: what is not seen then proves nothing.
     #[serde(default)]
     pub narrowed: bool,
+}
+
+/// What the limits of older scans did not say.
+fn pages_per_template() -> u64 {
+    30
 }
 
 impl Limits {
@@ -169,6 +180,8 @@ impl Default for Limits {
             duration: Duration::from_hours(3),
             pages_per_s: 2.0,
             concurrency: 4,
+            pages_per_template: pages_per_template(),
+            bytes: None,
             narrowed: false,
         }
     }

@@ -141,6 +141,11 @@ impl SiteBook {
         Ok(())
     }
 
+    /// Whether the scope of any site includes pages of this host.
+    pub fn claims_host(&self, host: &str) -> bool {
+        self.entries.iter().any(|entry| entry.rules.names_host(host))
+    }
+
     /// All sites, by file.
     pub fn sites(&self) -> impl Iterator<Item = &Site> {
         self.entries.iter().map(|entry| &entry.site)

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -95,6 +95,9 @@ pub trait Store: Send + Sync {
     /// Its pages in one state, by key, `limit` at most.
     async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>>;
 
+    /// The hosts of the organisation that a scan saw outside of its site, by name.
+    async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>>;
+
     // Frontier
 
     /// Adds pages; those whose key the scan knows already are left as they are. Returns how many were new.
@@ -121,6 +124,8 @@ pub trait Store: Send + Sync {
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
+    /// The same for the waiting pages of one template, or of one family.
+    async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64>;
 
     // Evidence
 

@@ -285,6 +285,7 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         reason: None,
         failed_checks: Vec::new(),
         forms: 0,
+        obstacle: None,
     };
     assert!(reached(&page));
     assert!(reached(&PageLook {
@@ -298,6 +299,10 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         },
         PageLook {
             redirected: true,
+            ..page.clone()
+        },
+        PageLook {
+            obstacle: Some("a challenge".into()),
             ..page.clone()
         },
         PageLook {

@@ -21,9 +21,18 @@ pub(super) struct FrameAnswer {
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
     pub left_out: u64,
+    /// What the main document looks like.
+    #[serde(default)]
+    pub look: Option<LookAnswer>,
     /// A built-in function in whose place the page has put another; empty if there is none.
     #[serde(default)]
     pub changed: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LookAnswer {
+    pub paths: Vec<String>,
+    pub text: String,
 }
 
 #[derive(Deserialize)]

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer, Request,
+    Cookie, Evidence, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Look, Meta, Page, ProbeAnswer, Request,
     ResourceKind, Script, StorageArea, StorageEntry, Submitter,
 };
 
-use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
+use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, LookAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
 use super::{Captured, Recorded};
 use crate::browser::redact::{self, Redactor};
 use crate::browser::tab::PageRequest;
-use crate::crawl::{REDACTED, is_secret};
+use crate::crawl::{REDACTED, hash, is_secret, sketch};
 
 /// Puts the evidence of one page together, replacing secrets on the way in.
 pub(super) struct Builder<'a> {
@@ -76,6 +76,7 @@ impl<'a> Builder<'a> {
                     self.evidence.page.url.clone_from(&frame.url);
                     self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
                     self.evidence.page.elements = answer.elements;
+                    self.evidence.page.look = answer.look.as_ref().map(|look| look_of(&answer.title, look));
                 }
                 self.contents(id, answer);
             }
@@ -286,6 +287,27 @@ impl<'a> Builder<'a> {
             evidence: self.evidence,
             scripts: self.texts,
         }
+    }
+}
+
+/// Longer texts, in characters, are not kept: what stands in a page's place says little.
+const LONGEST_TEXT: usize = 1_500;
+
+fn look_of(title: &str, answer: &LookAnswer) -> Look {
+    let lower = answer.text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let short = answer.text.chars().count() <= LONGEST_TEXT;
+    let masked = |word| if redact::looks_random(word) { REDACTED } else { word };
+    let text = || answer.text.split(' ').map(masked).collect::<Vec<_>>().join(" ");
+    Look {
+        structure: sketch(answer.paths.iter().map(String::as_str)),
+        words: sketch(words.iter().copied()),
+        word_count: u32::try_from(words.len()).unwrap_or(u32::MAX),
+        text_hash: format!("{:016x}", hash(format!("{title}\n{}", answer.text).as_bytes())),
+        text: short.then(|| redact::parameters(&text())),
     }
 }
 

@@ -21,11 +21,14 @@ pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = ?1 AND 
 pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
 
-pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5 \
+pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5, obstacle = ?6 \
      WHERE id = ?1";
 
 pub(super) const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT ?1, j.value FROM json_each(?2) j \
      WHERE true ON CONFLICT DO NOTHING";
+
+pub(super) const NAME_HOSTS: &str = "INSERT INTO scan_hosts (scan, host, page) SELECT ?1, j.value, ?3 \
+     FROM json_each(?2) j WHERE true ON CONFLICT DO NOTHING";
 
 /// The script texts that this scan has named already: they are there, and pruning leaves them alone.
 pub(super) const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN json_each(?2) j \
@@ -117,6 +120,14 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
         }
     }
     frontier::insert(&mut tx, scan, completion.found).await?;
+    if !completion.hosts.is_empty() {
+        sqlx::query(NAME_HOSTS)
+            .bind(scan)
+            .bind(json(&completion.hosts)?)
+            .bind(completion.lease.url.as_str())
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(true)
 }
@@ -170,6 +181,7 @@ async fn keep(
         .bind(seen.gaps.is_empty() && !seen.page.cut_short)
         .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
         .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
+        .bind(completion.obstacle)
         .execute(&mut *connection)
         .await?;
     sqlx::query(KEEP_EVIDENCE)

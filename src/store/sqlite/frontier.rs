@@ -8,12 +8,13 @@ use url::Url;
 
 use super::super::codec::{json, millis, time, unsigned};
 use super::{Result, SqliteStore, StoreError, immediate, scans};
-use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey};
+use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey, Template};
 use crate::scan::ScanId;
 
-pub(super) const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason) \
+pub(super) const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
      SELECT ?1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
-         CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5 \
+         CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
+         j.value ->> 7 \
      FROM json_each(?2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
 
 /// Leases that ran out give their pages back. The token stays: until another worker takes the page, the late one may
@@ -34,7 +35,8 @@ pub(super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
      FROM waiting w LEFT JOIN hosts h ON h.host = w.host WHERE w.host IS NOT NULL";
 
 /// The first waiting pages of each of some hosts.
-pub(super) const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes \
+pub(super) const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+         p.template, p.family \
      FROM json_each(?2) h CROSS JOIN pages p WHERE p.id IN ( \
          SELECT w.id FROM pages w WHERE w.scan = ?1 AND w.state = 'waiting' AND w.host = h.value \
          ORDER BY w.depth, w.id LIMIT ?3)";
@@ -67,6 +69,9 @@ pub(super) const LEASE_OWNERS: &str = "SELECT DISTINCT p.owner FROM scans s JOIN
 pub(super) const SKIP_WAITING: &str = "UPDATE pages SET state = 'skipped', reason = ?2, token = NULL \
      WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND state = 'waiting'";
 
+pub(super) const SKIP_ALIKE: &str = "UPDATE pages SET state = 'skipped', reason = ?3, token = NULL \
+     WHERE scan = ?1 AND state = 'waiting' AND (template = ?2 OR family = ?2)";
+
 /// The host whose pace a page obeys: the name without the port, as the ports of a name are mostly one machine.
 pub(super) fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
@@ -88,6 +93,8 @@ pub(super) async fn insert(connection: &mut SqliteConnection, scan: i64, pages: 
                 page.depth,
                 found_on,
                 &page.skip,
+                page.template.as_ref().map(|template| &template.pattern),
+                page.template.as_ref().map(|template| &template.family),
             )
         })
         .collect();
@@ -164,6 +171,8 @@ struct Candidate {
     depth: i64,
     alone: bool,
     crashes: i64,
+    template: Option<String>,
+    family: Option<String>,
 }
 
 /// The candidates that get a lease: hosts take turns, those with the fewest leases first; in a turn shallow pages come
@@ -268,6 +277,10 @@ async fn take(
                 depth: unsigned(page.depth, "the depth of a page")?,
                 alone: page.alone,
                 crashes: unsigned(page.crashes, "the crashes of a page")?,
+                template: page
+                    .template
+                    .zip(page.family)
+                    .map(|(pattern, family)| Template { pattern, family }),
             })
         })
         .collect()
@@ -361,6 +374,20 @@ pub(super) async fn skip_waiting(store: &SqliteStore, scan: &ScanId, reason: &st
     Ok(done.rows_affected())
 }
 
+pub(super) async fn skip_alike(store: &SqliteStore, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.relaxed).await?;
+    let scan = scans::seq(&mut tx, scan).await?;
+    let done = sqlx::query(SKIP_ALIKE)
+        .bind(scan)
+        .bind(alike)
+        .bind(reason)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +410,8 @@ mod tests {
             depth,
             alone: false,
             crashes: 0,
+            template: None,
+            family: None,
         }
     }
 

@@ -33,7 +33,7 @@ use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
 use super::{Result, Store, StoreError};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -131,6 +131,10 @@ impl Store for SqliteStore {
         scans::pages(self, id, state, limit).await
     }
 
+    async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>> {
+        scans::hosts(self, id).await
+    }
+
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
         frontier::add_pages(self, scan, pages).await
     }
@@ -169,6 +173,10 @@ impl Store for SqliteStore {
 
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64> {
         frontier::skip_waiting(self, scan, reason).await
+    }
+
+    async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
+        frontier::skip_alike(self, scan, alike, reason).await
     }
 
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson, unsigned, unword, word};
 use super::{Result, SqliteStore, StoreError, frontier, immediate, no_such_scan};
-use crate::crawl::{NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 
@@ -23,6 +23,9 @@ pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = ?1";
 pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 AND p.state = ?2 ORDER BY p.key LIMIT ?3";
+
+pub(super) const HOSTS: &str = "SELECT h.host, h.page FROM scans s JOIN scan_hosts h ON h.scan = s.seq \
+     WHERE s.id = ?1 ORDER BY h.host";
 
 #[derive(sqlx::FromRow)]
 struct ScanRow {
@@ -188,4 +191,9 @@ pub(super) async fn pages(store: &SqliteStore, id: &ScanId, state: PageState, li
         redirected_to,
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+pub(super) async fn hosts(store: &SqliteStore, id: &ScanId) -> Result<Vec<SeenHost>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(HOSTS).bind(&id.0).fetch_all(&store.readers).await?;
+    Ok(rows.into_iter().map(|(host, page)| SeenHost { host, page }).collect())
 }
