@@ -12,6 +12,7 @@ pub mod paint;
 pub mod progress;
 mod scan;
 mod session;
+mod sites;
 pub mod summary;
 mod tickets;
 mod tickets_command;
@@ -74,6 +75,8 @@ enum Command {
     Findings(findings::FindingsArgs),
     /// List tickets, check the connection to Jira, and go on with what waits
     Tickets(tickets_command::TicketsArgs),
+    /// List the sites, check their files, print their JSON Schema, and add one
+    Sites(sites::SitesArgs),
     /// Look at one finding again, in seconds: still there, gone, or could not reach
     Verify(verify::VerifyArgs),
     /// Say what works here, what does not, and what to do about it
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
             Command::Demo(args) => demo::run(args, cli.voice).await,
             Command::Findings(args) => findings::run(args).await,
             Command::Tickets(args) => tickets_command::run(args).await,
+            Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => verify::run(args, cli.voice).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,

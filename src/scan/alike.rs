@@ -89,6 +89,8 @@ impl Run {
     /// Says what was found and not even kept.
     pub(super) fn remark_alike(&self) {
         let remarks = self.alike().remarks();
-        remarks.into_iter().for_each(|remark| self.remark(remark));
+        for remark in remarks {
+            self.remark(remark);
+        }
     }
 }

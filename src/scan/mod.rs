@@ -4,6 +4,7 @@
 //! a scan whose process was killed goes on in another one, page by page.
 
 mod alike;
+mod ask;
 mod close;
 mod event;
 mod inspect;
@@ -17,6 +18,7 @@ mod seeds;
 mod verify;
 mod worker;
 
+pub use ask::{AskError, Asked, Learnt};
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};

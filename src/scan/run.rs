@@ -14,7 +14,7 @@ use super::inspect::Inspector;
 use super::organisation::Organisation;
 use super::reached::Looks;
 use super::worker::Worker;
-use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
+use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
 use crate::crawl::{
     Alike, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
@@ -78,6 +78,8 @@ pub(super) struct Run {
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
     alike: Mutex<Alike>,
+    /// Pages that sitemaps list.
+    pub(super) listed: AtomicU64,
     pub(super) looks: Looks,
     pub(super) organisation: Organisation,
     restarts_told: AtomicU64,
@@ -125,6 +127,7 @@ impl Run {
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
             witnesses: parts.witnesses,
             waiting: AtomicU64::new(parts.counts.waiting),
+            listed: AtomicU64::new(0),
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
@@ -267,6 +270,14 @@ impl Run {
 
     pub fn give_page_back(&self) {
         self.rendered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What was learnt of the site beside its pages.
+    pub fn learnt(&self) -> Learnt {
+        let start = self.site.start.first();
+        let robots = self.robots();
+        let said = start.and_then(|start| robots.of(start));
+        Learnt::of(said, start, self.listed.load(Ordering::Relaxed))
     }
 
     /// The budgets of pages that are alike.

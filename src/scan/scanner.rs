@@ -1,6 +1,7 @@
 //! A scan from its start, or its resumption, to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Parts, Run};
-use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
+use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, Pool, PoolOptions};
 use crate::config::Config;
 use crate::crawl::{LinkRules, NewPage, RobotsBook};
@@ -115,6 +116,8 @@ pub struct Ended {
     pub counts: ScanCounts,
     /// The version of the browser that was used.
     pub browser: String,
+    /// What was learnt of the site beside its pages, by this process.
+    pub learnt: Learnt,
 }
 
 /// Scans sites, one after the other.
@@ -315,6 +318,7 @@ impl Scanner {
         let mut first = run.worker(0);
         first.begin_session(visited).await?;
         if let Some(listed) = run.read_sitemaps().await {
+            run.listed.store(listed.len() as u64, Ordering::Relaxed);
             run.store.add_pages(&run.scan, &listed).await?;
             run.seeded.cancel();
         }
@@ -377,6 +381,7 @@ impl Scanner {
             record,
             counts,
             browser: run.pool.browser().version.clone(),
+            learnt: run.learnt(),
         })
     }
 

@@ -157,7 +157,7 @@ impl Scanner {
             ..self.clone()
         };
         let site = Box::new(site);
-        let ended = scanner.scan(Start::Verify { site, pages }).await?;
+        let ended = Box::pin(scanner.scan(Start::Verify { site, pages })).await?;
         if ended.record.state == ScanState::Interrupted {
             return Err(ScanError::Stopped.into());
         }

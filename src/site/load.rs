@@ -76,6 +76,15 @@ impl Site {
     }
 }
 
+/// The keys that are asked for when this text is read, `table.key`.
+#[cfg(test)]
+pub(crate) fn keys_read_from(text: &str) -> std::collections::BTreeSet<String> {
+    let source = Source::new("example.toml", text);
+    let tree = source.parse().expect("it is TOML");
+    site(Section::root(&source, &tree)).expect("it is a site");
+    source.asked()
+}
+
 /// A URL without credentials, for messages.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();

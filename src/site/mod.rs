@@ -1,7 +1,10 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod check;
+mod draft;
 mod load;
 mod private;
+mod schema;
 mod scope;
 mod sites;
 #[cfg(test)]
@@ -17,7 +20,12 @@ use url::Url;
 
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
+pub use check::{Checked, check};
+pub use draft::{Draft, RobotsSay, id_of};
+#[cfg(test)]
+pub(crate) use load::keys_read_from;
 pub use private::PrivateStart;
+pub use schema::SCHEMA;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
 pub use sites::{SiteBook, SiteError};

@@ -16,6 +16,7 @@ mod processes;
 mod reached;
 mod readme;
 mod redaction;
+mod sites;
 mod support;
 mod tamper;
 mod traps;

@@ -95,9 +95,19 @@ fn prose(about: &str) -> String {
     format!("{about} is told of here at some length, with care and for people who like to read. ").repeat(20)
 }
 
+fn recognised(cases: &[(Obstacle, Evidence)]) {
+    for (expected, evidence) in cases {
+        let found = instead(evidence, &Known::default());
+        let title = &evidence.page.title;
+        assert_eq!(found.as_ref().map(|found| found.what), Some(*expected), "{title:?}");
+        let text = found.unwrap().to_string();
+        assert_eq!(Obstacle::named(&text), Some(*expected), "{text}");
+    }
+}
+
 #[test]
-fn what_answers_in_a_pages_place_is_recognised() {
-    use Obstacle::{Captcha, Challenge, Consent, Maintenance, Missing};
+fn challenges_are_recognised() {
+    use Obstacle::{Captcha, Challenge};
     let cases = [
         (
             Challenge,
@@ -147,6 +157,14 @@ fn what_answers_in_a_pages_place_is_recognised() {
                 ),
             ),
         ),
+    ];
+    recognised(&cases);
+}
+
+#[test]
+fn walls_are_recognised() {
+    use Obstacle::{Captcha, Consent, Maintenance, Missing};
+    let cases = [
         (
             Captcha,
             loading(
@@ -202,17 +220,7 @@ fn what_answers_in_a_pages_place_is_recognised() {
         ),
         (Missing, page("404", "")),
     ];
-    for (expected, evidence) in cases {
-        let found = instead(&evidence, &Known::default());
-        assert_eq!(
-            found.as_ref().map(|found| found.what),
-            Some(expected),
-            "{:?}",
-            evidence.page.title
-        );
-        let text = found.unwrap().to_string();
-        assert_eq!(Obstacle::named(&text), Some(expected), "{text}");
-    }
+    recognised(&cases);
 }
 
 #[test]
