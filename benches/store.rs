@@ -180,7 +180,7 @@ fn scan(id: &str) -> ScanRecord {
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
-            client: phantom_gang::site::Client::default(),
+            client: Box::default(),
             profiles: Vec::new(),
             login: None,
         },

@@ -268,7 +268,7 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
-            client: phantom_gang::site::Client::default(),
+            client: Box::default(),
             profiles: Vec::new(),
             login: None,
         },

@@ -359,7 +359,7 @@ mod tests {
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
                 suppress: Vec::new(),
-                client: crate::site::Client::default(),
+                client: Box::default(),
                 profiles: Vec::new(),
                 login: None,
             },

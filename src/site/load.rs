@@ -10,7 +10,7 @@ use url::Url;
 use super::client::{client, profile};
 use super::login::login;
 use super::scope::ScopeRules;
-use super::{Client, Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
+use super::{Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
 use crate::crawl::page_key;
@@ -75,7 +75,7 @@ impl Site {
                 ..SiteFacts::default()
             },
             suppress: Vec::new(),
-            client: Client::default(),
+            client: Box::default(),
             profiles: Vec::new(),
             login: None,
         })
@@ -108,12 +108,12 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         facts.hosts = own_hosts(&root, &scope, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
-    let client = client(root.section_or_empty("client"), folder);
+    let client = Box::new(client(root.section_or_empty("client"), folder));
     let profiles = root.tables("profile").into_iter().filter_map(profile).collect();
     let account = id.as_ref().map(|id| id.0.as_str());
     let login = root
         .section("login")
-        .and_then(|section| login(section, folder, account));
+        .and_then(|section| login(section, folder, account).map(Box::new));
     root.finish(&["run_on", "schedule", "explore"]);
     let id = id?;
     Some(Site {

@@ -70,13 +70,13 @@ pub struct Site {
     pub suppress: Vec<SiteSuppression>,
     /// Who the browsers say they are.
     #[serde(default)]
-    pub client: Client,
+    pub client: Box<Client>,
     /// Devices that a scan can be asked to use.
     #[serde(default)]
     pub profiles: Vec<Profile>,
     /// How a scan logs in.
     #[serde(default)]
-    pub login: Option<Login>,
+    pub login: Option<Box<Login>>,
 }
 
 /// What the site's file says is not to be reported.
