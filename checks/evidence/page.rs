@@ -37,6 +37,10 @@ pub struct Page {
     /// What its document looks like; `None` if that was not captured.
     #[serde(default)]
     pub look: Option<Look>,
+    /// Whether the visitor was logged in, as far as the page shows it by what the site's file says; `None` if it does
+    /// not, or there is no login.
+    #[serde(default)]
+    pub logged_in: Option<bool>,
 }
 
 /// What the main document looks like, so that pages can be compared without their documents.

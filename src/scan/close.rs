@@ -187,6 +187,8 @@ fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, walled: &HashSet<P
             PageState::Waiting | PageState::Leased => {}
         }
         coverage.forms += look.forms;
+        coverage.logged_in += u64::from(look.logged_in == Some(true));
+        coverage.logged_out += u64::from(look.logged_in == Some(false));
     }
     coverage
 }

@@ -3,6 +3,7 @@
 //! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
 //! a scan whose process was killed goes on in another one, page by page.
 
+mod account;
 mod alike;
 mod ask;
 mod close;
@@ -18,6 +19,7 @@ mod seeds;
 mod verify;
 mod worker;
 
+pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use ask::{AskError, Asked, Learnt};
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};

@@ -18,6 +18,7 @@ fn look(url: &str) -> PageLook {
         failed_checks: Vec::new(),
         forms: 0,
         obstacle: None,
+        logged_in: None,
     }
 }
 

@@ -110,6 +110,8 @@ pub struct PageLook {
     pub forms: u64,
     /// What answered in its place, in words: a challenge, a login. `None` if the page itself did.
     pub obstacle: Option<String>,
+    /// It was seen logged in, or out; `None` if it does not show it.
+    pub logged_in: Option<bool>,
 }
 
 /// Did a page answer as expected, and was it seen in full? The one place where this is decided.

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{SqliteStore, complete, evidence, findings, frontier, scans, suppressions, tickets, triage};
+use super::{SqliteStore, complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
 
 /// Statements, and the tables that grow and must be searched by an index.
 const STATEMENTS: &[&str] = &[
@@ -19,6 +19,7 @@ const STATEMENTS: &[&str] = &[
     frontier::LEASE_OWNERS,
     frontier::SKIP_WAITING,
     frontier::SKIP_ALIKE,
+    logins::REOPEN,
     complete::HELD,
     complete::CLOSE,
     complete::KNOWN,

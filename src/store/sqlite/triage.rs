@@ -10,7 +10,7 @@ use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
 
 pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
-         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 ORDER BY p.key";
 
 pub(super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
@@ -123,6 +123,7 @@ struct LookRow {
     reason: Option<String>,
     failed_checks: Option<String>,
     obstacle: Option<String>,
+    logged_in: Option<bool>,
 }
 
 impl LookRow {
@@ -143,6 +144,7 @@ impl LookRow {
             reason: self.reason,
             failed_checks,
             obstacle: self.obstacle,
+            logged_in: self.logged_in,
             url: self.url,
         })
     }
