@@ -410,7 +410,12 @@ impl Worker {
             run.rules().links().found_on(&captured.evidence, at, lease.depth)
         };
         found.remarks.into_iter().for_each(|remark| run.remark(remark));
-        run.saw_alike(lease, captured.evidence.page.look.as_ref());
+        if instead.is_none() {
+            run.saw_alike(lease, captured.evidence.page.look.as_ref());
+        } else {
+            // Of the pages that are alike, it was none.
+            run.give_alike_back(lease);
+        }
         let found = run.bounded(found.pages);
         let hosts = if run.record.trigger.is_look() {
             Vec::new()

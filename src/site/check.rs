@@ -47,6 +47,7 @@ pub fn check(files: &[PathBuf], folder: &Path) -> Result<Checked, SiteError> {
             .and_then(|site| Entry::of(file.clone(), site).ok());
         entries.extend(entry.map(|entry| (false, entry)));
     }
+    entries.sort_by(|(_, one), (_, other)| one.file.cmp(&other.file));
     for (index, (asked, entry)) in entries.iter().enumerate() {
         for (other_asked, other) in entries.get(..index).unwrap_or_default() {
             if *asked || *other_asked {

@@ -135,7 +135,7 @@ fn traps(ask: &Ask<'_>) -> Reply {
             "Members",
             &format!(
                 "<p>Our members.</p>{}",
-                links([format!("/visit/{}/members", next_session(session))])
+                format!("<a href=/visit/{}/members>Again</a>", next_session(session))
             ),
         ),
         ["members"] => page("Members", "<p>Our members.</p>"),
@@ -158,7 +158,10 @@ fn traps(ask: &Ask<'_>) -> Reply {
             page(tag, &format!("<nav>{tag}</nav>{}", links(to)))
         }
         // The same page under another address each time.
-        ["fresh"] => page("Fresh", &links([format!("/fresh?r={}", number(&ask.query[2..]) + 1)])),
+        ["fresh"] => page(
+            "Fresh",
+            &format!("<a href=/fresh?r={}>Again</a>", number(&ask.query[2..]) + 1),
+        ),
         // A path that leads into itself.
         ["mirror", ..] => page(
             ask.path,
@@ -275,6 +278,7 @@ async fn a_scan_ends_when_its_bytes_are_spent() {
             Reply::ok("text/javascript", format!("//{}", "x".repeat(600_000))).header("cache-control", "no-store")
         }
         "/robots.txt" | "/favicon.ico" => Reply::status(StatusCode::NOT_FOUND),
+        path if path != "/" && !path.starts_with("/page-") => Reply::status(StatusCode::NOT_FOUND),
         path => {
             let next = path.trim_start_matches("/page-").trim_start_matches('/').len();
             page(

@@ -125,13 +125,19 @@ impl Baseline {
         if one.text_hash == two.text_hash {
             return true;
         }
-        let title = |page: &Self| page.title.as_deref().map(|title| own_words(title, &page.url));
+        // Both may name the address that they were asked for.
+        let addresses = [words(&self.url), words(&other.url)].concat();
+        let own = |text: &str| -> BTreeSet<String> {
+            let words = words(text).into_iter();
+            words.filter(|word| !addresses.contains(word)).collect()
+        };
+        let title = |page: &Self| page.title.as_deref().map(own);
         if title(self) != title(other) || likeness(&one.structure, &two.structure) < SAME_STRUCTURE {
             return false;
         }
         match (&one.text, &two.text) {
             (Some(first), Some(second)) => {
-                let (first, second) = (own_words(first, &self.url), own_words(second, &other.url));
+                let (first, second) = (own(first), own(second));
                 first.symmetric_difference(&second).count() <= MOST_ODD_WORDS && first.len() > MOST_ODD_WORDS
             }
             _ => likeness(&one.words, &two.words) >= SAME_WORDS,
@@ -139,18 +145,14 @@ impl Baseline {
     }
 }
 
-/// The words of a text without numbers and without those of the page's own address.
-fn own_words(text: &str, url: &str) -> BTreeSet<String> {
-    let split = |text: &str| -> BTreeSet<String> {
-        let words = text.to_lowercase();
-        let words = words.split(|c: char| !c.is_alphanumeric());
-        words
-            .filter(|word| !word.is_empty() && !word.bytes().any(|byte| byte.is_ascii_digit()))
-            .map(str::to_owned)
-            .collect()
-    };
-    let address = split(url);
-    split(text).into_iter().filter(|word| !address.contains(word)).collect()
+/// The words of a text, without numbers.
+fn words(text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    words
+        .filter(|word| !word.is_empty() && !word.bytes().any(|byte| byte.is_ascii_digit()))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What is known of a site beyond the page.
