@@ -72,6 +72,7 @@ impl Site {
                 ..SiteFacts::default()
             },
             suppress: Vec::new(),
+            screenshots: None,
         })
     }
 }
@@ -102,6 +103,9 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         facts.hosts = own_hosts(&root, &scope, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
+    let mut evidence = root.section_or_empty("evidence");
+    let screenshots = evidence.get("screenshots", kinds::screenshots);
+    evidence.finish(&[]);
     root.finish(&["run_on", "schedule", "explore", "client", "login", "profile"]);
     let id = id?;
     Some(Site {
@@ -116,6 +120,7 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         disabled_checks,
         facts,
         suppress,
+        screenshots,
     })
 }
 
