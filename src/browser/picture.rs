@@ -59,7 +59,7 @@ impl Place {
         let size = [self.width, self.height]
             .iter()
             .all(|size| (1.0..=MOST_PIXELS).contains(size));
-        (place && size).then(|| page::Viewport {
+        (place && size).then_some(page::Viewport {
             x: self.x,
             y: self.y,
             width: self.width,
@@ -79,13 +79,13 @@ impl Tab {
         let mut ask = page::CreateIsolatedWorldParams::new(self.main_frame());
         ask.world_name = Some("picture".to_owned());
         let world: WorldAnswer = self.session.call(ask, patience).await?;
-        let mut shots = Vec::new();
+        let mut pictures = Vec::new();
         for spot in spots {
-            shots.push(self.picture(world.execution_context_id, spot).await?);
+            pictures.push(self.picture(world.execution_context_id, spot).await?);
         }
         self.leave(request).await?;
         self.session.call::<Nothing>(sleep(false), patience).await?;
-        Ok(shots)
+        Ok(pictures)
     }
 
     async fn picture(&self, world: i64, spot: &Spot) -> Result<Option<Shot>, CdpError> {
@@ -112,8 +112,8 @@ impl Tab {
             capture_beyond_viewport: Some(place.beyond),
             ..page::CaptureScreenshotParams::default()
         };
-        let shot: ShotAnswer = self.session.call(shoot, super::CALL).await?;
-        Ok(BASE64_STANDARD.decode(shot.data).ok().and_then(Shot::of))
+        let answer: ShotAnswer = self.session.call(shoot, super::CALL).await?;
+        Ok(BASE64_STANDARD.decode(answer.data).ok().and_then(Shot::of))
     }
 }
 

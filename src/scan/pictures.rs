@@ -51,9 +51,9 @@ impl Pictures {
             if tries.len() >= MOST_OF_SCAN && !tries.contains_key(&fingerprint) {
                 continue;
             }
-            let tried = tries.entry(fingerprint.clone()).or_default();
-            if *tried < MOST_TRIES {
-                *tried += 1;
+            let count = tries.entry(fingerprint.clone()).or_default();
+            if *count < MOST_TRIES {
+                *count += 1;
                 let document = main.url.clone();
                 wanted.push((fingerprint, Spot { selector, document }));
             }

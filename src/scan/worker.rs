@@ -267,8 +267,8 @@ impl Worker {
             return Vec::new();
         }
         let (fingerprints, spots): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-        let shots = self.slot.pictures(request, &spots).await;
-        let taken = fingerprints.into_iter().zip(shots);
+        let pictures = self.slot.pictures(request, &spots).await;
+        let taken = fingerprints.into_iter().zip(pictures);
         taken
             .filter_map(|(fingerprint, shot)| {
                 let Shot { width, height, png } = shot?;

@@ -474,7 +474,7 @@ async fn schedule(seed: u64, deployment: Deployment, deaths: &mut Deaths) {
                 slow_changes,
                 ..some_faults(&mut dice)
             });
-            nights.death(&mut dice, deaths).await;
+            Box::pin(nights.death(&mut dice, deaths)).await;
         }
         let faults = some_faults(&mut dice);
         nights.sandbox.set_faults(Faults {
@@ -551,6 +551,14 @@ fn assert_as_it_should_be(ticket: &SandboxIssue, number: u32, seed: u64) {
     );
 }
 
+/// Tells which deaths there were, to whoever asks for it.
+#[allow(clippy::print_stdout, reason = "shown by `--nocapture` alone")]
+fn tell(deaths: &Deaths) {
+    for ((word, phase), count) in deaths {
+        println!("{count:>6} deaths {phase:?} {word}");
+    }
+}
+
 /// How many is said by `PHANTOM_SCHEDULES`, 500 without it; which one is the first by `PHANTOM_SEED`.
 #[tokio::test]
 async fn whatever_goes_wrong_there_is_one_ticket_and_each_comment_once() {
@@ -563,9 +571,7 @@ async fn whatever_goes_wrong_there_is_one_ticket_and_each_comment_once() {
     for seed in first..first + count {
         Box::pin(schedule(seed, BOTH[usize::try_from(seed % 2).unwrap()], &mut deaths)).await;
     }
-    for ((word, phase), count) in &deaths {
-        println!("{count:>6} deaths {phase:?} {word}");
-    }
+    tell(&deaths);
     if count >= 500 {
         for word in [
             "create",
