@@ -10,6 +10,7 @@ use phantom_checks::{Bodies, Check, Observation, Question, SiteFacts, Subject};
 use url::Url;
 
 use crate::egress::Fetcher;
+use crate::triage::Picture;
 
 /// Questions of one page that are answered.
 const MOST_QUESTIONS: usize = 40;
@@ -34,6 +35,8 @@ pub(super) struct Inspected {
     pub failures: Vec<String>,
     /// Their ids.
     pub failed_checks: Vec<String>,
+    /// Pictures of what they saw.
+    pub pictures: Vec<Picture>,
 }
 
 struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);

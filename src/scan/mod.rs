@@ -11,6 +11,7 @@ mod event;
 mod inspect;
 mod organisation;
 mod owner;
+mod pictures;
 mod reached;
 mod record;
 mod run;

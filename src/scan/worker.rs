@@ -12,9 +12,10 @@ use super::inspect::Inspected;
 use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
-use crate::browser::{Captured, PageRequest, RenderError, Slot, Visit};
+use crate::browser::{Captured, PageRequest, RenderError, Shot, Slot, Visit};
 use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
 use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
+use crate::triage::Picture;
 
 /// After a stop, pages in flight get this long to end by themselves.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -240,6 +241,7 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
+        self.learn_missing(lease).await;
         let request = self.request(&lease.url);
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
@@ -252,13 +254,18 @@ impl Worker {
             });
         }
         match rendered {
-            Ok(visit) => {
-                self.learn_missing(&visit).await;
-                match self.judge(lease, visit) {
-                    Ok((captured, instead)) => Ok(self.examine(captured, instead).await),
-                    Err(seen) => Ok(seen),
+            Ok(visit) => match self.judge(lease, visit) {
+                Ok((captured, instead)) => {
+                    let (captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
+                    inspected.pictures = self.picture(&request, &captured, &inspected).await;
+                    Ok(Seen::Page(Box::new(Looked {
+                        captured,
+                        inspected,
+                        instead,
+                    })))
                 }
-            }
+                Err(seen) => Ok(seen),
+            },
             Err(RenderError::Died(why)) => Ok(died(lease, why)),
             Err(RenderError::NoBrowser(error)) => {
                 run.store.release(lease, false).await?;
@@ -270,32 +277,54 @@ impl Worker {
 
     /// The checks look at a page; robots.txt of the origins it links to is learnt. What is not of the site's own making
     /// says nothing of the site, so they do not look at that.
-    async fn examine(&self, mut captured: Box<Captured>, instead: Option<Instead>) -> Seen {
+    async fn examine(&self, mut captured: Box<Captured>, instead: Option<&Instead>) -> (Box<Captured>, Inspected) {
         let run = &self.run;
         let mut inspected = Inspected::default();
-        if !instead.as_ref().is_some_and(|instead| instead.what.is_foreign()) {
+        if !instead.is_some_and(|instead| instead.what.is_foreign()) {
             inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
             if !run.record.trigger.is_look() {
                 self.learn_linked_robots(&captured).await;
             }
         }
-        Seen::Page(Box::new(Looked {
-            captured,
-            inspected,
-            instead,
-        }))
+        (captured, inspected)
     }
 
-    /// Once for each origin that has shown a page: what it shows for an address that cannot exist, if it does not say
-    /// by its status that there is none.
-    async fn learn_missing(&mut self, visit: &Visit) {
+    /// Pictures of what the checks saw, while the page is still open.
+    async fn picture(&mut self, request: &PageRequest, captured: &Captured, inspected: &Inspected) -> Vec<Picture> {
         let run = Arc::clone(&self.run);
-        let Visit::Page(captured) = visit else { return };
-        let page = &captured.evidence.page;
-        if !page.status.is_some_and(|status| (200..300).contains(&status)) {
-            return;
+        if run.record.trigger.is_look() {
+            return Vec::new();
         }
-        let Some(nothing) = Url::parse(&page.url).ok().and_then(|url| run.address_of_nothing(&url)) else {
+        let wanted = run
+            .pictures
+            .wanted(&run.site.id, &captured.evidence, &inspected.observations);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let (fingerprints, spots): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let pictures = self.slot.pictures(request, &spots).await;
+        let taken = fingerprints.into_iter().zip(pictures);
+        taken
+            .filter_map(|(fingerprint, shot)| {
+                let Shot { width, height, png } = shot?;
+                run.pictures.taken(&fingerprint);
+                Some(Picture {
+                    fingerprint,
+                    scan: run.scan.clone(),
+                    taken: run.now(),
+                    width,
+                    height,
+                    png,
+                })
+            })
+            .collect()
+    }
+
+    /// Once for each origin, before its first page but for a start page, which begins the session: what it shows for an
+    /// address that cannot exist, if it does not say by its status that there is none.
+    async fn learn_missing(&mut self, lease: &Lease) {
+        let run = Arc::clone(&self.run);
+        let Some(nothing) = run.address_of_nothing(&lease.url).filter(|_| lease.depth > 0) else {
             return;
         };
         let _asking = run.asking.lock().await;
@@ -449,6 +478,9 @@ impl Worker {
         }
         run.stored(bodies.into_keys());
         run.organisation.told(hosts);
+        for picture in &inspected.pictures {
+            run.store.keep_picture(picture).await?;
+        }
         self.tell_findings(lease, &inspected.observations, began).await
     }
 
