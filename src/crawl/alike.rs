@@ -95,6 +95,9 @@ impl Group {
         if self.kinds.len() < MOST_KINDS && !self.kinds.iter().any(|kind| likeness(kind, &look.structure) >= ALIKE) {
             self.kinds.push(look.structure.clone());
         }
+    }
+
+    fn saw_text(&mut self, look: &Look) {
         self.same = Some(match self.same.take() {
             Some((text, times)) if text == look.text_hash => (text, times.saturating_add(1)),
             _ => (look.text_hash.clone(), 1),
@@ -127,70 +130,80 @@ impl Alike {
     /// # Errors
     /// If one of them is used up: then no page of that kind is to be looked at any more.
     pub fn take(&mut self, template: &Template) -> Result<(), UsedUp> {
-        let (budget, wide) = (self.per_template, self.per_template.saturating_mul(FAMILY));
-        let pattern = self.patterns.entry(template.pattern.clone()).or_default();
-        let family = self.families.entry(template.family.clone()).or_default();
         let used_up = |alike: &str, group: &Group| UsedUp {
             alike: alike.to_owned(),
             reason: group.used_up.clone().unwrap_or_default(),
         };
-        if pattern.is_used_up(&template.pattern, budget) {
+        let pattern = self.patterns.entry(template.pattern.clone()).or_default();
+        if pattern.is_used_up(&template.pattern, self.per_template) {
             return Err(used_up(&template.pattern, pattern));
         }
-        // The same text on pages with different names is an empty page, not one page.
-        family.same = None;
-        if family.is_used_up(&template.family, wide) {
-            return Err(used_up(&template.family, family));
+        let wider = self.per_template.saturating_mul(FAMILY);
+        let new_path = self.is_new_path(template);
+        let names = [Some(&template.family), Some(&template.wide).filter(|_| new_path)];
+        for name in names.into_iter().flatten() {
+            let group = self.families.entry(name.clone()).or_default();
+            if group.is_used_up(name, wider) {
+                return Err(used_up(name, group));
+            }
         }
-        pattern.taken += 1;
-        family.taken += 1;
+        self.change(template, new_path, |group| group.taken += 1);
         Ok(())
+    }
+
+    /// With parameters, only the first page of a path counts among the paths that are alike. Without, the two are one.
+    fn is_new_path(&self, template: &Template) -> bool {
+        let known = self.families.get(&template.family);
+        template.wide != template.family && known.is_none_or(|group| group.taken == 0)
+    }
+
+    /// Changes the groups that a page is of; `wide` the paths that are alike, too.
+    fn change(&mut self, template: &Template, wide: bool, change: impl Fn(&mut Group)) {
+        self.patterns.get_mut(&template.pattern).map(&change);
+        self.families.get_mut(&template.family).map(&change);
+        if wide && template.wide != template.family {
+            self.families.get_mut(&template.wide).map(&change);
+        }
     }
 
     /// Gives a page back that turned out to be none.
     pub fn give_back(&mut self, template: &Template) {
-        for group in [
-            self.patterns.get_mut(&template.pattern),
-            self.families.get_mut(&template.family),
-        ]
-        .into_iter()
-        .flatten()
-        {
+        self.change(template, false, |group| {
             group.taken = group.taken.saturating_sub(1);
             group.given_back += 1;
-        }
+        });
     }
 
     /// Takes in what a page looks like that was taken.
     pub fn saw(&mut self, template: &Template, look: &Look) {
-        for group in [
-            self.patterns.get_mut(&template.pattern),
-            self.families.get_mut(&template.family),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            group.saw(look);
+        self.change(template, true, |group| group.saw(look));
+        // The same text on pages with different words in their URLs is an empty page, not one page.
+        if let Some(pattern) = self.patterns.get_mut(&template.pattern) {
+            pattern.saw_text(look);
         }
     }
 
     /// What becomes of a page that was found.
     pub fn found(&mut self, template: &Template) -> Room {
+        let new_path = self.is_new_path(template);
         let groups = [
             self.patterns.get_mut(&template.pattern),
             self.families.get_mut(&template.family),
         ];
-        for group in groups.into_iter().flatten() {
-            if let Some(reason) = &group.used_up {
-                group.cut += 1;
-                return if group.cut > MOST_CUT {
-                    Room::NotEvenKept
-                } else {
-                    Room::UsedUp(reason.clone())
-                };
-            }
+        let used_up = |group: &mut Group| {
+            let reason = group.used_up.clone()?;
+            group.cut += 1;
+            Some(if group.cut > MOST_CUT {
+                Room::NotEvenKept
+            } else {
+                Room::UsedUp(reason)
+            })
+        };
+        if let Some(room) = groups.into_iter().flatten().find_map(used_up) {
+            return room;
         }
-        Room::Free
+        let wide = self.families.get_mut(&template.wide).filter(|_| new_path);
+        wide.and_then(used_up).unwrap_or(Room::Free)
     }
 
     /// What was found and not even kept, as sentences.
@@ -285,6 +298,33 @@ mod tests {
             format!("/tag/some-{word}")
         });
         let (seen, why) = crawl(&mut Alike::new(5), words, |_| "tag".to_owned());
+        assert_eq!(
+            (seen, why.as_str()),
+            (50, "50 pages like shop.test/tag/* were looked at, which is enough")
+        );
+    }
+
+    #[test]
+    fn parameters_in_all_combinations_are_a_family_and_starve_no_other() {
+        let mut alike = Alike::new(5);
+        let facets = (0_u32..).map(|number| {
+            let chosen = (0..20).filter(|bit| number >> bit & 1 == 1);
+            let names: Vec<_> = chosen.map(|bit| format!("{}=x", char::from(b'a' + bit))).collect();
+            format!("/list?{}", names.join("&"))
+        });
+        let (seen, why) = crawl(&mut alike, facets.skip(1), |_| "list".to_owned());
+        assert_eq!(
+            (seen, why.as_str()),
+            (50, "50 pages like shop.test/list?* were looked at, which is enough")
+        );
+        for other in ["/search?q=1", "/about", "/other?a=x"] {
+            assert_eq!(alike.take(&template(other)), Ok(()), "{other}");
+        }
+        let words = (0..).map(|number: u32| {
+            let word: String = number.to_string().bytes().map(|b| char::from(b + 49)).collect();
+            format!("/tag/{word}?q=1")
+        });
+        let (seen, why) = crawl(&mut alike, words, |_| "tag".to_owned());
         assert_eq!(
             (seen, why.as_str()),
             (50, "50 pages like shop.test/tag/* were looked at, which is enough")

@@ -28,9 +28,12 @@ const MOST_PARAMETERS: usize = 50;
 pub struct Template {
     /// Host, path and the names of parameters. `{n}` stands for a number, `{id}` for an id: `shop.test/product/{n}`.
     pub pattern: String,
-    /// Pages that may be alike although their URLs have different words: host, first part of the path, how deep it is,
-    /// and whether there are parameters: `shop.test/blog/*/*`. It always has a `*`, and a pattern never.
+    /// Pages that may be alike although their URLs have different words: those of one path, whatever their parameters
+    /// (`shop.test/list?*`); without parameters as `wide`. It always has a `*`, and a pattern never.
     pub family: String,
+    /// Pages that may be alike although their paths have different words: host, first part of the path, and how deep it
+    /// is (`shop.test/blog/*/*`).
+    pub wide: String,
 }
 
 impl Template {
@@ -42,11 +45,12 @@ impl Template {
         }
         let path = Path::of(url.path());
         let mut pattern = format!("{host}/{}", path.parts.join("/"));
-        let mut family = format!("{host}/{}", path.family());
+        let mut wide = format!("{host}/{}", path.family());
+        let mut family = None;
         if let Some(names) = names(url) {
+            family = Some(format!("{pattern}?*"));
             pattern.push('?');
             pattern.push_str(&names);
-            family.push_str("?*");
         }
         // A fragment that is a route is a path of the page's own scripts.
         if let Some(route) = url.fragment() {
@@ -54,10 +58,14 @@ impl Template {
             let route = Path::of(route);
             pattern.push_str("#/");
             pattern.push_str(&route.parts.join("/"));
-            family.push('#');
-            family.push_str(&route.family());
+            wide.push('#');
+            wide.push_str(&route.family());
         }
-        Self { pattern, family }
+        Self {
+            pattern,
+            family: family.unwrap_or_else(|| wide.clone()),
+            wide,
+        }
     }
 }
 
@@ -220,14 +228,14 @@ mod tests {
             (
                 "https://shop.test/list?page=2&sort=up&page=3",
                 "shop.test/list?page&sort",
-                "shop.test/*?*",
+                "shop.test/list?*",
             ),
             (
                 "https://shop.test/i.php?do=edit&id=word",
                 "shop.test/i.php?do=edit&id",
-                "shop.test/*?*",
+                "shop.test/i.php?*",
             ),
-            ("https://shop.test/?8273645", "shop.test/?{n}", "shop.test/*?*"),
+            ("https://shop.test/?8273645", "shop.test/?{n}", "shop.test/?*"),
             (
                 "https://shop.test/blog/2009/",
                 "shop.test/blog/{n}/",

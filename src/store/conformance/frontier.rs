@@ -216,6 +216,7 @@ pub(crate) async fn alike_pages_are_skipped(one: Handle, two: Handle) {
         template: Some(Template {
             pattern: pattern.to_owned(),
             family: "a.test/*".to_owned(),
+            wide: "a.test/*".to_owned(),
         }),
         ..page(url, 0)
     };

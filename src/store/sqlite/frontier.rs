@@ -36,7 +36,7 @@ pub(super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
 
 /// The first waiting pages of each of some hosts.
 pub(super) const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
-         p.template, p.family \
+         p.template IS NOT NULL AS alike \
      FROM json_each(?2) h CROSS JOIN pages p WHERE p.id IN ( \
          SELECT w.id FROM pages w WHERE w.scan = ?1 AND w.state = 'waiting' AND w.host = h.value \
          ORDER BY w.depth, w.id LIMIT ?3)";
@@ -171,8 +171,7 @@ struct Candidate {
     depth: i64,
     alone: bool,
     crashes: i64,
-    template: Option<String>,
-    family: Option<String>,
+    alike: bool,
 }
 
 /// The candidates that get a lease: hosts take turns, those with the fewest leases first; in a turn shallow pages come
@@ -268,19 +267,18 @@ async fn take(
         .into_iter()
         .zip(tokens)
         .map(|(page, (_, token))| {
+            let url =
+                Url::parse(&page.url).map_err(|error| StoreError::Corrupt(format!("the URL {}: {error}", page.url)))?;
+            let template = page.alike.then(|| Template::of(&url));
             Ok(Lease {
                 token,
                 scan: request.scan.clone(),
-                url: Url::parse(&page.url)
-                    .map_err(|error| StoreError::Corrupt(format!("the URL {}: {error}", page.url)))?,
+                url,
                 key: PageKey(page.key),
                 depth: unsigned(page.depth, "the depth of a page")?,
                 alone: page.alone,
                 crashes: unsigned(page.crashes, "the crashes of a page")?,
-                template: page
-                    .template
-                    .zip(page.family)
-                    .map(|(pattern, family)| Template { pattern, family }),
+                template,
             })
         })
         .collect()
@@ -410,8 +408,7 @@ mod tests {
             depth,
             alone: false,
             crashes: 0,
-            template: None,
-            family: None,
+            alike: false,
         }
     }
 
