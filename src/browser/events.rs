@@ -93,7 +93,10 @@ events! {
     // Answers of calls, read as leniently.
     struct Navigated { loader_id: Option<String>, error_text: Option<String>, is_download: bool }
     struct Evaluated { result: RemoteObject, exception_details: Option<serde_json::Value> }
-    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String> }
+    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String>, description: Option<String> }
+    struct ListenersAnswer { listeners: Vec<ListenerData> }
+    struct ListenerData { r#type: String, backend_node_id: Option<i64>, handler: Option<RemoteObject> }
+    struct ResolvedAnswer { object: RemoteObject }
     struct WorldAnswer { execution_context_id: i64 }
     struct CookiesAnswer { cookies: Vec<CookieData> }
     struct CookieData {

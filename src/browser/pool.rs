@@ -330,7 +330,7 @@ impl Slot {
             Ok(Ok(visit)) => {
                 self.pages += 1;
                 self.open = Some((running, tab));
-                if self.pages >= RECYCLE {
+                if self.pages >= RECYCLE || matches!(&visit, Visit::Page(captured) if captured.worn) {
                     self.close().await;
                 }
                 Ok(visit)

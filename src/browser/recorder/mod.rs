@@ -29,6 +29,9 @@ const MAX_ISSUES: usize = 500;
 /// Frames kept of one page.
 const MAX_FRAMES: usize = 2_000;
 
+/// Ways on that the page tried, kept of one page.
+const MAX_TRIED: usize = 500;
+
 /// What the tab has to do about an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
@@ -79,6 +82,8 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// The URL that the page may be loaded from once more.
+    again: Option<String>,
     pub dom_ready: bool,
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
@@ -120,6 +125,7 @@ impl Recorder {
             workers: HashMap::new(),
             tried: Vec::new(),
             left_scope: None,
+            again: None,
             dom_ready: false,
             loaded: false,
             stopped: false,
@@ -142,6 +148,14 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
+    pub fn again(&mut self, url: &str) {
+        self.again = Some(without_fragment(url).to_owned());
+        self.loaded = false;
+        self.stopped = false;
+        self.open.clear();
     }
 
     /// The id of the main frame.
@@ -373,6 +387,7 @@ impl Recorder {
                 self.issues.clear();
                 self.issue_list.clear();
             }
+            self.again = None;
             self.dom_ready = false;
             self.loaded = false;
             let kept = self.frames.remove(&frame.id);
@@ -430,7 +445,8 @@ impl Recorder {
     }
 
     fn tried(&mut self, url: &str, source: LinkSource) {
-        if self.tried.len() < 200 && self.navigation != Navigation::Before {
+        let known = || self.tried.iter().any(|(known, how)| known == url && *how == source);
+        if self.tried.len() < MAX_TRIED && self.navigation != Navigation::Before && !known() {
             self.tried.push((bounded(url), source));
         }
     }
@@ -505,7 +521,8 @@ impl Recorder {
         if paused.frame_id != self.main_frame {
             return Reaction::Continue { session, paused: id };
         }
-        if self.navigation == Navigation::Committed {
+        let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
+        if self.navigation == Navigation::Committed && !again {
             self.tried(&paused.request.url, LinkSource::Navigation);
             self.stopped = true;
             return Reaction::Stop { session, paused: id };
@@ -533,4 +550,8 @@ impl Recorder {
             })
             .map(|(id, _)| id.clone())
     }
+}
+
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }
