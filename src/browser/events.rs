@@ -75,6 +75,7 @@ events! {
     struct FrameDetached { frame_id: String, reason: String }
     struct NavigatedWithinDocument { frame_id: String, url: String }
     struct WindowOpen { url: String }
+    struct NavigationRequested { frame_id: String, disposition: String }
     struct DialogOpening { r#type: String }
     struct ContextCreated { context: ContextData }
     struct ContextData { id: i64, origin: String, aux_data: ContextAux }

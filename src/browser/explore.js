@@ -351,7 +351,9 @@
     const none = { hash: '' };
     for (const element of all) {
       const tag = tagOf(element);
-      if (tag === 'summary' || attribute(element, 'popovertarget') !== null || attribute(element, 'commandfor') !== null) add(element, 'click', none);
+      const opens = attribute(element, 'popovertarget') || attribute(element, 'commandfor');
+      if (tag === 'summary') add(element, 'click', { hash: 'summary' });
+      else if (opens !== null) add(element, 'click', { hash: 'opens ' + plain(opens) });
       else if (tag === 'a' && /^\s*javascript:(?!\s*(?:;|void\b|$))/i.test(attribute(element, 'href') || '')) add(element, 'click', none);
       else if (tag === 'form') attempt(() => addForm(element, none), null);
       if (element.scrollHeight > element.clientHeight + 20 && element.clientHeight > 30 && !/^(?:html|body|select|textarea)$/.test(tag) && /auto|scroll/.test(getComputedStyle(element).overflowY)) add(element, 'scroll', none);
@@ -626,6 +628,12 @@
   // What an action has moved, once the next frame is drawn.
   const after = async () => {
     await frame();
+    // What fades in is there at once; what never ends cannot be ended.
+    const running = attempt(() => document.getAnimations().filter((one) => one.playState === 'running'), []);
+    if (running.length) {
+      for (const animation of running.slice(0, 200)) attempt(() => animation.finish(), null);
+      await frame();
+    }
     note(observer.takeRecords());
     return JSON.stringify({ moves, due: window.__phantomDue ? window.__phantomDue() : 0, url: location.href.slice(0, 4000) });
   };

@@ -286,7 +286,11 @@ impl Explorer {
 
     fn group_is_open(&self, group: u64, experience: &Experience) -> bool {
         let here = self.groups.get(&group).copied().unwrap_or_default();
-        let most = if here.fruitful == here.tried { ALIKE_FRUITFUL } else { ALIKE };
+        let most = if here.fruitful == here.tried {
+            ALIKE_FRUITFUL
+        } else {
+            ALIKE
+        };
         here.tried < most && experience.promises(group)
     }
 
@@ -408,10 +412,17 @@ impl HandlerHints {
             } else if before.ends_with("closest(") || before.ends_with("matches(") {
                 push(&mut hints.selectors, literal);
             } else if before.ends_with(".id===") || before.ends_with(".id==") {
-                push(&mut hints.selectors, format!("[id=\"{}\"]", literal.replace(['"', '\\'], "")));
+                push(
+                    &mut hints.selectors,
+                    format!("[id=\"{}\"]", literal.replace(['"', '\\'], "")),
+                );
             } else if before.ends_with("classList.contains(") {
-                push(&mut hints.selectors, format!("[class~=\"{}\"]", literal.replace(['"', '\\'], "")));
-            } else if before.ends_with("tagName===") || before.ends_with("tagName==") || before.ends_with("nodeName===") {
+                push(
+                    &mut hints.selectors,
+                    format!("[class~=\"{}\"]", literal.replace(['"', '\\'], "")),
+                );
+            } else if before.ends_with("tagName===") || before.ends_with("tagName==") || before.ends_with("nodeName===")
+            {
                 push(&mut hints.selectors, literal.to_lowercase());
             } else if before.ends_with("hasAttribute(") || before.ends_with("getAttribute(") {
                 push(&mut hints.selectors, format!("[{literal}]"));
@@ -516,7 +527,11 @@ mod tests {
         let mut experience = Experience::default();
         assert_eq!(explore(&list, 60, &mut experience, nothing(0)).len(), 2);
         assert_eq!(explore(&list, 60, &mut experience, nothing(0)).len(), 1);
-        assert_eq!(explore(&list, 60, &mut experience, nothing(0)).len(), 0, "it is known to lead nowhere");
+        assert_eq!(
+            explore(&list, 60, &mut experience, nothing(0)).len(),
+            0,
+            "it is known to lead nowhere"
+        );
     }
 
     #[test]

@@ -30,7 +30,14 @@ impl Act<'_> {
         let moved = event(MouseMoved, at, None, 0);
         let events = match kind {
             StepKind::Hover => vec![moved],
-            StepKind::Leave => vec![moved, event(MouseMoved, Point { x: 1.0, y: 0.0 }, None, 0)],
+            StepKind::Leave => {
+                // Two moves at once would be one.
+                let there = self.send(vec![moved]).await;
+                return self
+                    .send(vec![event(MouseMoved, Point { x: 1.0, y: 0.0 }, None, 0)])
+                    .await
+                    && there;
+            }
             StepKind::DoubleClick => vec![
                 moved,
                 event(MousePressed, at, left(), 1),
@@ -50,11 +57,22 @@ impl Act<'_> {
             }
             StepKind::Slide => {
                 let aside = |by: f64| {
-                    let mut moved = event(MouseMoved, Point { x: at.x + by, y: at.y + by / 8.0 }, left(), 0);
+                    let mut moved = event(
+                        MouseMoved,
+                        Point {
+                            x: at.x + by,
+                            y: at.y + by / 8.0,
+                        },
+                        left(),
+                        0,
+                    );
                     moved.buttons = Some(1);
                     moved
                 };
-                let end = Point { x: at.x + 160.0, y: at.y + 20.0 };
+                let end = Point {
+                    x: at.x + 160.0,
+                    y: at.y + 20.0,
+                };
                 vec![
                     moved,
                     event(MousePressed, at, left(), 1),
@@ -106,7 +124,12 @@ impl Act<'_> {
     }
 }
 
-fn event(kind: DispatchMouseEventType, at: Point, button: Option<MouseButton>, clicks: i64) -> DispatchMouseEventParams {
+fn event(
+    kind: DispatchMouseEventType,
+    at: Point,
+    button: Option<MouseButton>,
+    clicks: i64,
+) -> DispatchMouseEventParams {
     let mut event = DispatchMouseEventParams::new(kind, at.x, at.y);
     event.button = button;
     event.click_count = Some(clicks);
@@ -125,10 +148,22 @@ fn key(name: &str) -> [DispatchKeyEventParams; 2] {
         "ArrowDown" => (name.to_owned(), name.to_owned(), 40, None),
         other => {
             let one = other.chars().count() == 1;
-            let number = other.chars().next().map_or(0, |c| i64::from(u32::from(c.to_ascii_uppercase())));
+            let number = other
+                .chars()
+                .next()
+                .map_or(0, |c| i64::from(u32::from(c.to_ascii_uppercase())));
             let letter = one && other.chars().all(|c| c.is_ascii_alphabetic());
-            let code = if letter { format!("Key{}", other.to_ascii_uppercase()) } else { other.to_owned() };
-            (other.to_owned(), code, if one { number } else { 0 }, one.then(|| other.to_owned()))
+            let code = if letter {
+                format!("Key{}", other.to_ascii_uppercase())
+            } else {
+                other.to_owned()
+            };
+            (
+                other.to_owned(),
+                code,
+                if one { number } else { 0 },
+                one.then(|| other.to_owned()),
+            )
         }
     };
     let event = |kind, text: Option<String>| {

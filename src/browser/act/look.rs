@@ -109,7 +109,11 @@ impl Act<'_> {
     }
 
     async fn ask_what_can_be_done(&self, place: &Place) -> Option<LookAnswer> {
-        let script = if place.ready { "document" } else { concat!(include_str!("../explore.js"), "document") };
+        let script = if place.ready {
+            "document"
+        } else {
+            concat!(include_str!("../explore.js"), "document")
+        };
         debug_assert!(!EXPLORE.is_empty());
         let (document, window) = tokio::join!(self.handle(place, script), self.handle(place, "window"));
         let document = document?;
@@ -176,7 +180,10 @@ impl Act<'_> {
         let mut hints: HashMap<u64, HandlerHints> = HashMap::new();
         let mut chosen = Vec::new();
         for listener in inside.into_iter().chain(whole) {
-            let handler = listener.handler.and_then(|handler| handler.description).unwrap_or_default();
+            let handler = listener
+                .handler
+                .and_then(|handler| handler.description)
+                .unwrap_or_default();
             let known_by = known_by(&handler);
             let count = alike.entry((listener.r#type.clone(), known_by)).or_default();
             *count += 1;
@@ -191,7 +198,10 @@ impl Act<'_> {
                     ids.len() - 1
                 })),
             };
-            let hints = hints.entry(known_by).or_insert_with(|| HandlerHints::of(&handler)).clone();
+            let hints = hints
+                .entry(known_by)
+                .or_insert_with(|| HandlerHints::of(&handler))
+                .clone();
             chosen.push((node, listener.r#type, format!("{known_by:x}"), hints));
         }
         let resolved = join_all(ids.into_iter().map(|id| self.resolve(place, id))).await;
@@ -234,7 +244,9 @@ impl Act<'_> {
             let metrics = emulation::SetDeviceMetricsOverrideParams::new(400, 800, 1.0, false);
             session.call(metrics, self.patience()).await
         } else {
-            session.call(emulation::ClearDeviceMetricsOverrideParams::default(), self.patience()).await
+            session
+                .call(emulation::ClearDeviceMetricsOverrideParams::default(), self.patience())
+                .await
         };
     }
 }
@@ -242,7 +254,11 @@ impl Act<'_> {
 /// What a handler is known by on other pages of the site: its text, without numbers.
 fn known_by(handler: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for c in handler.chars().filter(|c| !c.is_ascii_digit() && !c.is_whitespace()).take(2_000) {
+    for c in handler
+        .chars()
+        .filter(|c| !c.is_ascii_digit() && !c.is_whitespace())
+        .take(2_000)
+    {
         c.hash(&mut hasher);
     }
     hasher.finish()

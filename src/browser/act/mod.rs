@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const SETTLE_BOUND: Duration = Duration::from_millis(1_500);
 /// Nothing is in flight and nothing has happened for this long: the consequences are there.
 const QUIET: Duration = Duration::from_millis(25);
+/// A document that was about to be asked for is not asked for any more after this long.
+const ABOUT_TO: Duration = Duration::from_millis(400);
 /// Frames of one page that are explored.
 const MOST_FRAMES: usize = 12;
 /// Pieces of evidence that actions may add to a page.
@@ -74,7 +76,6 @@ pub(super) struct Act<'a> {
     silences: u32,
     base: String,
     narrow: bool,
-    gone: HashSet<u64>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +108,6 @@ struct Before {
     in_flight: usize,
     requests: usize,
     tried: usize,
-    frames: HashSet<String>,
     began: Instant,
 }
 
@@ -124,7 +124,6 @@ impl<'a> Act<'a> {
             silences: 0,
             base: String::new(),
             narrow: false,
-            gone: HashSet::new(),
         }
     }
 
@@ -136,10 +135,18 @@ impl<'a> Act<'a> {
                 self.meet(answer.leads());
             }
         }
-        let at_first: Vec<String> = self.tab.shared().recorder().tried.iter().map(|(url, _)| url.clone()).collect();
+        let at_first: Vec<String> = self
+            .tab
+            .shared()
+            .recorder()
+            .tried
+            .iter()
+            .map(|(url, _)| url.clone())
+            .collect();
         self.meet(at_first.iter().map(|url| hash_of(url)));
         // The page before is not to be gone back to.
-        self.session(self.tab.session().id()).tell(&page::ResetNavigationHistoryParams::default());
+        self.session(self.tab.session().id())
+            .tell(&page::ResetNavigationHistoryParams::default());
         self.look_everywhere().await;
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
@@ -199,7 +206,10 @@ impl<'a> Act<'a> {
         let mut taken = Vec::new();
         for step in path {
             let candidates = self.candidates();
-            let Some(candidate) = candidates.iter().find(|candidate| candidate.step == step && !candidate.is_forbidden()) else {
+            let Some(candidate) = candidates
+                .iter()
+                .find(|candidate| candidate.step == step && !candidate.is_forbidden())
+            else {
                 return;
             };
             let before = self.before();
@@ -290,9 +300,9 @@ impl<'a> Act<'a> {
     async fn look_everywhere(&mut self) {
         let mut known = std::mem::take(&mut self.places);
         for mut place in self.explorable() {
-            let kept = known
-                .iter()
-                .position(|known| known.id == place.id && known.context == place.context && known.session == place.session);
+            let kept = known.iter().position(|known| {
+                known.id == place.id && known.context == place.context && known.session == place.session
+            });
             if let Some(at) = kept {
                 self.places.push(known.swap_remove(at));
             } else if self.look(&mut place).await {
@@ -316,7 +326,6 @@ impl<'a> Act<'a> {
             in_flight: recorder.in_flight(),
             requests: recorder.requests.len(),
             tried: recorder.tried.len(),
-            frames: recorder.frames.keys().cloned().collect(),
             began: Instant::now(),
         }
     }
@@ -353,7 +362,9 @@ impl<'a> Act<'a> {
     async fn perform(&mut self, candidate: &Candidate) {
         let found = self.places.iter().find(|place| place.id == candidate.frame);
         let Some(place) = found else { return };
-        let Some(at) = place.candidates.iter().position(|other| other == candidate) else { return };
+        let Some(at) = place.candidates.iter().position(|other| other == candidate) else {
+            return;
+        };
         let element = place.elements.get(at).copied().unwrap_or_default();
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
@@ -365,15 +376,22 @@ impl<'a> Act<'a> {
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
         let prepare = format!("window.__phantomExplore.prepare({arguments})");
         let answer = self.ask((&frame.0, frame.1), prepare, PATIENCE).await;
-        let prepared: Option<Prepared> = answer.as_ref().and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());
-        let Some(prepared) = prepared.filter(|prepared| !prepared.gone) else { return };
+        let prepared: Option<Prepared> = answer
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|text| serde_json::from_str(text).ok());
+        let Some(prepared) = prepared.filter(|prepared| !prepared.gone) else {
+            return;
+        };
         let taken = match (step.kind, prepared.point) {
             (StepKind::Fill, _) if prepared.focused => {
                 let typed = self.type_text(&prepared.value).await;
                 typed && self.press("Enter").await
             }
             (StepKind::Keys, _) if prepared.focused => self.press(&step.value).await,
-            (_, Some(PointAnswer { x, y })) if x.is_finite() && y.is_finite() => self.mouse(step.kind, Point { x, y }).await,
+            (_, Some(PointAnswer { x, y })) if x.is_finite() && y.is_finite() => {
+                self.mouse(step.kind, Point { x, y }).await
+            }
             _ => {
                 let act = format!("window.__phantomExplore.act({arguments})");
                 self.ask((&frame.0, frame.1), act, PATIENCE).await;
@@ -392,7 +410,12 @@ impl<'a> Act<'a> {
         let (mut news, mut to_scan) = (0, 0);
         let tried: Vec<u64> = {
             let recorder = self.tab.shared().recorder();
-            recorder.tried.iter().skip(before.tried).map(|(url, _)| hash_of(url)).collect()
+            recorder
+                .tried
+                .iter()
+                .skip(before.tried)
+                .map(|(url, _)| hash_of(url))
+                .collect()
         };
         if !tried.is_empty() {
             self.finds.tried.push((before.tried, path.clone()));
@@ -418,7 +441,9 @@ impl<'a> Act<'a> {
         }
         let ids: HashSet<String> = self.places.iter().map(|place| place.id.clone()).collect();
         self.look_everywhere().await;
-        let fresh: Vec<usize> = (0..self.places.len()).filter(|&at| !ids.contains(&self.places[at].id)).collect();
+        let fresh: Vec<usize> = (0..self.places.len())
+            .filter(|&at| !ids.contains(&self.places[at].id))
+            .collect();
         for at in fresh {
             let (more, more_to_scan) = self.see(at, &path, true).await;
             news += more;
@@ -435,11 +460,21 @@ impl<'a> Act<'a> {
     async fn settle(&mut self, before: &Before) -> Vec<usize> {
         let bound = before.began + SETTLE_BOUND;
         loop {
-            let frames: Vec<_> = self.places.iter().map(|place| (Arc::clone(&place.session), place.context)).collect();
+            let frames: Vec<_> = self
+                .places
+                .iter()
+                .map(|place| (Arc::clone(&place.session), place.context))
+                .collect();
             let mut moved = Vec::new();
             let mut due: f64 = 0.0;
             for (at, (session, context)) in frames.into_iter().enumerate() {
-                let asked = self.ask((&session, context), "window.__phantomExplore.after()".to_owned(), PATIENCE).await;
+                let asked = self
+                    .ask(
+                        (&session, context),
+                        "window.__phantomExplore.after()".to_owned(),
+                        PATIENCE,
+                    )
+                    .await;
                 let after: After = asked
                     .as_ref()
                     .and_then(Value::as_str)
@@ -465,8 +500,9 @@ impl<'a> Act<'a> {
                     && recorder.in_flight() <= before.in_flight
                     && recorder.tried.len() == before.tried;
                 let quiet = recorder.last_activity + QUIET;
-                if recorder.in_flight() > before.in_flight {
-                    Some(Duration::from_millis(40))
+                let about_to = |since: Instant| since >= before.began && now < since + ABOUT_TO;
+                if recorder.in_flight() > before.in_flight || recorder.about_to_navigate.is_some_and(about_to) {
+                    Some(Duration::from_millis(20))
                 } else if due > 0.0 {
                     Some(Duration::from_secs_f64((due / 1000.0).clamp(0.005, 1.5)))
                 } else if !nothing && quiet > now {
@@ -486,7 +522,9 @@ impl<'a> Act<'a> {
 
     /// Sees what is new in a frame, or all of it.
     async fn see(&mut self, at: usize, path: &[Step], whole: bool) -> (u32, u32) {
-        let Some(place) = self.places.get(at) else { return (0, 0) };
+        let Some(place) = self.places.get(at) else {
+            return (0, 0);
+        };
         let (id, session, context) = (place.id.clone(), Arc::clone(&place.session), place.context);
         let Some(answer) = self.capture.look_again(&session, context, whole).await else {
             return (0, 0);
@@ -513,7 +551,8 @@ impl<'a> Act<'a> {
         let Some(place) = self.places.first() else { return };
         let frame = (Arc::clone(&place.session), place.context);
         let again = self.before();
-        self.ask((&frame.0, frame.1), "history.back()".to_owned(), PATIENCE).await;
+        self.ask((&frame.0, frame.1), "history.back()".to_owned(), PATIENCE)
+            .await;
         self.settle(&again).await;
         if self.has_left() {
             let back = format!("history.replaceState(history.state, '', {})", json!(self.base));
@@ -525,9 +564,18 @@ impl<'a> Act<'a> {
     }
 
     async fn close(&mut self) {
-        let frames: Vec<_> = self.places.iter().map(|place| (Arc::clone(&place.session), place.context)).collect();
+        let frames: Vec<_> = self
+            .places
+            .iter()
+            .map(|place| (Arc::clone(&place.session), place.context))
+            .collect();
         for (session, context) in frames {
-            self.ask((&session, context), "window.__phantomExplore.close()".to_owned(), PATIENCE).await;
+            self.ask(
+                (&session, context),
+                "window.__phantomExplore.close()".to_owned(),
+                PATIENCE,
+            )
+            .await;
         }
         self.mouse(StepKind::Hover, Point { x: 1.0, y: 1.0 }).await;
     }
@@ -541,7 +589,11 @@ impl<'a> Act<'a> {
         }
         self.tab.shared().recorder().again(&self.base);
         let session = self.session(self.tab.session().id());
-        if session.call::<Nothing>(page::ReloadParams::default(), PATIENCE).await.is_err() {
+        if session
+            .call::<Nothing>(page::ReloadParams::default(), PATIENCE)
+            .await
+            .is_err()
+        {
             return false;
         }
         let loaded = self.tab.settle_again(self.until).await;

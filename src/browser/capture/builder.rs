@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer, Request,
-    ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer,
+    Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
@@ -114,22 +114,35 @@ impl<'a> Builder<'a> {
         let evidence = &mut self.evidence;
         let mut at = 0;
         for link in evidence.links.split_off(links) {
-            let known = evidence.links.iter().any(|other| other.url == link.url && other.source == link.source);
+            let known = evidence
+                .links
+                .iter()
+                .any(|other| other.url == link.url && other.source == link.source);
             if !known && at < MOST_BROUGHT {
                 at += 1;
-                evidence.links.push(Link { path: path.clone(), ..link });
+                evidence.links.push(Link {
+                    path: path.clone(),
+                    ..link
+                });
             }
         }
         for form in evidence.forms.split_off(forms) {
             let alike = |other: &Form| {
-                other.frame == form.frame && other.selector == form.selector && other.action == form.action && other.fields.len() == form.fields.len()
+                other.frame == form.frame
+                    && other.selector == form.selector
+                    && other.action == form.action
+                    && other.fields.len() == form.fields.len()
             };
             if !evidence.forms.iter().any(alike) && evidence.forms.len() < MOST_BROUGHT {
-                evidence.forms.push(Form { path: path.clone(), ..form });
+                evidence.forms.push(Form {
+                    path: path.clone(),
+                    ..form
+                });
             }
         }
         for script in evidence.scripts.split_off(scripts) {
-            let alike = |other: &Script| other.frame == script.frame && other.url == script.url && other.hash == script.hash;
+            let alike =
+                |other: &Script| other.frame == script.frame && other.url == script.url && other.hash == script.hash;
             if !evidence.scripts.iter().any(alike) && evidence.scripts.len() < MOST_BROUGHT {
                 evidence.scripts.push(script);
             }

@@ -15,11 +15,11 @@ use chromiumoxide::cdp::js_protocol::runtime;
 use futures::future::join_all;
 use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, ResourceKind, SameSite, Step};
 
+use super::act::Finds;
 use super::connection::{CdpError, Session};
 use super::events::{BodyAnswer, CookiesAnswer, Evaluated, WorldAnswer};
 use super::recorder::FrameRecord;
 use super::redact;
-use super::act::Finds;
 use super::tab::{PageRequest, Shared};
 pub(super) use answer::FrameAnswer;
 use builder::Builder;

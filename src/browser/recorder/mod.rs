@@ -16,9 +16,9 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 use super::connection::{Event, MARK};
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
-    RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated,
-    WebSocketHandshake, WindowOpen,
+    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
 
@@ -82,6 +82,8 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// Since when the page has been about to ask for another document; it has not done so yet.
+    pub about_to_navigate: Option<Instant>,
     /// The URL that the page may be loaded from once more.
     again: Option<String>,
     pub dom_ready: bool,
@@ -125,6 +127,7 @@ impl Recorder {
             workers: HashMap::new(),
             tried: Vec::new(),
             left_scope: None,
+            about_to_navigate: None,
             again: None,
             dom_ready: false,
             loaded: false,
@@ -200,6 +203,7 @@ impl Recorder {
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
+            "Page.frameRequestedNavigation" => self.navigation_requested(&event.read()?, now),
             "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
@@ -437,6 +441,14 @@ impl Recorder {
         }
     }
 
+    /// A frame is about to ask for another document. Until it does, the page is not quiet.
+    fn navigation_requested(&mut self, requested: &NavigationRequested, now: Instant) {
+        self.last_activity = now;
+        if requested.frame_id == self.main_frame && requested.disposition == "currentTab" {
+            self.about_to_navigate = Some(now);
+        }
+    }
+
     fn within_document(&mut self, navigated: NavigatedWithinDocument) {
         self.tried(&navigated.url, LinkSource::History);
         if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
@@ -521,6 +533,7 @@ impl Recorder {
         if paused.frame_id != self.main_frame {
             return Reaction::Continue { session, paused: id };
         }
+        self.about_to_navigate = None;
         let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
         if self.navigation == Navigation::Committed && !again {
             self.tried(&paused.request.url, LinkSource::Navigation);
