@@ -143,7 +143,7 @@ impl<'a> Act<'a> {
             .iter()
             .map(|(url, _)| url.clone())
             .collect();
-        self.meet(at_first.iter().map(|url| hash_of(url)));
+        self.meet(at_first.iter().map(hash_of));
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
@@ -226,7 +226,8 @@ impl<'a> Act<'a> {
     }
 
     pub fn patience(&self) -> Duration {
-        PATIENCE
+        let left = self.until.saturating_duration_since(Instant::now());
+        PATIENCE.min(left + Duration::from_millis(500))
     }
 
     fn experience(&self) -> MutexGuard<'_, Experience> {
@@ -375,7 +376,7 @@ impl<'a> Act<'a> {
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
         let prepare = format!("window.__phantomExplore.prepare({arguments})");
-        let answer = self.ask((&frame.0, frame.1), prepare, PATIENCE).await;
+        let answer = self.ask((&frame.0, frame.1), prepare, self.patience()).await;
         let prepared: Option<Prepared> = answer
             .as_ref()
             .and_then(Value::as_str)
@@ -394,7 +395,7 @@ impl<'a> Act<'a> {
             }
             _ => {
                 let act = format!("window.__phantomExplore.act({arguments})");
-                self.ask((&frame.0, frame.1), act, PATIENCE).await;
+                self.ask((&frame.0, frame.1), act, self.patience()).await;
                 true
             }
         };
@@ -472,7 +473,7 @@ impl<'a> Act<'a> {
                     .ask(
                         (&session, context),
                         "window.__phantomExplore.after()".to_owned(),
-                        PATIENCE,
+                        self.patience(),
                     )
                     .await;
                 let after: After = asked
@@ -551,12 +552,12 @@ impl<'a> Act<'a> {
         let Some(place) = self.places.first() else { return };
         let frame = (Arc::clone(&place.session), place.context);
         let again = self.before();
-        self.ask((&frame.0, frame.1), "history.back()".to_owned(), PATIENCE)
+        self.ask((&frame.0, frame.1), "history.back()".to_owned(), self.patience())
             .await;
         self.settle(&again).await;
         if self.has_left() {
             let back = format!("history.replaceState(history.state, '', {})", json!(self.base));
-            self.ask((&frame.0, frame.1), back, PATIENCE).await;
+            self.ask((&frame.0, frame.1), back, self.patience()).await;
             self.settle(&again).await;
         }
         // What the way back has tried is known already.
@@ -573,7 +574,7 @@ impl<'a> Act<'a> {
             self.ask(
                 (&session, context),
                 "window.__phantomExplore.close()".to_owned(),
-                PATIENCE,
+                self.patience(),
             )
             .await;
         }
@@ -585,12 +586,12 @@ impl<'a> Act<'a> {
         if let Some(place) = self.places.first() {
             let frame = (Arc::clone(&place.session), place.context);
             let back = format!("history.replaceState(null, '', {})", json!(self.base));
-            self.ask((&frame.0, frame.1), back, PATIENCE).await;
+            self.ask((&frame.0, frame.1), back, self.patience()).await;
         }
         self.tab.shared().recorder().again(&self.base);
         let session = self.session(self.tab.session().id());
         if session
-            .call::<Nothing>(page::ReloadParams::default(), PATIENCE)
+            .call::<Nothing>(page::ReloadParams::default(), self.patience())
             .await
             .is_err()
         {
@@ -606,7 +607,7 @@ impl<'a> Act<'a> {
 /// The part of an address that names a page: a fragment does only if it is a route.
 fn page_of(url: &str) -> &str {
     match url.split_once('#') {
-        Some((_, fragment)) if fragment.starts_with('/') || fragment.starts_with("!") => url,
+        Some((_, fragment)) if fragment.starts_with('/') || fragment.starts_with('!') => url,
         Some((page, _)) => page,
         None => url,
     }
