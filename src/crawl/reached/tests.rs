@@ -56,6 +56,7 @@ fn linking(paths: &[&str], mut evidence: Evidence) -> Evidence {
         frame: "main".to_owned(),
         source: LinkSource::Anchor,
         rel: String::new(),
+        path: Vec::new(),
     }));
     evidence
 }
