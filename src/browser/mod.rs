@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use act::Exploration;
 pub use capacity::default_tabs;
-pub use capture::{Captured, ScriptCache};
+pub use capture::{Captured, ScriptCache, SideFile};
 pub use connection::CdpError;
 pub use find::{Found, find};
 pub use picture::{Shot, Spot};

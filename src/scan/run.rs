@@ -14,14 +14,18 @@ use super::inspect::Inspector;
 use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
-use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache};
+use crate::crawl::{Experience, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
 use crate::egress::{Egress, Fetcher};
-use crate::site::{ScopeRules, Site};
+use crate::site::{ExploreMode, ScopeRules, Site};
 use crate::store::{Store, StoreError};
 
 /// Remarks that are kept of one scan.
 const MOST_REMARKS: usize = 200;
+/// Files beside pages that one scan asks for.
+const MOST_SIDE_FILES: usize = 200;
+/// The part of the time left to a page, once it has been seen, that its exploration may take.
+const EXPLORE_SHARE: f32 = 0.6;
 /// Hashes of stored script texts that are remembered; beyond it some are offered to the store again, which is harmless.
 const MOST_HASHES: usize = 50_000;
 
@@ -37,6 +41,8 @@ pub(super) struct Parts {
     pub counts: ScanCounts,
     /// Witness pages, which no budget of pages is for.
     pub witnesses: u64,
+    /// Their keys.
+    pub pinned: HashSet<PageKey>,
 }
 
 /// A running scan.
@@ -73,10 +79,13 @@ pub(super) struct Run {
     began: Instant,
     rendered: AtomicU64,
     witnesses: u64,
+    pinned: HashSet<PageKey>,
+    experience: Arc<Mutex<Experience>>,
     restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
     stored_texts: Mutex<HashSet<String>>,
+    side_files: Mutex<HashSet<Url>>,
 }
 
 impl Run {
@@ -118,10 +127,13 @@ impl Run {
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
             witnesses: parts.witnesses,
+            pinned: parts.pinned,
+            experience: Arc::default(),
             restarts_told: AtomicU64::new(0),
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
             stored_texts: Mutex::default(),
+            side_files: Mutex::default(),
             record: parts.record,
             site,
         }
@@ -172,6 +184,25 @@ impl Run {
                 depth: u32::MAX,
             };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
+        })
+    }
+
+    /// How far a page is explored. One that died with its browser is not: what was done with it may be why. On a
+    /// witness page everything is tried, whatever came of it elsewhere, because its silence is taken for a proof.
+    pub fn exploration(&self, lease: &Lease) -> Option<Exploration> {
+        let explore = &self.site.explore;
+        if explore.mode == ExploreMode::Observe || lease.alone || lease.crashes > 0 {
+            return None;
+        }
+        let experience = if self.pinned.contains(&lease.key) {
+            Arc::default()
+        } else {
+            Arc::clone(&self.experience)
+        };
+        Some(Exploration {
+            actions: explore.actions_per_page,
+            share: EXPLORE_SHARE,
+            experience,
         })
     }
 
@@ -255,6 +286,12 @@ impl Run {
 
     pub fn give_page_back(&self) {
         self.rendered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a file beside a page is asked for the first time.
+    pub fn first_asked(&self, url: &Url) -> bool {
+        let mut asked = lock(&self.side_files);
+        asked.len() < MOST_SIDE_FILES && asked.insert(url.clone())
     }
 
     /// Those of these texts that were not stored by this run yet.

@@ -161,11 +161,12 @@ impl Scanner {
         let pool = self.browsers(&egress, tabs).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
-        let witnesses = if resumed {
-            0
-        } else {
-            self.record(&record, pages, &rules).await?
-        };
+        let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
+        let witnesses = if resumed { 0 } else { pinned.len() as u64 };
+        let pinned_keys = pinned.iter().map(|page| page.key.clone()).collect();
+        if !resumed {
+            self.record(&record, &[pages, pinned].concat()).await?;
+        }
         self.take(&record, before.as_deref(), &owner, resumed).await?;
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
@@ -186,6 +187,7 @@ impl Scanner {
                 salt,
                 counts,
                 witnesses,
+                pinned: pinned_keys,
             },
         ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
@@ -224,8 +226,8 @@ impl Scanner {
         Ok(Arc::new(pool))
     }
 
-    /// Records a new scan with its start pages and the witnesses that it looks at. Returns how many these are.
-    async fn record(&self, record: &ScanRecord, start: Vec<NewPage>, rules: &ScopeRules) -> Result<u64, ScanError> {
+    /// Records a new scan with its start pages and the witnesses that it looks at.
+    async fn record(&self, record: &ScanRecord, pages: &[NewPage]) -> Result<(), ScanError> {
         if !record.trigger.is_look() {
             let now = (self.now)();
             let said = record.site.suppressions(now);
@@ -234,10 +236,8 @@ impl Scanner {
                 self.store.drop_pictures(&record.site.id).await?;
             }
         }
-        let pinned = close::witness_pages(&*self.store, record, rules).await?;
-        let witnesses = pinned.len() as u64;
-        self.store.create_scan(record, &[start, pinned].concat()).await?;
-        Ok(witnesses)
+        self.store.create_scan(record, pages).await?;
+        Ok(())
     }
 
     /// Makes the scan ours.
@@ -321,7 +321,10 @@ impl Scanner {
         first.begin_session(visited).await?;
         if let Some(listed) = run.read_sitemaps().await {
             run.store.add_pages(&run.scan, &listed).await?;
-            run.seeded.cancel();
+            if let Some(named) = run.read_well_known().await {
+                run.store.add_pages(&run.scan, &named).await?;
+                run.seeded.cancel();
+            }
         }
         let mut workers = JoinSet::new();
         workers.spawn(async move { first.all_pages().await });

@@ -224,7 +224,8 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
-        let request = self.request(&lease.url);
+        let mut request = self.request(&lease.url);
+        request.explore = run.exploration(lease);
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
         match rendered {
@@ -248,6 +249,7 @@ impl Worker {
     /// The checks look at a page; robots.txt of the origins it links to is learnt.
     async fn examine(&self, mut captured: Box<Captured>) -> (Box<Captured>, Inspected) {
         let run = &self.run;
+        run.read_side_files(&mut captured).await;
         let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
         if !run.record.trigger.is_look() {
             self.learn_linked_robots(&captured).await;

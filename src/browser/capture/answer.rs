@@ -23,6 +23,8 @@ pub(in crate::browser) struct FrameAnswer {
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
     pub left_out: u64,
+    #[serde(default)]
+    pub manifests: Vec<String>,
     /// A built-in function in whose place the page has put another; empty if there is none.
     #[serde(default)]
     pub changed: String,

@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Meta, Page, ProbeAnswer,
     Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
-use super::{Brought, Captured, Recorded};
+use super::{Brought, Captured, Recorded, SideFile};
 use crate::browser::redact::{self, Redactor};
 use crate::browser::tab::PageRequest;
 use crate::crawl::{REDACTED, is_secret};
+use url::Url;
 
+/// Files beside a page that are noted.
+const MOST_FILES: usize = 20;
+/// Hints that one script may add.
+const MOST_HINTS: usize = 60;
 /// Links that one action may add, and forms and scripts that a page may have after all of them.
 const MOST_BROUGHT: usize = 1_000;
 
@@ -24,6 +29,7 @@ pub(super) struct Builder<'a> {
     redactor: &'a Redactor,
     evidence: Evidence,
     texts: BTreeMap<String, Arc<str>>,
+    files: Vec<SideFile>,
 }
 
 impl<'a> Builder<'a> {
@@ -52,6 +58,7 @@ impl<'a> Builder<'a> {
             redactor: &request.redactor,
             evidence: Evidence::of(page),
             texts: BTreeMap::new(),
+            files: Vec::new(),
         }
     }
 
@@ -160,6 +167,7 @@ impl<'a> Builder<'a> {
                 answer.left_out
             ));
         }
+        self.files.extend(answer.manifests.into_iter().take(MOST_FILES).map(SideFile::Manifest));
         for form in answer.forms {
             let form = self.form(frame, form);
             self.evidence.forms.push(form);
@@ -299,6 +307,9 @@ impl<'a> Builder<'a> {
             let hash = text.map(|text| self.keep(text));
             let length = text.map_or(0, |text| text.length);
             let frame = request.frame.clone().unwrap_or_default();
+            if let Some(text) = text {
+                self.hints(&frame, request, text);
+            }
             let mut found = false;
             for script in &mut self.evidence.scripts {
                 if script.url.as_deref() == Some(&request.url) && (script.frame == frame || frame.is_empty()) {
@@ -324,6 +335,34 @@ impl<'a> Builder<'a> {
                 .take()
                 .filter(|url| !url.is_empty())
                 .map(|url| redact::url(&url));
+        }
+    }
+
+    /// What a script of the page's own host hints at.
+    fn hints(&mut self, frame: &str, request: &Request, text: &Text) {
+        let Ok(script) = Url::parse(final_url(request)) else { return };
+        let Ok(page) = Url::parse(&self.evidence.page.url) else { return };
+        if script.host_str() != page.host_str() {
+            return;
+        }
+        if let Some(map) = text.source_map.as_deref().and_then(|map| script.join(map).ok())
+            && self.files.len() < MOST_FILES
+        {
+            self.files.push(SideFile::SourceMap(map.into()));
+        }
+        let known = self.evidence.links.len();
+        for hint in text.hints.iter() {
+            let Ok(url) = page.join(hint) else { continue };
+            let url = redact::url(url.as_str());
+            let seen = self.evidence.links.iter().any(|link| link.url == url);
+            if !seen && self.evidence.links.len() < known + MOST_HINTS {
+                self.evidence.links.push(Link {
+                    url,
+                    frame: frame.to_owned(),
+                    source: LinkSource::Script,
+                    ..Link::default()
+                });
+            }
         }
     }
 
@@ -357,6 +396,7 @@ impl<'a> Builder<'a> {
         Captured {
             evidence: self.evidence,
             scripts: self.texts,
+            files: self.files,
             worn: false,
         }
     }
