@@ -3,10 +3,12 @@
 //! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
 //! a scan whose process was killed goes on in another one, page by page.
 
+mod account;
 mod close;
 mod event;
 mod inspect;
 mod owner;
+mod pictures;
 mod record;
 mod run;
 mod scanner;
@@ -14,6 +16,7 @@ mod seeds;
 mod verify;
 mod worker;
 
+pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
