@@ -9,6 +9,8 @@ use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverridePar
 
 /// Width and height of a page's viewport, in CSS pixels.
 pub(super) const VIEWPORT: (i64, i64) = (1280, 800);
+/// The width of a telephone, in CSS pixels.
+const NARROW: i64 = 400;
 /// A page is painted at this part of its width and of its height.
 const SMALL: f64 = 0.1;
 
@@ -25,4 +27,12 @@ pub(super) fn small() -> SetDeviceMetricsOverrideParams {
 pub(super) fn whole() -> SetDeviceMetricsOverrideParams {
     let (width, height) = VIEWPORT;
     SetDeviceMetricsOverrideParams::new(width, height, 1.0, false)
+}
+
+/// As [`whole`], but as narrow as a telephone.
+pub(super) fn narrow() -> SetDeviceMetricsOverrideParams {
+    SetDeviceMetricsOverrideParams {
+        width: NARROW,
+        ..whole()
+    }
 }
