@@ -284,7 +284,7 @@ fn evidence(number: usize) -> Evidence {
             ),
             frame: frame.clone(),
             source: LinkSource::Anchor,
-            rel: String::new(),
+            ..Link::default()
         });
     }
     for index in 0..6 {

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A way on to another page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Where to: absolute, without fragment unless that is a route of the page's own (`#/cart`, `#!/cart`).
     pub url: String,
@@ -13,6 +13,9 @@ pub struct Link {
     /// The `rel` attribute, in lower case.
     #[serde(default)]
     pub rel: String,
+    /// The URL had a session id in its path, which capture took away.
+    #[serde(default)]
+    pub session_in_path: bool,
 }
 
 /// How a link was found.

@@ -8,6 +8,7 @@ mod event;
 mod inspect;
 mod owner;
 mod record;
+mod replay;
 mod run;
 mod scanner;
 mod seeds;
@@ -16,5 +17,6 @@ mod worker;
 
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
+pub use replay::{ReplayError, Replayed, ReplayedCheck, ReplayedFinding, replay};
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
 pub use verify::{PageVerdict, Presence, Verified, VerifyError};
