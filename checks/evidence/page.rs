@@ -37,6 +37,10 @@ pub struct Page {
     /// Milliseconds from the navigation to the end of the capture.
     #[serde(default)]
     pub took_ms: u64,
+    /// Whether the visitor was logged in, as far as the page shows it by what the site's file says; `None` if it does
+    /// not, or there is no login.
+    #[serde(default)]
+    pub logged_in: Option<bool>,
 }
 
 impl Page {

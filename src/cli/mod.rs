@@ -101,10 +101,10 @@ pub fn run() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Scan(args) => scan::run(*args, cli.voice).await,
-            Command::Demo(args) => demo::run(args, cli.voice).await,
+            Command::Demo(args) => Box::pin(demo::run(args, cli.voice)).await,
             Command::Findings(args) => findings::run(args).await,
             Command::Tickets(args) => tickets_command::run(args).await,
-            Command::Verify(args) => verify::run(args, cli.voice).await,
+            Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
             Command::Checks(args) => checks::run(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use phantom_checks::{Confidence, Severity};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use cidr::NotANetwork;
@@ -219,7 +220,8 @@ pub enum JiraAuth {
 }
 
 /// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SecretSource {
     /// In this environment variable.
     Env(String),

@@ -7,6 +7,8 @@ use phantom_checks::SiteFacts;
 use phantom_checks::check::CsrfDefence;
 use url::Url;
 
+use super::client::{client, profile};
+use super::login::login;
 use super::scope::ScopeRules;
 use super::{Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
@@ -27,7 +29,8 @@ impl Site {
         let file = path.display().to_string();
         let source = Source::new(&file, text);
         let tree = source.parse()?;
-        let site = site(Section::root(&source, &tree));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let site = site(Section::root(&source, &tree), folder);
         source.finish()?;
         // Whatever keeps a site from being made was reported above.
         site.ok_or_else(|| ConfigError::Invalid(Vec::new()))
@@ -72,6 +75,9 @@ impl Site {
                 ..SiteFacts::default()
             },
             suppress: Vec::new(),
+            client: Box::default(),
+            profiles: Vec::new(),
+            login: None,
         })
     }
 }
@@ -84,7 +90,7 @@ pub(super) fn shown(url: &Url) -> String {
     url.into()
 }
 
-fn site(mut root: Section<'_>) -> Option<Site> {
+fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let id = root.require(
         "id",
         "a short name that is kept for ever, such as \"shop-main\"",
@@ -102,7 +108,13 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         facts.hosts = own_hosts(&root, &scope, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
-    root.finish(&["run_on", "schedule", "explore", "client", "login", "profile"]);
+    let client = Box::new(client(root.section_or_empty("client"), folder));
+    let profiles = root.tables("profile").into_iter().filter_map(profile).collect();
+    let account = id.as_ref().map(|id| id.0.as_str());
+    let login = root
+        .section("login")
+        .and_then(|section| login(section, folder, account).map(Box::new));
+    root.finish(&["run_on", "schedule", "explore"]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -116,6 +128,9 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         disabled_checks,
         facts,
         suppress,
+        client,
+        profiles,
+        login,
     })
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
@@ -121,6 +121,21 @@ pub trait Store: Send + Sync {
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
+
+    /// Puts pages that were looked at, or given up, back to the waiting ones; those that are leased stay. Returns how
+    /// many. What was recorded of them stays until they are recorded again.
+    async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64>;
+
+    // Logins
+
+    /// Asks to log in with an account, over all scans and processes: one attempt at a time, and none after
+    /// [`MOST_LOGIN_FAILURES`](crate::scan::MOST_LOGIN_FAILURES) in a row that failed. With
+    /// [`LoginTurn::Go`], the attempt is recorded as failed until [`Store::end_login`] says otherwise.
+    async fn begin_login(&self, account: &str, now: Timestamp) -> Result<LoginTurn>;
+    /// Records how the attempt ended.
+    async fn end_login(&self, account: &str, end: LoginEnd) -> Result<()>;
+    /// Forgets that an account failed. False if it had not.
+    async fn unlock_account(&self, account: &str) -> Result<bool>;
 
     // Evidence
 

@@ -13,7 +13,7 @@ use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
 use crate::triage::{
@@ -471,6 +471,18 @@ impl Store for FakeStore {
         not_here()
     }
     async fn skip_waiting(&self, _: &ScanId, _: &str) -> Result<u64> {
+        not_here()
+    }
+    async fn reopen_pages(&self, _: &ScanId, _: &[PageKey]) -> Result<u64> {
+        not_here()
+    }
+    async fn begin_login(&self, _: &str, _: Timestamp) -> Result<LoginTurn> {
+        not_here()
+    }
+    async fn end_login(&self, _: &str, _: LoginEnd) -> Result<()> {
+        not_here()
+    }
+    async fn unlock_account(&self, _: &str) -> Result<bool> {
         not_here()
     }
     async fn evidence(&self, _: &ScanId, _: &PageKey) -> Result<Option<Evidence>> {

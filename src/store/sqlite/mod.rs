@@ -14,6 +14,7 @@ mod complete;
 mod evidence;
 mod findings;
 mod frontier;
+mod logins;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -34,7 +35,7 @@ use tokio::sync::Mutex;
 
 use super::{Result, Store, StoreError};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
@@ -169,6 +170,22 @@ impl Store for SqliteStore {
 
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64> {
         frontier::skip_waiting(self, scan, reason).await
+    }
+
+    async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64> {
+        logins::reopen(self, scan, pages).await
+    }
+
+    async fn begin_login(&self, account: &str, now: Timestamp) -> Result<LoginTurn> {
+        logins::begin(self, account, now).await
+    }
+
+    async fn end_login(&self, account: &str, end: LoginEnd) -> Result<()> {
+        logins::end(self, account, end).await
+    }
+
+    async fn unlock_account(&self, account: &str) -> Result<bool> {
+        logins::unlock(self, account).await
     }
 
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
