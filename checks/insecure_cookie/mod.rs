@@ -40,7 +40,7 @@
 //!
 //! - CWE-614, Sensitive Cookie in HTTPS Session Without 'Secure' Attribute:
 //!   <https://cwe.mitre.org/data/definitions/614.html>
-//! - CWE-1004, Sensitive Cookie Without 'HttpOnly' Flag: <https://cwe.mitre.org/data/definitions/1004.html>
+//! - CWE-1004, Sensitive Cookie Without `HttpOnly` Flag: <https://cwe.mitre.org/data/definitions/1004.html>
 //! - OWASP, Session Management Cheat Sheet:
 //!   <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
 

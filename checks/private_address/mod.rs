@@ -10,7 +10,7 @@
 //! # How it decides
 //!
 //! A request or a form of a document of the site's own goes to an IPv4 address of a private network (10/8, 172.16/12,
-//! 192.168/16) or a unique local IPv6 address (fc00::/7), and the page itself is not on such an address. Loopback does
+//! 192.168/16) or a unique local IPv6 address (`fc00::/7`), and the page itself is not on such an address. Loopback does
 //! not count: developers' tools listen there, and it tells nothing. Links and text do not count: people write about such
 //! addresses. There is one finding for each host of the site and address.
 //!

@@ -1,5 +1,6 @@
 //! `phantom checks`
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -288,7 +289,8 @@ fn skeleton(id: &str, type_name: &str) -> String {
             "References" => "- CWE-0, …: <https://cwe.mitre.org/data/definitions/0.html>",
             _ => "…",
         };
-        text.push_str(&format!("//! # {heading}\n//!\n//! {hint}\n//!\n"));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "//! # {heading}\n//!\n//! {hint}\n//!\n");
     }
     let text = text.trim_end_matches("//!\n");
     format!(

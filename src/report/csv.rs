@@ -1,6 +1,6 @@
 //! CSV, for spreadsheets: one row a finding. A cell that a spreadsheet would take for a formula is made text.
 
-use super::model::{DecisionPart, FindingPart};
+use super::model::FindingPart;
 use super::safe::one_line;
 use super::{Format, Report, ReportError};
 
@@ -36,31 +36,28 @@ fn render(report: &Report) -> Result<String, ReportError> {
     writer
         .write_record(COLUMNS)
         .map_err(|error| failed(error.to_string()))?;
-    let open = report.findings.iter().map(|finding| (finding, None));
-    let suppressed = report
-        .suppressed
-        .iter()
-        .map(|part| (&part.finding, Some(part.decision.as_ref())));
-    for (finding, decision) in open.chain(suppressed) {
-        writer
-            .write_record(row(finding, decision))
-            .map_err(|error| failed(error.to_string()))?;
+    for finding in &report.findings {
+        let row = row(finding, "", "");
+        writer.write_record(row).map_err(|error| failed(error.to_string()))?;
+    }
+    for part in &report.suppressed {
+        let (because, by) = match &part.decision {
+            Some(decision) => (decision.reason.as_str(), decision.author.as_str()),
+            None => ("the decision is no longer on record", ""),
+        };
+        let row = row(&part.finding, because, by);
+        writer.write_record(row).map_err(|error| failed(error.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
 }
 
-fn row(finding: &FindingPart, decision: Option<Option<&DecisionPart>>) -> Vec<String> {
+fn row(finding: &FindingPart, because: &str, by: &str) -> Vec<String> {
     let facts: Vec<String> = finding
         .facts
         .iter()
         .map(|fact| format!("{}: {}", fact.label, fact.value))
         .collect();
-    let (because, by) = match decision {
-        None => (String::new(), String::new()),
-        Some(None) => ("the decision is no longer on record".to_owned(), String::new()),
-        Some(Some(decision)) => (decision.reason.clone(), decision.author.clone()),
-    };
     let cells = [
         finding.fingerprint.to_string(),
         finding.check.clone(),
@@ -82,8 +79,8 @@ fn row(finding: &FindingPart, decision: Option<Option<&DecisionPart>>) -> Vec<St
         finding.last_seen.to_string(),
         facts.join("; "),
         finding.fix.clone(),
-        because,
-        by,
+        because.to_owned(),
+        by.to_owned(),
     ];
     cells.iter().map(|cell| neutral(cell)).collect()
 }

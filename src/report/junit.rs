@@ -1,4 +1,4 @@
-//! JUnit's XML, which build servers read: a test for each check, and one for each finding.
+//! The XML of `JUnit`, which build servers read: a test for each check, and one for each finding.
 
 use std::fmt::Write as _;
 
@@ -28,6 +28,7 @@ enum Outcome {
     Skipped,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "formats have one signature")]
 fn render(report: &Report) -> Result<String, ReportError> {
     let mut cases = vec![scan_case(report)];
     for check in &report.checks {
@@ -184,12 +185,12 @@ mod tests {
         loop {
             match reader.read_event().unwrap() {
                 Event::Start(tag) | Event::Empty(tag) => {
-                    let name = String::from_utf8(tag.name().as_ref().to_vec()).unwrap();
+                    let name = tag.name().as_ref().to_owned();
                     for attribute in tag.attributes() {
                         let attribute = attribute.unwrap();
                         if name == "testsuite" {
-                            let key = String::from_utf8(attribute.key.as_ref().to_vec()).unwrap();
-                            suite.push((key, String::from_utf8(attribute.value.to_vec()).unwrap()));
+                            let key = attribute.key.as_ref().to_owned();
+                            suite.push((key, attribute.value.into_owned()));
                         }
                     }
                     names.push(name);
