@@ -10,6 +10,7 @@ use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFa
 use url::Url;
 
 use crate::egress::Fetcher;
+use crate::triage::Picture;
 
 /// Questions of one page that are answered.
 const MOST_QUESTIONS: usize = 40;
@@ -35,6 +36,8 @@ pub(super) struct Inspected {
     pub failures: Vec<String>,
     /// Their ids.
     pub failed_checks: Vec<String>,
+    /// Pictures of what they saw.
+    pub pictures: Vec<Picture>,
 }
 
 /// Script texts by hash.
@@ -94,6 +97,7 @@ impl Inspector {
             observations: Vec::new(),
             failures: Vec::new(),
             failed_checks: Vec::new(),
+            pictures: Vec::new(),
         };
         let mut questions = Vec::new();
         let subject = Subject {

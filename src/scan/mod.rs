@@ -8,6 +8,7 @@ mod close;
 mod event;
 mod inspect;
 mod owner;
+mod pictures;
 mod record;
 mod replay;
 mod run;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
+use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
@@ -52,6 +53,7 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
@@ -97,6 +99,7 @@ impl Run {
             inspector,
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
+            pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {
                 Some(jira) => jira.lifecycle.resolve_after_clean_scans,
