@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Step;
+
 /// A way on to another page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -16,6 +18,9 @@ pub struct Link {
     /// The URL had a session id in its path, which capture took away.
     #[serde(default)]
     pub session_in_path: bool,
+    /// What was done on the page before it was there; empty if it was there by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Step>,
 }
 
 /// How a link was found.
