@@ -3,6 +3,8 @@
 mod budget;
 mod destructive;
 mod frontier;
+mod graphql;
+mod guard;
 mod headers;
 mod links;
 mod politeness;
@@ -14,6 +16,7 @@ mod url;
 pub use budget::{Limit, is_limit_reason, limit_reached};
 pub use destructive::looks_destructive;
 pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
+pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
 pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
 pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};

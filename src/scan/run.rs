@@ -14,7 +14,9 @@ use super::inspect::Inspector;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::crawl::{
+    Guard, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
+};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ScopeRules, Site};
 use crate::store::{Store, StoreError};
@@ -28,6 +30,7 @@ const MOST_HASHES: usize = 50_000;
 pub(super) struct Parts {
     pub record: ScanRecord,
     pub rules: ScopeRules,
+    pub guard: Arc<Guard>,
     pub owner: String,
     pub egress: Egress,
     pub pool: Arc<Pool>,
@@ -52,6 +55,7 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    pub guard: Arc<Guard>,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
@@ -97,6 +101,7 @@ impl Run {
             inspector,
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
+            guard: parts.guard,
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {
                 Some(jira) => jira.lifecycle.resolve_after_clean_scans,

@@ -7,8 +7,9 @@ use phantom_checks::SiteFacts;
 use phantom_checks::check::CsrfDefence;
 use url::Url;
 
+use super::explore::explore;
 use super::scope::ScopeRules;
-use super::{Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
+use super::{Explore, Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
 use crate::crawl::page_key;
@@ -66,6 +67,7 @@ impl Site {
             sitemaps: Sitemaps::Auto,
             scope,
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts {
                 hosts: rules.own_hosts(),
@@ -97,12 +99,13 @@ fn site(mut root: Section<'_>) -> Option<Site> {
     let sitemaps = root.get("sitemaps", sitemaps).unwrap_or(Sitemaps::Auto);
     let scope = scope(root.section_or_empty("scope"), start.as_deref().unwrap_or_default());
     let limits = limits(root.section_or_empty("limits"));
+    let explore = explore(root.section_or_empty("explore"));
     let (disabled_checks, mut facts) = checks(root.section_or_empty("checks"));
     if let Some(start) = &start {
-        facts.hosts = own_hosts(&root, &scope, start);
+        facts.hosts = own_hosts(&root, &scope, &explore.never, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
-    root.finish(&["run_on", "schedule", "explore", "client", "login", "profile"]);
+    root.finish(&["run_on", "schedule", "client", "login", "profile"]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -113,6 +116,7 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         sitemaps,
         scope,
         limits,
+        explore,
         disabled_checks,
         facts,
         suppress,
@@ -120,8 +124,10 @@ fn site(mut root: Section<'_>) -> Option<Site> {
 }
 
 /// The hosts of a scope. Reports start pages that lie outside of it.
-fn own_hosts(root: &Section<'_>, scope: &Scope, start: &[Url]) -> Vec<String> {
-    match ScopeRules::new(scope) {
+fn own_hosts(root: &Section<'_>, scope: &Scope, never: &[String], start: &[Url]) -> Vec<String> {
+    let mut scope = scope.clone();
+    scope.exclude.extend(never.iter().cloned());
+    match ScopeRules::new(&scope) {
         Ok(rules) => {
             for url in start {
                 if let Err(why) = rules.admits(url) {
@@ -141,7 +147,7 @@ fn own_hosts(root: &Section<'_>, scope: &Scope, start: &[Url]) -> Vec<String> {
     }
 }
 
-fn default_scope(start: &[Url]) -> Scope {
+pub(super) fn default_scope(start: &[Url]) -> Scope {
     let mut include: Vec<_> = start
         .iter()
         .map(|url| format!("{}/**", url.origin().ascii_serialization()))
@@ -189,7 +195,7 @@ fn scope(mut section: Section<'_>, start: &[Url]) -> Scope {
 }
 
 /// Reads a pattern and tries it in a scope.
-fn pattern<'d>(in_scope: impl Fn(String) -> Scope) -> impl Fn(Value<'d>) -> Result<String, Wrong> {
+pub(super) fn pattern<'d>(in_scope: impl Fn(String) -> Scope) -> impl Fn(Value<'d>) -> Result<String, Wrong> {
     move |value| {
         let text = kinds::text(value)?;
         ScopeRules::new(&in_scope(text.clone()))

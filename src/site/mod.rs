@@ -1,5 +1,6 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod explore;
 mod load;
 mod private;
 mod scope;
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
+pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
 pub use private::PrivateStart;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
@@ -54,6 +56,9 @@ pub struct Site {
     pub scope: Scope,
     /// Where a scan of it ends.
     pub limits: Limits,
+    /// How its pages are explored.
+    #[serde(default)]
+    pub explore: Explore,
     /// Ids of checks that do not run.
     pub disabled_checks: Vec<String>,
     /// What the checks are told about it.
@@ -84,6 +89,13 @@ pub struct SiteSuppression {
 }
 
 impl Site {
+    /// Which pages belong to the site and may be visited.
+    pub fn rules(&self) -> Result<ScopeRules, BadPattern> {
+        let mut scope = self.scope.clone();
+        scope.exclude.extend(self.explore.never.iter().cloned());
+        ScopeRules::new(&scope)
+    }
+
     /// What the site's file says is not to be reported, as suppressions decided `now`.
     pub fn suppressions(&self, now: Timestamp) -> Vec<Suppression> {
         let decided = |said: &SiteSuppression| {
