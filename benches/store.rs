@@ -181,6 +181,10 @@ fn scan(id: &str) -> ScanRecord {
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
+            screenshots: None,
+            client: Box::default(),
+            profiles: Vec::new(),
+            login: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,
@@ -285,7 +289,7 @@ fn evidence(number: usize) -> Evidence {
             ),
             frame: frame.clone(),
             source: LinkSource::Anchor,
-            rel: String::new(),
+            ..Link::default()
         });
     }
     for index in 0..6 {

@@ -55,7 +55,19 @@ events! {
     struct WebSocketClosed { request_id: String }
     struct IssueAdded { issue: IssueData }
     struct IssueData { code: String, details: IssueDetails }
-    struct IssueDetails { mixed_content_issue_details: Option<MixedContentDetails> }
+    struct IssueDetails {
+        mixed_content_issue_details: Option<MixedContentDetails>,
+        content_security_policy_issue_details: Option<CspDetails>,
+    }
+    struct CspDetails {
+        #[serde(rename = "blockedURL")]
+        blocked_url: Option<String>,
+        violated_directive: String,
+        is_report_only: bool,
+        content_security_policy_violation_type: String,
+        source_code_location: Option<SourceLocation>,
+    }
+    struct SourceLocation { url: String, line_number: i64 }
     struct MixedContentDetails {
         resource_type: String,
         resolution_status: String,
@@ -82,6 +94,7 @@ events! {
     struct FrameDetached { frame_id: String, reason: String }
     struct NavigatedWithinDocument { frame_id: String, url: String }
     struct WindowOpen { url: String }
+    struct NavigationRequested { frame_id: String, disposition: String }
     struct DialogOpening { r#type: String }
     struct ContextCreated { context: ContextData }
     struct ContextData { id: i64, origin: String, aux_data: ContextAux }
@@ -100,7 +113,10 @@ events! {
     // Answers of calls, read as leniently.
     struct Navigated { loader_id: Option<String>, error_text: Option<String>, is_download: bool }
     struct Evaluated { result: RemoteObject, exception_details: Option<serde_json::Value> }
-    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String> }
+    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String>, description: Option<String> }
+    struct ListenersAnswer { listeners: Vec<ListenerData> }
+    struct ListenerData { r#type: String, backend_node_id: Option<i64>, handler: Option<RemoteObject> }
+    struct ResolvedAnswer { object: RemoteObject }
     struct WorldAnswer { execution_context_id: i64 }
     struct CookiesAnswer { cookies: Vec<CookieData> }
     struct CookieData {
@@ -118,5 +134,6 @@ events! {
     struct ContextAnswer { browser_context_id: String }
     struct TargetAnswer { target_id: String }
     struct SessionAnswer { session_id: String }
+    struct ShotAnswer { data: String }
     struct Nothing {}
 }

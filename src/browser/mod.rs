@@ -4,11 +4,13 @@
 //! again. A worker holds a [`Slot`] and asks it to render pages; crashed or hung tabs and browsers are replaced behind
 //! it. What a page did comes back as evidence, already redacted.
 
+mod act;
 mod capacity;
 mod capture;
 mod connection;
 mod events;
 mod find;
+mod picture;
 mod pool;
 mod process;
 mod recorder;
@@ -18,10 +20,12 @@ mod tab;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use act::Exploration;
 pub use capacity::default_tabs;
 pub use capture::{Captured, ScriptCache};
 pub use connection::CdpError;
 pub use find::{Found, find};
+pub use picture::{Shot, Spot};
 pub use pool::{Pool, PoolOptions, PoolStats, RenderError, SharedCookies, Slot};
 pub use redact::{Redactor, url as url_without_secrets};
 pub use tab::{CaptureScript, PageRequest, Visit};

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CdpError, Connection};
 use super::events::{ContextAnswer, CookieData, CookiesAnswer, Nothing};
 use super::find::{Found, find};
+use super::picture::{Shot, Spot};
 use super::process::{Launch, Process, sweep_profiles};
 use super::tab::{PageRequest, Tab, Visit};
 use super::{BrowserError, CALL};
@@ -24,6 +25,9 @@ use crate::config::BrowserConfig;
 const RECYCLE: u32 = 50;
 /// How often a browser is started in a row before the pool gives up.
 const STARTS: u32 = 3;
+
+/// How long the pictures of one page may take.
+const PICTURES: Duration = Duration::from_secs(5);
 
 /// What a pool is made of.
 #[derive(Debug, Clone)]
@@ -176,7 +180,9 @@ impl Pool {
     /// Takes the cookies of the browser that `slot` uses; every browser that is started from now on is given them.
     /// Called after the start page, so that all browsers of a scan share the session that it began.
     pub async fn share_cookies(&self, slot: &Slot) {
-        let Some((running, _)) = &slot.open else { return };
+        let Some(running) = slot.cell.current.lock().await.clone() else {
+            return;
+        };
         let ask = storage::GetCookiesParams {
             browser_context_id: Some(running.context.clone().into()),
         };
@@ -330,7 +336,7 @@ impl Slot {
             Ok(Ok(visit)) => {
                 self.pages += 1;
                 self.open = Some((running, tab));
-                if self.pages >= RECYCLE {
+                if matches!(&visit, Visit::Page(captured) if captured.worn) {
                     self.close().await;
                 }
                 Ok(visit)
@@ -355,6 +361,28 @@ impl Slot {
         }
     }
 
+    /// Pictures of what stands on the page that was rendered last, which is left by that; `None` for what cannot be
+    /// shown.
+    pub async fn pictures(&mut self, request: &PageRequest, spots: &[Spot]) -> Vec<Option<Shot>> {
+        let none = || spots.iter().map(|_| None).collect();
+        let cell = Arc::clone(&self.cell);
+        // A page that is to be alone is not kept waiting.
+        let Ok(_shared) = cell.gate.try_read() else {
+            return none();
+        };
+        let Some((running, tab)) = self.open.take() else {
+            return none();
+        };
+        if let Ok(Ok(shots)) = tokio::time::timeout(PICTURES, tab.pictures(request, spots)).await {
+            self.open = Some((running, tab));
+            return shots;
+        }
+        if !tab.close().await {
+            running.end().await;
+        }
+        none()
+    }
+
     /// Closes the tab, if one is open.
     pub async fn close(&mut self) {
         self.pages = 0;
@@ -366,6 +394,9 @@ impl Slot {
     }
 
     async fn ready(&mut self) -> Result<(Arc<Running>, Tab), RenderError> {
+        if self.pages >= RECYCLE {
+            self.close().await;
+        }
         if let Some((running, tab)) = self.open.take()
             && running.alive()
         {

@@ -68,7 +68,7 @@ pub async fn run(args: VerifyArgs, voice: Voice) -> Ended {
         now: Arc::new(jiff::Timestamp::now),
         stop: interrupt::token(),
     };
-    let verified = scanner.verify(&finding).await.map_err(failed)?;
+    let verified = Box::pin(scanner.verify(&finding)).await.map_err(failed)?;
     let comment = match &worker {
         Some(worker) => Some(worker.say_verified(&finding, &verified).await.or_incomplete()?),
         None => None,

@@ -2,6 +2,7 @@
 
 mod budget;
 mod destructive;
+mod explore;
 mod frontier;
 mod graphql;
 mod guard;
@@ -14,7 +15,8 @@ mod sitemap;
 mod url;
 
 pub use budget::{Limit, is_limit_reason, limit_reached};
-pub use destructive::looks_destructive;
+pub use destructive::{looks_destructive, reads_destructive};
+pub use explore::{Candidate, Experience, Explorer, HandlerHints, Next, Outcome, hash_of};
 pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
 pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};

@@ -148,6 +148,8 @@ fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, whole: bool) -> Co
             PageState::Waiting | PageState::Leased => {}
         }
         coverage.forms += look.forms;
+        coverage.logged_in += u64::from(look.logged_in == Some(true));
+        coverage.logged_out += u64::from(look.logged_in == Some(false));
     }
     coverage
 }

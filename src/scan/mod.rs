@@ -3,18 +3,23 @@
 //! A [`Scanner`] composes the other modules and holds no rules of its own. All that must survive it is in the store:
 //! a scan whose process was killed goes on in another one, page by page.
 
+mod account;
 mod close;
 mod event;
 mod inspect;
 mod owner;
+mod pictures;
 mod record;
+mod replay;
 mod run;
 mod scanner;
 mod seeds;
 mod verify;
 mod worker;
 
+pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use event::ScanEvent;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
+pub use replay::{ReplayError, Replayed, ReplayedCheck, ReplayedFinding, replay};
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
 pub use verify::{PageVerdict, Presence, Verified, VerifyError};

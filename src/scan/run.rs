@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
+use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
@@ -56,6 +57,7 @@ pub(super) struct Run {
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
     pub guard: Arc<Guard>,
+    pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
@@ -102,6 +104,7 @@ impl Run {
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
             guard: parts.guard,
+            pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {
                 Some(jira) => jira.lifecycle.resolve_after_clean_scans,

@@ -7,7 +7,9 @@ use phantom_checks::SiteFacts;
 use phantom_checks::check::CsrfDefence;
 use url::Url;
 
+use super::client::{client, profile};
 use super::explore::explore;
+use super::login::login;
 use super::scope::ScopeRules;
 use super::{Explore, Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
@@ -28,7 +30,8 @@ impl Site {
         let file = path.display().to_string();
         let source = Source::new(&file, text);
         let tree = source.parse()?;
-        let site = site(Section::root(&source, &tree));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let site = site(Section::root(&source, &tree), folder);
         source.finish()?;
         // Whatever keeps a site from being made was reported above.
         site.ok_or_else(|| ConfigError::Invalid(Vec::new()))
@@ -74,6 +77,10 @@ impl Site {
                 ..SiteFacts::default()
             },
             suppress: Vec::new(),
+            screenshots: None,
+            client: Box::default(),
+            profiles: Vec::new(),
+            login: None,
         })
     }
 }
@@ -86,7 +93,7 @@ pub(super) fn shown(url: &Url) -> String {
     url.into()
 }
 
-fn site(mut root: Section<'_>) -> Option<Site> {
+fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let id = root.require(
         "id",
         "a short name that is kept for ever, such as \"shop-main\"",
@@ -105,7 +112,16 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         facts.hosts = own_hosts(&root, &scope, &explore.never, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
-    root.finish(&["run_on", "schedule", "client", "login", "profile"]);
+    let mut evidence = root.section_or_empty("evidence");
+    let screenshots = evidence.get("screenshots", kinds::screenshots);
+    evidence.finish(&[]);
+    let client = Box::new(client(root.section_or_empty("client"), folder));
+    let profiles = root.tables("profile").into_iter().filter_map(profile).collect();
+    let account = id.as_ref().map(|id| id.0.as_str());
+    let login = root
+        .section("login")
+        .and_then(|section| login(section, folder, account).map(Box::new));
+    root.finish(&["run_on", "schedule"]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -120,6 +136,10 @@ fn site(mut root: Section<'_>) -> Option<Site> {
         disabled_checks,
         facts,
         suppress,
+        screenshots,
+        client,
+        profiles,
+        login,
     })
 }
 

@@ -1,10 +1,13 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod client;
 mod explore;
 mod load;
+mod login;
 mod private;
 mod scope;
 mod sites;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +19,17 @@ use phantom_checks::SiteFacts;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::config::Screenshots;
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
+pub use client::{Client, Device, Profile};
 pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
+pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
 pub use private::PrivateStart;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
 pub use sites::{SiteBook, SiteError};
+pub use steps::{By, Deed, Filling, KEYS, Selector, Step};
 
 /// The identity of a site. It outlives the name of its file and is part of every fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +74,18 @@ pub struct Site {
     /// What is not to be reported of it.
     #[serde(default)]
     pub suppress: Vec<SiteSuppression>,
+    /// Of what pictures are taken; `None` leaves it to the configuration.
+    #[serde(default)]
+    pub screenshots: Option<Screenshots>,
+    /// Who the browsers say they are.
+    #[serde(default)]
+    pub client: Box<Client>,
+    /// Devices that a scan can be asked to use.
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
+    /// How a scan logs in.
+    #[serde(default)]
+    pub login: Option<Box<Login>>,
 }
 
 /// What the site's file says is not to be reported.
@@ -94,6 +113,17 @@ impl Site {
         let mut scope = self.scope.clone();
         scope.exclude.extend(self.explore.never.iter().cloned());
         ScopeRules::new(&scope)
+    }
+
+    /// Uses one of the site's devices. What a scan does not see on it proves nothing of the others. The names of the
+    /// devices there are, if it is none of them.
+    pub fn use_profile(&mut self, name: &str) -> Result<(), Vec<String>> {
+        let Some(profile) = self.profiles.iter().find(|profile| profile.name == name) else {
+            return Err(self.profiles.iter().map(|profile| profile.name.clone()).collect());
+        };
+        self.client.device = profile.device.clone().or(&self.client.device);
+        self.limits.narrowed = true;
+        Ok(())
     }
 
     /// What the site's file says is not to be reported, as suppressions decided `now`.

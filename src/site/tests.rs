@@ -137,8 +137,28 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`start` names https://www.shop.example/, which is excluded by the site's pattern `/**` (sitemaps/shop.toml:2:9); include it under [scope], or start elsewhere",
         ),
         (
-            "[login]",
-            "`login` is not supported yet (sitemaps/shop.toml:3:2); remove it",
+            "[login]\ncheck = { url = \"https://www.shop.example/me\", logged_in = \"css:#me\" }",
+            "`login` does not say how to log in (sitemaps/shop.toml:3:1); add one of steps, cookies, headers_env, http_auth, storage_state, command",
+        ),
+        (
+            "[login]\nsteps = [{ go = \"https://www.shop.example/in\" }]",
+            "`login.check` is missing (sitemaps/shop.toml:3:1); add it: what tells that it is logged in: { url = \"https://…/account\", logged_in = \"css:#account-menu\" }",
+        ),
+        (
+            "[login]\ncheck = { url = \"https://www.shop.example/me\", logged_in = \"#me\" }\ncommand = [\"x\"]",
+            "`login.check.logged_in` is \"#me\" (sitemaps/shop.toml:4:60); begin it with \"css:\", \"text:\" or \"label:\", such as \"css:#user\"",
+        ),
+        (
+            "[client]\nconsent = [{ clck = \"css:#ok\" }, { fill = \"css:#a\" }]",
+            "`client.consent` says nothing to do (sitemaps/shop.toml:4:12); write one of go, fill, click, press and wait in each step\n`client.consent.clck` is not a known key (sitemaps/shop.toml:4:14); did you mean `click`?\n`client.consent.fill` is not told what to fill in (sitemaps/shop.toml:4:43); name one of with_env, with_file, with_totp_env, with_totp_file, and with for what is no secret",
+        ),
+        (
+            "[client]\nheaders_env = { Authorization = \"hunter2\" }",
+            "`client.headers_env.Authorization` is not the name of an environment variable (sitemaps/shop.toml:4:33); put the secret into the environment and write the variable's name here, such as \"JIRA_TOKEN\"",
+        ),
+        (
+            "[client]\nviewport = \"1280\"",
+            "`client.viewport` is \"1280\" (sitemaps/shop.toml:4:12); write width and height from 100 to 8000, such as \"1280x800\"",
         ),
         (
             "[[suppress]]\nreason = \"old\"\nby = \"me\"",

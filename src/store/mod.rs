@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,21 @@ pub trait Store: Send + Sync {
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
 
+    /// Puts pages that were looked at, or given up, back to the waiting ones; those that are leased stay. Returns how
+    /// many. What was recorded of them stays until they are recorded again.
+    async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64>;
+
+    // Logins
+
+    /// Asks to log in with an account, over all scans and processes: one attempt at a time, and none after
+    /// [`MOST_LOGIN_FAILURES`](crate::scan::MOST_LOGIN_FAILURES) in a row that failed. With
+    /// [`LoginTurn::Go`], the attempt is recorded as failed until [`Store::end_login`] says otherwise.
+    async fn begin_login(&self, account: &str, now: Timestamp) -> Result<LoginTurn>;
+    /// Records how the attempt ended.
+    async fn end_login(&self, account: &str, end: LoginEnd) -> Result<()>;
+    /// Forgets that an account failed. False if it had not.
+    async fn unlock_account(&self, account: &str) -> Result<bool>;
+
     // Evidence
 
     /// The evidence of one page.
@@ -132,6 +147,13 @@ pub trait Store: Send + Sync {
     /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
     /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
+
+    /// Keeps the picture of a finding in place of an earlier one. It is deleted with the evidence of its scan.
+    async fn keep_picture(&self, picture: &Picture) -> Result<()>;
+    /// The picture of a finding.
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>>;
+    /// Deletes the pictures that scans of a site took.
+    async fn drop_pictures(&self, site: &SiteId) -> Result<()>;
 
     // Findings
 

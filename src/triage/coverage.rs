@@ -31,6 +31,10 @@ pub struct Coverage {
     pub templates: u64,
     /// Forms on the pages that were looked at.
     pub forms: u64,
+    /// Pages that were seen logged in.
+    pub logged_in: u64,
+    /// Pages that were seen logged out, though the scan had logged in or was to.
+    pub logged_out: u64,
     /// The checks that looked at every page, with their versions.
     pub checks: BTreeMap<String, u32>,
 }

@@ -108,6 +108,8 @@ pub struct PageLook {
     pub failed_checks: Vec<String>,
     /// The forms on it.
     pub forms: u64,
+    /// It was seen logged in, or out; `None` if it does not show it.
+    pub logged_in: Option<bool>,
 }
 
 /// Did a page answer as expected, and was it seen in full? The one place where this is decided.

@@ -285,6 +285,7 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         reason: None,
         failed_checks: Vec::new(),
         forms: 0,
+        logged_in: None,
     };
     assert!(reached(&page));
     assert!(reached(&PageLook {

@@ -11,6 +11,7 @@ mod faults;
 mod garden;
 mod interrupt;
 mod nights;
+mod pictures;
 mod preflight;
 mod processes;
 mod readme;

@@ -16,12 +16,12 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 use super::connection::{Event, MARK};
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
-    RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated,
-    WebSocketHandshake, WindowOpen,
+    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use crate::crawl::{Asked, AskedBody, Guard, is_safe};
-use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
+use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
@@ -29,6 +29,9 @@ const MAX_REQUESTS: usize = 3_000;
 const MAX_ISSUES: usize = 500;
 /// Frames kept of one page.
 const MAX_FRAMES: usize = 2_000;
+
+/// Ways on that the page tried, kept of one page.
+const MAX_TRIED: usize = 500;
 
 /// What the tab has to do about an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +88,10 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// Since when the page has been about to ask for another document; it has not done so yet.
+    pub about_to_navigate: Option<Instant>,
+    /// The URL that the page may be loaded from once more.
+    again: Option<String>,
     pub dom_ready: bool,
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
@@ -133,6 +140,8 @@ impl Recorder {
             workers: HashMap::new(),
             tried: Vec::new(),
             left_scope: None,
+            about_to_navigate: None,
+            again: None,
             dom_ready: false,
             loaded: false,
             stopped: false,
@@ -156,6 +165,14 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
+    pub fn again(&mut self, url: &str) {
+        self.again = Some(without_fragment(url).to_owned());
+        self.loaded = false;
+        self.stopped = false;
+        self.open.clear();
     }
 
     /// The id of the main frame.
@@ -195,11 +212,12 @@ impl Recorder {
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
             "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
             "Network.webSocketClosed" => self.web_socket_closed(&event.read()?),
-            "Audits.issueAdded" => self.issue(event.read()?, now),
+            "Audits.issueAdded" => self.issue(event.read()?, &event.session, now),
             "Page.frameNavigated" => self.frame_navigated(event.read::<FrameNavigated>()?.frame, &event.session, now),
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
+            "Page.frameRequestedNavigation" => self.navigation_requested(&event.read()?, now),
             "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
@@ -302,6 +320,8 @@ impl Recorder {
             ResourceKind::Document | ResourceKind::Script | ResourceKind::Stylesheet
         ) {
             request.headers = headers(response);
+        } else {
+            request.headers = sharing_headers(response);
         }
     }
 
@@ -364,14 +384,19 @@ impl Recorder {
         }
     }
 
-    fn issue(&mut self, added: IssueAdded, now: Instant) {
+    fn issue(&mut self, added: IssueAdded, session: &Arc<str>, now: Instant) {
         if self.navigation == Navigation::Before || self.issue_list.len() >= MAX_ISSUES {
             return;
         }
         self.last_activity = now;
-        let issue = match added.issue.details.mixed_content_issue_details {
-            Some(details) => Issue::MixedContent(mixed_content_issue(details)),
-            None => Issue::Other { name: added.issue.code },
+        let details = added.issue.details;
+        let issue = match (
+            details.mixed_content_issue_details,
+            details.content_security_policy_issue_details,
+        ) {
+            (Some(details), _) => Issue::MixedContent(mixed_content_issue(details)),
+            (_, Some(details)) => Issue::Csp(csp_issue(details, self.frame_of_session(session))),
+            _ => Issue::Other { name: added.issue.code },
         };
         if self.issues.insert(issue.clone()) {
             self.issue_list.push(issue);
@@ -387,6 +412,7 @@ impl Recorder {
                 self.issues.clear();
                 self.issue_list.clear();
             }
+            self.again = None;
             self.dom_ready = false;
             self.loaded = false;
             let kept = self.frames.remove(&frame.id);
@@ -436,6 +462,14 @@ impl Recorder {
         }
     }
 
+    /// A frame is about to ask for another document. Until it does, the page is not quiet.
+    fn navigation_requested(&mut self, requested: &NavigationRequested, now: Instant) {
+        self.last_activity = now;
+        if requested.frame_id == self.main_frame && requested.disposition == "currentTab" {
+            self.about_to_navigate = Some(now);
+        }
+    }
+
     fn within_document(&mut self, navigated: NavigatedWithinDocument) {
         self.tried(&navigated.url, LinkSource::History);
         if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
@@ -444,7 +478,8 @@ impl Recorder {
     }
 
     fn tried(&mut self, url: &str, source: LinkSource) {
-        if self.tried.len() < 200 && self.navigation != Navigation::Before {
+        let known = || self.tried.iter().any(|(known, how)| known == url && *how == source);
+        if self.tried.len() < MAX_TRIED && self.navigation != Navigation::Before && !known() {
             self.tried.push((bounded(url), source));
         }
     }
@@ -529,8 +564,12 @@ impl Recorder {
         let navigation = kind == ResourceKind::Document;
         let of_page = navigation && paused.frame_id == self.main_frame && *session == self.main_session;
         let safe = is_safe(&request.method);
+        if of_page {
+            self.about_to_navigate = None;
+        }
+        let again = safe && self.again.as_deref() == Some(without_fragment(&request.url));
         let go = match (of_page, self.navigation) {
-            (true, Navigation::Committed) => {
+            (true, Navigation::Committed) if !again => {
                 if safe {
                     self.tried(&paused.request.url, LinkSource::Navigation);
                 }
@@ -575,4 +614,8 @@ impl Recorder {
             })
             .map(|(id, _)| id.clone())
     }
+}
+
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }

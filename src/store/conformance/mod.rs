@@ -7,6 +7,7 @@ pub(crate) mod fates;
 pub(crate) mod findings;
 pub(crate) mod frontier;
 pub(crate) mod keeping;
+pub(crate) mod logins;
 pub(crate) mod model;
 pub(crate) mod tickets;
 pub(crate) mod triage;
@@ -31,7 +32,7 @@ macro_rules! suite {
     ($fresh:path) => {
         $crate::store::conformance::suite!($fresh;
             keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept,
-                old_evidence_is_pruned, hostile_text_is_kept;
+                old_evidence_is_pruned, pictures_are_kept_with_the_evidence, hostile_text_is_kept;
             frontier: pages_are_known_once, shallow_pages_go_first, pace_holds_over_all, concurrency_holds_over_all,
                 expired_leases_go_to_others, late_results_count_until_retaken, leases_are_renewed_and_given_back,
                 crashes_are_counted, dead_owners_lose_their_pages, waiting_pages_are_skipped, racing_owners_share_all,
@@ -45,6 +46,7 @@ macro_rules! suite {
             tickets: newer_wishes_survive, intents_wait_their_time, tickets_have_generations, actions_are_recorded,
                 one_process_works_the_outbox, held_wishes_keep_their_reason, what_was_done_is_listed,
                 projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;
+            logins: accounts_are_stopped_before_servers_do, one_logs_in_at_a_time, lost_pages_wait_again;
             fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
         );
@@ -92,6 +94,10 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
+            screenshots: None,
+            client: Box::default(),
+            profiles: Vec::new(),
+            login: None,
         },
         trigger: Trigger::OnDemand,
         state: ScanState::Running,

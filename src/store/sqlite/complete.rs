@@ -21,8 +21,8 @@ pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = ?1 AND 
 pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
 
-pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5 \
-     WHERE id = ?1";
+pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5, \
+     logged_in = ?6 WHERE id = ?1";
 
 pub(super) const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT ?1, j.value FROM json_each(?2) j \
      WHERE true ON CONFLICT DO NOTHING";
@@ -170,6 +170,7 @@ async fn keep(
         .bind(seen.gaps.is_empty() && !seen.page.cut_short)
         .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
         .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
+        .bind(seen.page.logged_in)
         .execute(&mut *connection)
         .await?;
     sqlx::query(KEEP_EVIDENCE)

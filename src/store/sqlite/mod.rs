@@ -14,7 +14,9 @@ mod complete;
 mod evidence;
 mod findings;
 mod frontier;
+mod logins;
 mod open;
+mod pictures;
 #[cfg(test)]
 mod plans;
 mod scans;
@@ -34,10 +36,10 @@ use tokio::sync::Mutex;
 
 use super::{Result, Store, StoreError};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
-use crate::scan::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
 
 /// A store in one SQLite file.
 pub(super) struct SqliteStore {
@@ -171,6 +173,22 @@ impl Store for SqliteStore {
         frontier::skip_waiting(self, scan, reason).await
     }
 
+    async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64> {
+        logins::reopen(self, scan, pages).await
+    }
+
+    async fn begin_login(&self, account: &str, now: Timestamp) -> Result<LoginTurn> {
+        logins::begin(self, account, now).await
+    }
+
+    async fn end_login(&self, account: &str, end: LoginEnd) -> Result<()> {
+        logins::end(self, account, end).await
+    }
+
+    async fn unlock_account(&self, account: &str) -> Result<bool> {
+        logins::unlock(self, account).await
+    }
+
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
         evidence::one(self, scan, page).await
     }
@@ -181,6 +199,18 @@ impl Store for SqliteStore {
 
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()> {
         evidence::prune(self, keep_scans, before).await
+    }
+
+    async fn keep_picture(&self, picture: &Picture) -> Result<()> {
+        pictures::keep(self, picture).await
+    }
+
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>> {
+        pictures::one(self, fingerprint).await
+    }
+
+    async fn drop_pictures(&self, site: &SiteId) -> Result<()> {
+        pictures::drop_of_site(self, site).await
     }
 
     async fn findings(&self, scan: &ScanId) -> Result<Vec<Finding>> {

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{SqliteStore, complete, evidence, findings, frontier, scans, suppressions, tickets, triage};
+use super::{SqliteStore, complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
 
 /// Statements, and the tables that grow and must be searched by an index.
 const STATEMENTS: &[&str] = &[
@@ -18,6 +18,7 @@ const STATEMENTS: &[&str] = &[
     frontier::RELEASE_OWNER,
     frontier::LEASE_OWNERS,
     frontier::SKIP_WAITING,
+    logins::REOPEN,
     complete::HELD,
     complete::CLOSE,
     complete::KNOWN,
