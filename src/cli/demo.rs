@@ -140,6 +140,7 @@ fn scan_args(args: &DemoArgs) -> ScanArgs {
     ScanArgs {
         targets: Vec::new(),
         max_pages: None,
+        explore: None,
         depth: None,
         tabs: args.tabs,
         reports: args.reports.clone(),

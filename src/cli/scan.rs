@@ -18,7 +18,7 @@ use crate::browser::default_tabs;
 use crate::config::{Config, TicketMode};
 use crate::report::{self, Context, Destination, Report};
 use crate::scan::{Listener, ScanError, ScanId, ScanState, Scanner, Start, Trigger};
-use crate::site::{Site, SiteId};
+use crate::site::{ExploreMode, Site, SiteId};
 use crate::store::Store;
 use crate::tickets::Report as Filed;
 
@@ -43,6 +43,9 @@ pub struct ScanArgs {
     /// Follow this many links from a start page at most; 0 looks at the start pages alone.
     #[arg(long, value_name = "N")]
     pub depth: Option<u32>,
+    /// Only observe pages, or use them as well, without changing anything; without it, what the site's file says.
+    #[arg(long, value_name = "MODE")]
+    pub explore: Option<Explore>,
     /// Use this many tabs at once; without it, by cores and memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub tabs: Option<u16>,
@@ -114,6 +117,24 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     Ok(worst)
 }
 
+/// What may be asked for on the command line: what changes a site's state is for its file to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Explore {
+    /// Links are followed, and what a page does by itself is seen.
+    Observe,
+    /// Pages are clicked, typed into and searched as well; nothing that could change state is sent.
+    Safe,
+}
+
+impl From<Explore> for ExploreMode {
+    fn from(mode: Explore) -> Self {
+        match mode {
+            Explore::Observe => Self::Observe,
+            Explore::Safe => Self::Safe,
+        }
+    }
+}
+
 impl ScanArgs {
     /// The targets with the budgets of the command line.
     fn sites(&self, config: &Config) -> Result<Vec<Site>, Failure> {
@@ -123,6 +144,9 @@ impl ScanArgs {
             let mut site = book.find(target).or_usage()?;
             site.may_start(&config.network).or_usage()?;
             site.limits.ask(self.max_pages, self.depth);
+            if let Some(mode) = self.explore {
+                site.ask_mode(mode.into());
+            }
             sites.push(site);
         }
         Ok(sites)

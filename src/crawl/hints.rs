@@ -15,7 +15,10 @@ const LONGEST_HINT: usize = 300;
 /// Sources of one source map that are gone through.
 const MOST_SOURCES: usize = 400;
 
-#[allow(clippy::unwrap_used, reason = "constant patterns, compiled by every test of this module")]
+#[allow(
+    clippy::unwrap_used,
+    reason = "constant patterns, compiled by every test of this module"
+)]
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
@@ -125,7 +128,10 @@ pub fn text_hints(body: &[u8]) -> Vec<String> {
     }
     for written in WRITTEN.captures_iter(&text) {
         if let Some(address) = written.get(1).or_else(|| written.get(0)) {
-            take(&mut found, address.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?']));
+            take(
+                &mut found,
+                address.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?']),
+            );
         }
     }
     found.into_iter().collect()

@@ -15,7 +15,10 @@ use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache};
-use crate::crawl::{Experience, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::crawl::{
+    Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached,
+    pace,
+};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ExploreMode, ScopeRules, Site};
 use crate::store::{Store, StoreError};
@@ -33,6 +36,7 @@ const MOST_HASHES: usize = 50_000;
 pub(super) struct Parts {
     pub record: ScanRecord,
     pub rules: ScopeRules,
+    pub guard: Arc<Guard>,
     pub owner: String,
     pub egress: Egress,
     pub pool: Arc<Pool>,
@@ -59,6 +63,7 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    pub guard: Arc<Guard>,
     pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
@@ -108,6 +113,7 @@ impl Run {
             inspector,
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
+            guard: parts.guard,
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {

@@ -113,8 +113,14 @@ impl Run {
 
     /// What the files beside a page name is put among its links. Each file is asked for once a scan.
     pub(super) async fn read_side_files(&self, captured: &mut Captured) {
-        let main = captured.evidence.main_frame().map(|frame| frame.id.clone()).unwrap_or_default();
-        let Ok(page) = Url::parse(&captured.evidence.page.url) else { return };
+        let main = captured
+            .evidence
+            .main_frame()
+            .map(|frame| frame.id.clone())
+            .unwrap_or_default();
+        let Ok(page) = Url::parse(&captured.evidence.page.url) else {
+            return;
+        };
         for file in std::mem::take(&mut captured.files) {
             let (SideFile::Manifest(url) | SideFile::SourceMap(url)) = &file;
             let Ok(at) = Url::parse(url) else { continue };
@@ -125,7 +131,9 @@ impl Run {
             if !self.robots().allows(&at) {
                 continue;
             }
-            let Some(Ok(fetched)) = self.fetch(&at, LONGEST_SIDE_FILE).await else { continue };
+            let Some(Ok(fetched)) = self.fetch(&at, LONGEST_SIDE_FILE).await else {
+                continue;
+            };
             if fetched.status != 200 {
                 continue;
             }

@@ -17,7 +17,8 @@ use super::Act;
 use crate::browser::events::{Evaluated, ListenerData, ListenersAnswer, Nothing, RemoteObject, ResolvedAnswer};
 use crate::crawl::{Candidate, HandlerHints, hash_of};
 
-const EXPLORE: &str = include_str!("../explore.js");
+/// Puts our script into a frame, if it is not there, and gives its document.
+const INSTALL: &str = concat!(include_str!("../explore.js"), "document");
 /// Handles that we hold in a page, released after each look.
 const GROUP: &str = "explore";
 /// Elements with the same listener that are looked at.
@@ -109,13 +110,16 @@ impl Act<'_> {
         true
     }
 
+    /// Puts our script into a frame.
+    pub(super) async fn is_installed(&self, place: &Place) -> bool {
+        let session = self.session(&place.session);
+        let installed = self.handle(place, INSTALL).await.is_some();
+        session.tell(&runtime::ReleaseObjectGroupParams::new(GROUP));
+        installed
+    }
+
     async fn ask_what_can_be_done(&self, place: &Place) -> Option<LookAnswer> {
-        let script = if place.ready {
-            "document"
-        } else {
-            concat!(include_str!("../explore.js"), "document")
-        };
-        debug_assert!(!EXPLORE.is_empty());
+        let script = if place.ready { "document" } else { INSTALL };
         let (document, window) = tokio::join!(self.handle(place, script), self.handle(place, "window"));
         let document = document?;
         let (inside, whole) = tokio::join!(

@@ -28,6 +28,8 @@ use look::Place;
 
 /// How long a frame may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take until all frames are watched.
+const INSTALLING: Duration = Duration::from_secs(2);
 /// How long the consequences of one action are waited for.
 const SETTLE_BOUND: Duration = Duration::from_millis(1_500);
 /// Nothing is in flight and nothing has happened for this long: the consequences are there.
@@ -112,12 +114,12 @@ struct Before {
 }
 
 impl<'a> Act<'a> {
-    pub fn new(tab: &'a Tab, capture: &'a Capture<'a>, plan: &'a Exploration, until: Instant) -> Self {
+    pub fn new(tab: &'a Tab, capture: &'a Capture<'a>, plan: &'a Exploration) -> Self {
         Self {
             tab,
             capture,
             plan,
-            until,
+            until: Instant::now() + INSTALLING,
             places: Vec::new(),
             known: HashSet::new(),
             finds: Finds::default(),
@@ -126,9 +128,20 @@ impl<'a> Act<'a> {
         }
     }
 
+    /// Begins to note what moves, before the page is looked at: so nothing falls between that look and the first action.
+    pub async fn install(&mut self) {
+        for mut place in self.explorable() {
+            place.ready = self.is_installed(&place).await;
+            if place.ready {
+                self.places.push(place);
+            }
+        }
+    }
+
     /// Explores the page of which `first` was seen when it had settled.
-    pub async fn run(mut self, first: &Answers) -> Finds {
+    pub async fn run(mut self, first: &Answers, until: Instant) -> Finds {
         let began = Instant::now();
+        self.until = until;
         for (_, answer) in &first.frames {
             if let Ok(answer) = answer {
                 self.meet(answer.leads());
@@ -147,6 +160,13 @@ impl<'a> Act<'a> {
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
+        let before = self.before();
+        for at in self.settle(&before).await {
+            self.see(at, &[], false).await;
+        }
+        for at in 0..self.places.len() {
+            self.look_again(at).await;
+        }
         self.look_everywhere().await;
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);

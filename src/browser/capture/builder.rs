@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Meta, Page, ProbeAnswer,
-    Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Meta, Page,
+    ProbeAnswer, Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
@@ -168,7 +168,8 @@ impl<'a> Builder<'a> {
                 answer.left_out
             ));
         }
-        self.files.extend(answer.manifests.into_iter().take(MOST_FILES).map(SideFile::Manifest));
+        self.files
+            .extend(answer.manifests.into_iter().take(MOST_FILES).map(SideFile::Manifest));
         for form in answer.forms {
             let form = self.form(frame, form);
             self.evidence.forms.push(form);
@@ -342,8 +343,12 @@ impl<'a> Builder<'a> {
 
     /// What a script of the page's own host hints at.
     fn hints(&mut self, frame: &str, request: &Request, text: &Text) {
-        let Ok(script) = Url::parse(final_url(request)) else { return };
-        let Ok(page) = Url::parse(&self.evidence.page.url) else { return };
+        let Ok(script) = Url::parse(final_url(request)) else {
+            return;
+        };
+        let Ok(page) = Url::parse(&self.evidence.page.url) else {
+            return;
+        };
         if script.host_str() != page.host_str() {
             return;
         }
