@@ -4,6 +4,7 @@
 //! again. A worker holds a [`Slot`] and asks it to render pages; crashed or hung tabs and browsers are replaced behind
 //! it. What a page did comes back as evidence, already redacted.
 
+mod act;
 mod capacity;
 mod capture;
 mod connection;
@@ -19,6 +20,7 @@ mod tab;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use act::Exploration;
 pub use capacity::default_tabs;
 pub use capture::{Captured, ScriptCache};
 pub use connection::CdpError;

@@ -336,6 +336,9 @@ impl Slot {
             Ok(Ok(visit)) => {
                 self.pages += 1;
                 self.open = Some((running, tab));
+                if matches!(&visit, Visit::Page(captured) if captured.worn) {
+                    self.close().await;
+                }
                 Ok(visit)
             }
             failed => {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CALL;
+use super::act::{Act, Exploration, Finds};
 use super::capture::{Capture, Captured, ScriptCache};
 use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
@@ -40,6 +41,8 @@ const ANSWER_BOUND: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct CaptureScript {
     pub(super) expression: Arc<str>,
+    /// The same for what is new in a frame that is explored, without probes.
+    pub(super) increment: Arc<str>,
     pub(super) versions: Arc<Vec<(&'static str, u32)>>,
 }
 
@@ -52,6 +55,7 @@ impl CaptureScript {
             .collect();
         Self {
             expression: format!("{}(null, {{{}}})", CAPTURE.trim_end(), functions.join(",\n")).into(),
+            increment: format!("{}(window.__phantomExplore.take(), {{}})", CAPTURE.trim_end()).into(),
             versions: Arc::new(probes.iter().map(|(id, probe)| (*id, probe.version)).collect()),
         }
     }
@@ -72,6 +76,8 @@ pub struct PageRequest {
     pub redactor: Redactor,
     /// Script texts that are known from other pages of the scan.
     pub scripts: Arc<ScriptCache>,
+    /// How far it is explored, if it is.
+    pub explore: Option<Exploration>,
 }
 
 /// What came of a navigation.
@@ -174,6 +180,19 @@ impl Tab {
         Ok(())
     }
 
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Waits until a page that is loaded once more is quiet. False if it is not in time.
+    pub(super) async fn settle_again(&self, until: Instant) -> bool {
+        matches!(self.settle(until).await, Ok(true))
+    }
+
     async fn call(&self, command: impl Method + Serialize) -> Result<Nothing, CdpError> {
         self.session.call(command, CALL).await
     }
@@ -216,7 +235,16 @@ impl Tab {
             until: began + request.deadline,
         };
         let waited_for = cut_short.then(|| self.waited_for()).flatten();
-        let mut captured = capture.run().await?;
+        let first = capture.answers().await?;
+        let finds = match &request.explore {
+            Some(plan) => {
+                let left = (began + request.deadline).saturating_duration_since(Instant::now());
+                let until = Instant::now() + left.mul_f32(plan.share);
+                Act::new(self, &capture, plan, until).run(&first).await
+            }
+            None => Finds::default(),
+        };
+        let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -246,7 +274,7 @@ impl Tab {
 
     /// Waits until all events that have come so far are recorded. The browser's answers overtake them: answers go
     /// straight to who asked, events pass through the recorder.
-    async fn caught_up(&self) {
+    pub(super) async fn caught_up(&self) {
         let before = self.shared.recorder().marks;
         self.connection.mark(self.session.id());
         self.until(|recorder| recorder.marks > before).await;

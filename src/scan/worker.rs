@@ -108,6 +108,7 @@ impl Worker {
             script: run.script.clone(),
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
+            explore: None,
         }
     }
 

@@ -16,9 +16,9 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 use super::connection::{Event, MARK};
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
-    RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated,
-    WebSocketHandshake, WindowOpen,
+    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
 
@@ -28,6 +28,9 @@ const MAX_REQUESTS: usize = 3_000;
 const MAX_ISSUES: usize = 500;
 /// Frames kept of one page.
 const MAX_FRAMES: usize = 2_000;
+
+/// Ways on that the page tried, kept of one page.
+const MAX_TRIED: usize = 500;
 
 /// What the tab has to do about an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +82,10 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// Since when the page has been about to ask for another document; it has not done so yet.
+    pub about_to_navigate: Option<Instant>,
+    /// The URL that the page may be loaded from once more.
+    again: Option<String>,
     pub dom_ready: bool,
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
@@ -120,6 +127,8 @@ impl Recorder {
             workers: HashMap::new(),
             tried: Vec::new(),
             left_scope: None,
+            about_to_navigate: None,
+            again: None,
             dom_ready: false,
             loaded: false,
             stopped: false,
@@ -142,6 +151,14 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
+    pub fn again(&mut self, url: &str) {
+        self.again = Some(without_fragment(url).to_owned());
+        self.loaded = false;
+        self.stopped = false;
+        self.open.clear();
     }
 
     /// The id of the main frame.
@@ -186,6 +203,7 @@ impl Recorder {
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
+            "Page.frameRequestedNavigation" => self.navigation_requested(&event.read()?, now),
             "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
@@ -373,6 +391,7 @@ impl Recorder {
                 self.issues.clear();
                 self.issue_list.clear();
             }
+            self.again = None;
             self.dom_ready = false;
             self.loaded = false;
             let kept = self.frames.remove(&frame.id);
@@ -422,6 +441,14 @@ impl Recorder {
         }
     }
 
+    /// A frame is about to ask for another document. Until it does, the page is not quiet.
+    fn navigation_requested(&mut self, requested: &NavigationRequested, now: Instant) {
+        self.last_activity = now;
+        if requested.frame_id == self.main_frame && requested.disposition == "currentTab" {
+            self.about_to_navigate = Some(now);
+        }
+    }
+
     fn within_document(&mut self, navigated: NavigatedWithinDocument) {
         self.tried(&navigated.url, LinkSource::History);
         if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
@@ -430,7 +457,8 @@ impl Recorder {
     }
 
     fn tried(&mut self, url: &str, source: LinkSource) {
-        if self.tried.len() < 200 && self.navigation != Navigation::Before {
+        let known = || self.tried.iter().any(|(known, how)| known == url && *how == source);
+        if self.tried.len() < MAX_TRIED && self.navigation != Navigation::Before && !known() {
             self.tried.push((bounded(url), source));
         }
     }
@@ -505,7 +533,9 @@ impl Recorder {
         if paused.frame_id != self.main_frame {
             return Reaction::Continue { session, paused: id };
         }
-        if self.navigation == Navigation::Committed {
+        self.about_to_navigate = None;
+        let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
+        if self.navigation == Navigation::Committed && !again {
             self.tried(&paused.request.url, LinkSource::Navigation);
             self.stopped = true;
             return Reaction::Stop { session, paused: id };
@@ -533,4 +563,8 @@ impl Recorder {
             })
             .map(|(id, _)| id.clone())
     }
+}
+
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }
