@@ -499,7 +499,8 @@ mod tests {
                 {"entry": "see 12", "author": {"username": "ann"}, "date": "2026-11-01T10:00:00Z"}
             ]},
         ]});
-        let import = import(&entries.to_string(), &[one], &[], "me", NOW).unwrap();
+        let now = "2026-11-20T00:00:00Z".parse().unwrap();
+        let import = import(&entries.to_string(), &[one], &[], "me", now).unwrap();
         assert_eq!((import.taken.len(), import.undecided, import.refused.len()), (1, 1, 4));
         let taken = &import.taken[0];
         assert_eq!(
