@@ -288,8 +288,7 @@ fn evidence(number: usize) -> Evidence {
             ),
             frame: frame.clone(),
             source: LinkSource::Anchor,
-            rel: String::new(),
-            path: Vec::new(),
+            ..Link::default()
         });
     }
     for index in 0..6 {

@@ -48,7 +48,19 @@ events! {
     struct WebSocketClosed { request_id: String }
     struct IssueAdded { issue: IssueData }
     struct IssueData { code: String, details: IssueDetails }
-    struct IssueDetails { mixed_content_issue_details: Option<MixedContentDetails> }
+    struct IssueDetails {
+        mixed_content_issue_details: Option<MixedContentDetails>,
+        content_security_policy_issue_details: Option<CspDetails>,
+    }
+    struct CspDetails {
+        #[serde(rename = "blockedURL")]
+        blocked_url: Option<String>,
+        violated_directive: String,
+        is_report_only: bool,
+        content_security_policy_violation_type: String,
+        source_code_location: Option<SourceLocation>,
+    }
+    struct SourceLocation { url: String, line_number: i64 }
     struct MixedContentDetails {
         resource_type: String,
         resolution_status: String,

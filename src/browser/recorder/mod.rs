@@ -20,7 +20,7 @@ use super::events::{
     NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
     WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
-use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
+use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
@@ -198,7 +198,7 @@ impl Recorder {
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
             "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
             "Network.webSocketClosed" => self.web_socket_closed(&event.read()?),
-            "Audits.issueAdded" => self.issue(event.read()?, now),
+            "Audits.issueAdded" => self.issue(event.read()?, &event.session, now),
             "Page.frameNavigated" => self.frame_navigated(event.read::<FrameNavigated>()?.frame, &event.session, now),
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
@@ -306,6 +306,8 @@ impl Recorder {
             ResourceKind::Document | ResourceKind::Script | ResourceKind::Stylesheet
         ) {
             request.headers = headers(response);
+        } else {
+            request.headers = sharing_headers(response);
         }
     }
 
@@ -368,14 +370,19 @@ impl Recorder {
         }
     }
 
-    fn issue(&mut self, added: IssueAdded, now: Instant) {
+    fn issue(&mut self, added: IssueAdded, session: &Arc<str>, now: Instant) {
         if self.navigation == Navigation::Before || self.issue_list.len() >= MAX_ISSUES {
             return;
         }
         self.last_activity = now;
-        let issue = match added.issue.details.mixed_content_issue_details {
-            Some(details) => Issue::MixedContent(mixed_content_issue(details)),
-            None => Issue::Other { name: added.issue.code },
+        let details = added.issue.details;
+        let issue = match (
+            details.mixed_content_issue_details,
+            details.content_security_policy_issue_details,
+        ) {
+            (Some(details), _) => Issue::MixedContent(mixed_content_issue(details)),
+            (_, Some(details)) => Issue::Csp(csp_issue(details, self.frame_of_session(session))),
+            _ => Issue::Other { name: added.issue.code },
         };
         if self.issues.insert(issue.clone()) {
             self.issue_list.push(issue);
