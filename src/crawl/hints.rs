@@ -69,7 +69,9 @@ fn add_script_hints(text: &str, found: &mut BTreeSet<String>) {
         while !text.is_char_boundary(from) {
             from += 1;
         }
-        if !REQUESTED.is_match(&text[from..whole.start()]) {
+        // What is put together from parts is an address in no part.
+        let part = text[..whole.start()].trim_end().ends_with('+') || text[whole.end()..].trim_start().starts_with('+');
+        if !part && !REQUESTED.is_match(&text[from..whole.start()]) {
             take(found, address.as_str());
         }
     }
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn strings_that_are_addresses_are_found_and_requests_are_not() {
         let code = r#"var r = { home: "/home", user: '/user/:id', x: `/a/${b}`, api: "/api/v1/cart", css: "//cdn/x" };
-            fetch("/data/list"); axios.get('/rows'); $.ajax({ url: "/send" }); go("https://shop.test/tea?x=1");"#;
+            fetch("/data/list"); axios.get('/rows'); $.ajax({ url: "/send" }); go("https://shop.test/tea?x=1"); f.action = base + "/create";"#;
         assert_eq!(script_hints(code), ["/home", "https://shop.test/tea?x=1"]);
         assert!(script_hints(&"\"/é\" ".repeat(200_000)).len() == 1);
     }

@@ -46,6 +46,13 @@ pub(super) struct Place {
     pub ready: bool,
 }
 
+impl Place {
+    /// Which document of which frame it is.
+    pub fn document(&self) -> (String, i64) {
+        (self.id.clone(), self.context)
+    }
+}
+
 #[derive(Deserialize)]
 struct LookAnswer {
     url: String,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::page;
 use chromiumoxide::cdp::js_protocol::runtime;
-use phantom_checks::evidence::{Explored, Step, StepKind};
+use phantom_checks::evidence::{Explored, ResourceKind, Step, StepKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,9 +33,11 @@ const INSTALLING: Duration = Duration::from_secs(2);
 /// How long the consequences of one action are waited for.
 const SETTLE_BOUND: Duration = Duration::from_millis(1_500);
 /// Nothing is in flight and nothing has happened for this long: the consequences are there.
-const QUIET: Duration = Duration::from_millis(25);
+const QUIET: Duration = Duration::from_millis(40);
 /// A document that was about to be asked for is not asked for any more after this long.
 const ABOUT_TO: Duration = Duration::from_millis(400);
+/// An answer to what an action has asked for is waited for so long.
+const ANSWER_BOUND: Duration = Duration::from_millis(800);
 /// Frames of one page that are explored.
 const MOST_FRAMES: usize = 12;
 /// Pieces of evidence that actions may add to a page.
@@ -457,10 +459,10 @@ impl<'a> Act<'a> {
                 self.look_again(at).await;
             }
         }
-        let ids: HashSet<String> = self.places.iter().map(|place| place.id.clone()).collect();
+        let known: HashSet<(String, i64)> = self.places.iter().map(Place::document).collect();
         self.look_everywhere().await;
         let fresh: Vec<usize> = (0..self.places.len())
-            .filter(|&at| !ids.contains(&self.places[at].id))
+            .filter(|&at| !known.contains(&self.places[at].document()))
             .collect();
         for at in fresh {
             let (more, more_to_scan) = self.see(at, &path, true).await;
@@ -518,8 +520,15 @@ impl<'a> Act<'a> {
                     && recorder.in_flight() <= before.in_flight
                     && recorder.tried.len() == before.tried;
                 let quiet = recorder.last_activity + QUIET;
+                let unanswered = now < before.began + ANSWER_BOUND
+                    && recorder.requests.iter().skip(before.requests).any(|request| {
+                        request.status.is_none() && request.failure.is_none() && request.kind != ResourceKind::Ping
+                    });
                 let about_to = |since: Instant| since >= before.began && now < since + ABOUT_TO;
-                if recorder.in_flight() > before.in_flight || recorder.about_to_navigate.is_some_and(about_to) {
+                if unanswered
+                    || recorder.in_flight() > before.in_flight
+                    || recorder.about_to_navigate.is_some_and(about_to)
+                {
                     Some(Duration::from_millis(20))
                 } else if due > 0.0 {
                     Some(Duration::from_secs_f64((due / 1000.0).clamp(0.005, 1.5)))
