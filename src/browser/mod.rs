@@ -16,6 +16,7 @@ mod process;
 mod recorder;
 mod redact;
 mod tab;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -22,6 +22,7 @@ use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
 use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
+use super::view;
 
 const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
@@ -176,6 +177,7 @@ impl Tab {
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
             self.call(auto_attach()),
             self.call(pause),
+            self.call(view::small()),
         )?;
         Ok(())
     }

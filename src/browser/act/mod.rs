@@ -21,6 +21,7 @@ use super::capture::{Answers, Brought, Capture};
 use super::connection::Session;
 use super::events::{Evaluated, Nothing};
 use super::tab::Tab;
+use super::view;
 use crate::crawl::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 use input::Point;
 use look::Place;
@@ -75,7 +76,6 @@ pub(super) struct Act<'a> {
     finds: Finds,
     silences: u32,
     base: String,
-    narrow: bool,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +123,6 @@ impl<'a> Act<'a> {
             finds: Finds::default(),
             silences: 0,
             base: String::new(),
-            narrow: false,
         }
     }
 
@@ -144,6 +143,7 @@ impl<'a> Act<'a> {
             .map(|(url, _)| url.clone())
             .collect();
         self.meet(at_first.iter().map(hash_of));
+        self.view(view::whole()).await;
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
@@ -151,9 +151,7 @@ impl<'a> Act<'a> {
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
         self.explore(&mut explorer).await;
-        if self.narrow {
-            self.tell_emulation(false).await;
-        }
+        self.view(view::small()).await;
         let cut_off = explorer.left(&self.candidates(), &self.experience());
         let over = explorer.done() >= self.plan.actions || Instant::now() >= self.until;
         self.finds.worn = self.silences >= MOST_SILENCES;
@@ -370,8 +368,7 @@ impl<'a> Act<'a> {
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
         if step.kind == StepKind::Resize {
-            self.narrow = true;
-            self.tell_emulation(true).await;
+            self.view(view::narrow()).await;
             return;
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
