@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 
 # npm package: name in the advisories, files in the package (the first that is there), what must be loaded before.
@@ -109,35 +110,45 @@ def choose(package, component, count):
 
 
 def install(work, advisories, count):
-    """The versions as aliases of one project. Returns (package, version, folder)."""
-    plan = {f"{name}-below": f"npm:{name}@{version}" for name, (version, _) in BELOW.items()}
-    wanted = []
-    for package, (name, _, _) in LIBRARIES.items():
-        for version in choose(package, advisories[name], count):
-            alias = f"{package.replace('@', '').replace('/', '-')}-{version}"
-            plan[alias] = f"npm:{package}@{version}"
-            wanted.append((package, version, work / "node_modules" / alias))
-    plan["esbuild"], plan["retire"] = "latest", "latest"
-    (work / "package.json").write_text(json.dumps({"private": True, "dependencies": plan}))
-    # No package's own scripts run; esbuild works without its own.
-    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps", "--loglevel=error"]
-    run(["npm", "install", *quiet], cwd=work)
-    return wanted
+    """The versions, without what they depend on. Returns (package, version, folder)."""
+    wanted = [(name, version) for name, (version, _) in BELOW.items()]
+    wanted += [(package, version) for package, (name, _, _) in LIBRARIES.items()
+               for version in choose(package, advisories[name], count)]
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    packed, tools = work / "packed", work / "tools"
+    packed.mkdir(exist_ok=True)
+    for at in range(0, len(wanted), 20):
+        some = [f"{package}@{version}" for package, version in wanted[at:at + 20]]
+        for pack in json.loads(run(["npm", "pack", "--json", *quiet, *some], cwd=packed)):
+            folder = packed / pack["id"].replace("/", "-")
+            folder.mkdir(exist_ok=True)
+            with tarfile.open(packed / pack["filename"].replace("@", "").replace("/", "-")) as tar:
+                tar.extractall(folder, filter="data")
+    tools.mkdir(exist_ok=True)
+    (tools / "package.json").write_text(json.dumps({"private": True}))
+    run(["npm", "install", *quiet, "esbuild", "retire"], cwd=tools)
+
+    def folder_of(package, version):
+        # What is in a package stands in one folder, which is nearly always called so.
+        folder = packed / f"{package}@{version}".replace("/", "-")
+        return next(inner for inner in folder.iterdir() if inner.is_dir())
+
+    found = [(package, version, folder_of(package, version)) for package, version in wanted]
+    return found[:len(BELOW)], found[len(BELOW):]
 
 
-def lay_out(work, wanted):
+def lay_out(work, below, wanted):
     """Writes the three forms of each file and a page for each. Returns {path of the page: (form, package, version, file)}."""
     site, pages = work / "site", {}
     (site / "below").mkdir(parents=True, exist_ok=True)
     shims = work / "shims"
     shims.mkdir(exist_ok=True)
-    for name, (_, found_as) in BELOW.items():
-        file = next(work / "node_modules" / f"{name}-below" / f for f in LIBRARIES[name][1]
-                    if (work / "node_modules" / f"{name}-below" / f).is_file())
+    for name, _, folder in below:
+        file = next(folder / f for f in LIBRARIES[name][1] if (folder / f).is_file())
         (site / "below" / f"{name}.js").write_bytes(file.read_bytes())
-        (shims / f"{name}.js").write_text(f"module.exports = window.{found_as};\n")
+        (shims / f"{name}.js").write_text(f"module.exports = window.{BELOW[name][1]};\n")
     for number, (package, version, folder) in enumerate(wanted):
-        name, files, below = LIBRARIES[package]
+        name, files, first = LIBRARIES[package]
         file = next((folder / f for f in files if (folder / f).is_file()), None)
         if file is None:
             continue
@@ -147,7 +158,7 @@ def lay_out(work, wanted):
         bundle = site / "bundled" / str(number) / "app.js"
         aliases = [f"--alias:{name}={shims / (name + '.js')}" for name in BELOW if name != package]
         made = subprocess.run(
-            ["node_modules/.bin/esbuild", str(entry), "--bundle", "--minify", "--log-level=error", "--external:*.css",
+            ["tools/node_modules/.bin/esbuild", str(entry), "--bundle", "--minify", "--log-level=error", "--external:*.css",
              "--platform=browser", "--define:global=window", f"--outfile={bundle}", *aliases],
             cwd=work, text=True, capture_output=True)
         forms = {"own name": f"own/{number}/{stem}-{version}.js", "renamed": f"renamed/{number}/vendor.js"}
@@ -158,7 +169,7 @@ def lay_out(work, wanted):
             target.parent.mkdir(parents=True, exist_ok=True)
             if form != "bundled":
                 target.write_bytes(file.read_bytes())
-            before = "".join(f'<script src="/below/{one}.js"></script>' for one in below)
+            before = "".join(f'<script src="/below/{one}.js"></script>' for one in first)
             page = pathlib.Path(path).parent / "index.html"
             (site / page).write_text(
                 f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{number}</title>'
@@ -201,7 +212,7 @@ def ask_retire(work, site, advisories_file):
     """What `retire` says of each file: {file: {library}}."""
     output = work / "retire.json"
     subprocess.run(
-        ["node_modules/.bin/retire", "--jspath", str(site), "--jsrepo", str(advisories_file), "--outputformat", "json",
+        ["tools/node_modules/.bin/retire", "--jspath", str(site), "--jsrepo", str(advisories_file), "--outputformat", "json",
          "--outputpath", str(output)], cwd=work, capture_output=True)
     found = collections.defaultdict(set)
     for entry in json.loads(output.read_text()).get("data", []):
@@ -240,8 +251,8 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     advisories_file = arguments.advisories.resolve()
     advisories = json.loads(advisories_file.read_text())
-    wanted = install(work, advisories, arguments.versions)
-    site, pages = lay_out(work, wanted)
+    below, wanted = install(work, advisories, arguments.versions)
+    site, pages = lay_out(work, below, wanted)
     served = {(package, version) for _, package, version, _ in pages.values()}
     print(f"{len(served)} versions of {len({package for package, _ in served})} libraries, {len(pages)} files")
     ours = scan(work, site, arguments.phantom)

@@ -21,7 +21,7 @@
 //!
 //! Severity: that of the worst advisory, as published; but *low* for denial of service alone, which in a browser only
 //! hurts the visitor's own page (Next.js, which runs on the server too, excepted). A line of versions that is no longer
-//! maintained (jQuery 1 and 2, AngularJS, Bootstrap up to 3) is *medium* at least, also where no other advisory names
+//! maintained (jQuery 1 and 2, `AngularJS`, Bootstrap up to 3) is *medium* at least, also where no other advisory names
 //! the version: the next flaw will not be mended. The site's file sets another severity, or none, with `end_of_life`.
 //!
 //! Confidence: *certain* if the running library and the script's text agree on the version; *firm* if one of them tells
