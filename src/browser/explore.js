@@ -52,8 +52,18 @@
     }
   };
   watch(document);
+  // A frame's first, empty document may give its window on to the next one.
+  let current = document;
+  const renew = () => {
+    if (document === current) return;
+    current = document;
+    watch(document);
+    moves += 1;
+    fresh = new Set([document]);
+  };
   const connected = (node) => node.nodeType === 9 || node.isConnected;
   const take = () => {
+    renew();
     note(observer.takeRecords());
     const roots = [];
     for (const node of fresh) {
@@ -634,6 +644,7 @@
       for (const animation of running.slice(0, 200)) attempt(() => animation.finish(), null);
       await frame();
     }
+    renew();
     note(observer.takeRecords());
     return JSON.stringify({ moves, due: window.__phantomDue ? window.__phantomDue() : 0, url: location.href.slice(0, 4000) });
   };

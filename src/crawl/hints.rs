@@ -28,7 +28,7 @@ static LITERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["'`]((?:https?://
 /// What comes before the address of a request: its answer is no page.
 static REQUESTED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?i)(?:\bfetch|\bajax|\baxios|\bsendBeacon|\bRequest|\bWebSocket|\bEventSource|\bWorker|\bimport(?:Scripts)?|\.(?:get|post|put|patch|del|delete|head|request|load|getJSON))\s*\(\s*$|\bopen\s*\([^()]*,\s*$|\b(?:url|endpoint|action|baseURL)["']?\s*:\s*$"#,
+        r#"(?i)(?:\bfetch|\bajax|\baxios|\bsendBeacon|\bRequest|\bWebSocket|\bEventSource|\bWorker|\bimport(?:Scripts)?|\.(?:get|post|put|patch|del|delete|head|request|load|getJSON))\s*\(\s*$|\bopen\s*\([^()]*,\s*$|\b(?:url|endpoint|action|baseURL)["']?\s*:\s*$|\bhost(?:name)?["']?\s*:[^{}]*$"#,
     )
 });
 /// What is built up from parts, or what an API answers, is no page's address.
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn strings_that_are_addresses_are_found_and_requests_are_not() {
         let code = r#"var r = { home: "/home", user: '/user/:id', x: `/a/${b}`, api: "/api/v1/cart", css: "//cdn/x" };
-            fetch("/data/list"); axios.get('/rows'); $.ajax({ url: "/send" }); go("https://shop.test/tea?x=1"); f.action = base + "/create";"#;
+            fetch("/data/list"); axios.get('/rows'); $.ajax({ url: "/send" }); go("https://shop.test/tea?x=1"); f.action = base + "/create"; b = { host: "a.test", path: "/enter" };"#;
         assert_eq!(script_hints(code), ["/home", "https://shop.test/tea?x=1"]);
         assert!(script_hints(&"\"/é\" ".repeat(200_000)).len() == 1);
     }
