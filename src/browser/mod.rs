@@ -13,6 +13,8 @@ mod pool;
 mod process;
 mod recorder;
 mod redact;
+mod state;
+mod steps;
 mod tab;
 
 use std::path::PathBuf;
@@ -22,8 +24,10 @@ pub use capacity::default_tabs;
 pub use capture::{Captured, ScriptCache};
 pub use connection::CdpError;
 pub use find::{Found, find};
-pub use pool::{Pool, PoolOptions, PoolStats, RenderError, SharedCookies, Slot};
+pub use pool::{Pool, PoolOptions, PoolStats, RenderError, Slot};
 pub use redact::{Redactor, url as url_without_secrets};
+pub use state::{LARGEST_STATE, OriginState, SessionState, StateCookie, StorageItem};
+pub use steps::{Action, Filler, StepFailure, Walk, WalkStep, Walked};
 pub use tab::{CaptureScript, PageRequest, Visit};
 
 /// How long a call that only asks the browser itself may take.

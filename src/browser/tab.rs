@@ -8,6 +8,7 @@ use chromiumoxide::cdp::browser_protocol::fetch;
 use chromiumoxide::cdp::browser_protocol::inspector;
 use chromiumoxide::cdp::browser_protocol::network;
 use chromiumoxide::cdp::browser_protocol::page;
+use chromiumoxide::cdp::browser_protocol::storage;
 use chromiumoxide::cdp::browser_protocol::target;
 use chromiumoxide::cdp::js_protocol::runtime;
 use chromiumoxide::types::Method;
@@ -21,6 +22,9 @@ use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
 use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
+use super::state::SessionState;
+use super::steps;
+use crate::site::Selector;
 
 const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
@@ -43,13 +47,32 @@ pub struct CaptureScript {
     pub(super) versions: Arc<Vec<(&'static str, u32)>>,
 }
 
+/// Stands among the probes of checks for what shows whether one is logged in.
+pub(super) const SESSION_PROBE: &str = "session";
+
 impl CaptureScript {
     /// Puts the probes of these checks, by their ids, into the script.
     pub fn new(probes: &[(&'static str, Probe)]) -> Self {
-        let functions: Vec<String> = probes
+        Self::with_login(probes, None, None)
+    }
+
+    /// The same, with what shows that one is logged in, and what that one is not.
+    pub fn with_login(
+        probes: &[(&'static str, Probe)],
+        logged_in: Option<&Selector>,
+        logged_out: Option<&Selector>,
+    ) -> Self {
+        let mut functions: Vec<String> = probes
             .iter()
             .map(|(id, probe)| format!("{id:?}: ({})", probe.source.trim()))
             .collect();
+        if let Some(logged_in) = logged_in {
+            let out = logged_out.map_or_else(|| "null".to_owned(), steps::there);
+            let asked = steps::there(logged_in);
+            functions.push(format!(
+                "{SESSION_PROBE:?}: (() => window.top === window ? [{asked}, {out}] : null)"
+            ));
+        }
         Self {
             expression: format!("{}(null, {{{}}})", CAPTURE.trim_end(), functions.join(",\n")).into(),
             versions: Arc::new(probes.iter().map(|(id, probe)| (*id, probe.version)).collect()),
@@ -122,7 +145,7 @@ pub(super) struct Tab {
 
 impl Tab {
     /// Opens a tab and listens to all that happens in it.
-    pub async fn open(connection: &Connection, context: &str) -> Result<Self, CdpError> {
+    pub async fn open(connection: &Connection, context: &str, session: &SessionState) -> Result<Self, CdpError> {
         let browser = connection.browser();
         let mut create = target::CreateTargetParams::new("about:blank");
         create.browser_context_id = Some(context.to_owned().into());
@@ -130,6 +153,7 @@ impl Tab {
         let mut attach = target::AttachToTargetParams::new(target_id.clone());
         attach.flatten = Some(true);
         let SessionAnswer { session_id } = browser.call(attach, CALL).await?;
+        let kept = session.script();
         let (session, events) = connection.open(&session_id);
         let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
         let nowhere: MayVisit = Arc::new(|_| false);
@@ -147,7 +171,38 @@ impl Tab {
             shared,
         };
         tab.enable().await?;
+        if let Some(script) = kept {
+            let mut give = page::AddScriptToEvaluateOnNewDocumentParams::new(script);
+            // Not in the page's world, which must not see what is not its own.
+            give.world_name = Some("session".to_owned());
+            tab.call(give).await?;
+        }
         Ok(tab)
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.shared.recorder()
+    }
+
+    /// Begins steps that lead from page to page.
+    pub(super) fn begin_walk(&self, may_visit: MayVisit) {
+        self.shared.recorder().begin_walk(may_visit, Instant::now());
+    }
+
+    /// Where a navigation wanted to that was stopped.
+    pub(super) fn left_to(&self) -> Option<String> {
+        self.shared.recorder().left_scope.clone()
+    }
+
+    /// Forgets what the scripts of an origin keep for good.
+    pub(super) async fn forget_storage(&self, origin: &str) {
+        let forget = storage::ClearDataForOriginParams::new(origin, "local_storage");
+        // An origin that the browser does not know keeps nothing.
+        let _ = self.call(forget).await;
     }
 
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
@@ -298,7 +353,7 @@ impl Tab {
     }
 
     /// Waits until the page is quiet. False if a bound ended the wait before the page had loaded.
-    async fn settle(&self, until: Instant) -> Result<bool, CdpError> {
+    pub(super) async fn settle(&self, until: Instant) -> Result<bool, CdpError> {
         let mut loaded_at = None;
         loop {
             let changed = self.shared.changed.notified();

@@ -188,7 +188,7 @@ async fn judge(
         ended,
         whole: is_whole(&run.record),
         complete,
-        logged_in: true,
+        logged_in: !run.login_failed(),
         checks,
         pages,
         key_of: &key,

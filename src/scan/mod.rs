@@ -7,6 +7,7 @@ mod account;
 mod close;
 mod event;
 mod inspect;
+mod login;
 mod owner;
 mod record;
 mod run;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use event::ScanEvent;
+pub use login::LoginSecretError;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
 pub use verify::{PageVerdict, Presence, Verified, VerifyError};

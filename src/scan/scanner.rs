@@ -7,6 +7,7 @@ use phantom_checks::evidence::Evidence;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, Pool, PoolOptions};
@@ -65,6 +66,14 @@ pub enum ScanError {
         site: SiteId,
         /// What is wrong with its scope.
         why: BadPattern,
+    },
+    /// A secret that the site's file names cannot be used.
+    #[error("site {site}: {why}")]
+    Secret {
+        /// The site.
+        site: SiteId,
+        /// Which one, and why.
+        why: LoginSecretError,
     },
     /// A start page is not a page of the site.
     #[error("site {site}: the start page {url} cannot be scanned: {why}; correct `start` or `scope`")]
@@ -156,6 +165,10 @@ impl Scanner {
         };
         let rules = scope_rules(&record.site)?;
         let site = record.site.clone();
+        let secrets = Secrets::read(&site).map_err(|why| ScanError::Secret {
+            site: site.id.clone(),
+            why,
+        })?;
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self.tabs_for(&site, &rules);
         let pool = self.browsers(&egress, tabs).await?;
@@ -186,6 +199,7 @@ impl Scanner {
                 salt,
                 counts,
                 witnesses,
+                secrets,
             },
         ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
@@ -294,7 +308,8 @@ impl Scanner {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
             private_hosts: if site.scope.allow_private {
-                rules.own_hosts()
+                let login = site.login.iter().flat_map(|login| login.hosts.clone());
+                rules.own_hosts().into_iter().chain(login).collect()
             } else {
                 Vec::new()
             },
@@ -349,7 +364,13 @@ impl Scanner {
         }
         let state = if self.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
             ScanState::Interrupted
-        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || start_lost {
+        } else if failed
+            || counts.failed > 0
+            || counts.waiting > 0
+            || counts.leased > 0
+            || start_lost
+            || run.login_failed()
+        {
             ScanState::Incomplete
         } else {
             ScanState::Complete

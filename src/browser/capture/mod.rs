@@ -100,7 +100,13 @@ impl Capture<'_> {
         }
         builder.loaded_scripts(&recorded, &texts);
         builder.cookies(cookies);
-        Ok(builder.finish(recorded))
+        let mut captured = builder.finish(recorded);
+        let redactor = &self.request.redactor;
+        captured.evidence = redactor.evidence(captured.evidence);
+        for text in captured.scripts.values_mut() {
+            redactor.script(text);
+        }
+        Ok(captured)
     }
 
     fn recorded(&self) -> Recorded {

@@ -64,6 +64,8 @@ pub(super) struct Recorder {
     main_session: Arc<str>,
     main_frame: String,
     may_visit: MayVisit,
+    /// Steps lead from page to page: navigations of the page are asked about, not stopped.
+    walking: bool,
     navigation: Navigation,
     old_loader: String,
     loader: String,
@@ -107,6 +109,7 @@ impl Recorder {
             main_session,
             main_frame,
             may_visit,
+            walking: false,
             navigation: Navigation::Before,
             old_loader: String::new(),
             loader: String::new(),
@@ -142,6 +145,12 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Begins steps in the same tab, which lead from page to page.
+    pub fn begin_walk(&mut self, may_visit: MayVisit, now: Instant) {
+        self.begin(may_visit, now);
+        self.walking = true;
     }
 
     /// The id of the main frame.
@@ -369,9 +378,12 @@ impl Recorder {
         if frame.id == self.main_frame && *session == self.main_session {
             if self.navigation == Navigation::Sent {
                 self.navigation = Navigation::Committed;
-                self.loader = frame.loader_id;
+                self.loader.clone_from(&frame.loader_id);
                 self.issues.clear();
                 self.issue_list.clear();
+            }
+            if self.walking {
+                self.loader = frame.loader_id;
             }
             self.dom_ready = false;
             self.loaded = false;
@@ -505,7 +517,7 @@ impl Recorder {
         if paused.frame_id != self.main_frame {
             return Reaction::Continue { session, paused: id };
         }
-        if self.navigation == Navigation::Committed {
+        if self.navigation == Navigation::Committed && !self.walking {
             self.tried(&paused.request.url, LinkSource::Navigation);
             self.stopped = true;
             return Reaction::Stop { session, paused: id };
