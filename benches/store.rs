@@ -180,6 +180,7 @@ fn scan(id: &str) -> ScanRecord {
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
+            screenshots: None,
             client: Box::default(),
             profiles: Vec::new(),
             login: None,

@@ -20,7 +20,7 @@ use phantom_gang::config::{Deployment, Resolve};
 use phantom_gang::demo::{Ask, Reply, Scheme};
 use phantom_gang::sandbox::{Sandbox, SandboxIssue, SandboxOptions};
 use phantom_gang::tickets::{self, Event};
-use phantom_gang::triage::{Finding, Fingerprint};
+use phantom_gang::triage::{Finding, Fingerprint, PICTURE_PREFIX};
 use support::{DAY, Result, Stage, StageClock, expect};
 
 const NIGHTS: usize = 10;
@@ -404,6 +404,16 @@ impl Show {
                 };
                 println!("{}  {}: {}", story.name, issue.key, issue.summary);
                 self.history(&issue)?;
+                // Every night takes another picture of the flaw; the ticket has the first, once.
+                let pictures = issue
+                    .attachments
+                    .iter()
+                    .filter(|one| one.name.starts_with(PICTURE_PREFIX));
+                let pictures: Vec<_> = pictures.map(|one| one.name.as_str()).collect();
+                println!("     files: {}", pictures.join(", "));
+                expect(pictures.len() == 1, || {
+                    format!("{} has {} pictures", issue.key, pictures.len())
+                })?;
             }
         }
         let (count, links) = (self.sandbox.issues().len(), self.sandbox.links().len());

@@ -268,6 +268,7 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
+            screenshots: None,
             client: Box::default(),
             profiles: Vec::new(),
             login: None,

@@ -111,5 +111,6 @@ events! {
     struct ContextAnswer { browser_context_id: String }
     struct TargetAnswer { target_id: String }
     struct SessionAnswer { session_id: String }
+    struct ShotAnswer { data: String }
     struct Nothing {}
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CdpError, Connection, Session};
 use super::events::{ContextAnswer, CookiesAnswer, Nothing};
 use super::find::{Found, find};
+use super::picture::{Shot, Spot};
 use super::process::{Launch, Process, sweep_profiles};
 use super::state::{OriginState, SessionState, StateCookie};
 use super::steps::{Walk, Walked};
@@ -27,6 +28,9 @@ use crate::site::Selector;
 const RECYCLE: u32 = 50;
 /// How often a browser is started in a row before the pool gives up.
 const STARTS: u32 = 3;
+
+/// How long the pictures of one page may take.
+const PICTURES: Duration = Duration::from_secs(5);
 
 /// What a pool is made of.
 #[derive(Debug, Clone)]
@@ -377,9 +381,6 @@ impl Slot {
             Ok(Ok(visit)) => {
                 self.pages += 1;
                 self.open = Some((running, tab));
-                if self.pages >= RECYCLE {
-                    self.close().await;
-                }
                 Ok(visit)
             }
             failed => {
@@ -456,6 +457,28 @@ impl Slot {
         Some(answer.cookies.into_iter().map(Into::into).collect())
     }
 
+    /// Pictures of what stands on the page that was rendered last, which is left by that; `None` for what cannot be
+    /// shown.
+    pub async fn pictures(&mut self, request: &PageRequest, spots: &[Spot]) -> Vec<Option<Shot>> {
+        let none = || spots.iter().map(|_| None).collect();
+        let cell = Arc::clone(&self.cell);
+        // A page that is to be alone is not kept waiting.
+        let Ok(_shared) = cell.gate.try_read() else {
+            return none();
+        };
+        let Some((running, tab)) = self.open.take() else {
+            return none();
+        };
+        if let Ok(Ok(shots)) = tokio::time::timeout(PICTURES, tab.pictures(request, spots)).await {
+            self.open = Some((running, tab));
+            return shots;
+        }
+        if !tab.close().await {
+            running.end().await;
+        }
+        none()
+    }
+
     /// Closes the tab, if one is open.
     pub async fn close(&mut self) {
         self.pages = 0;
@@ -469,7 +492,7 @@ impl Slot {
     async fn ready(&mut self) -> Result<(Arc<Running>, Tab), RenderError> {
         let (session, epoch) = self.pool.session();
         let stale = self.epoch != epoch;
-        if stale {
+        if stale || self.pages >= RECYCLE {
             self.close().await;
         }
         if let Some((running, tab)) = self.open.take()

@@ -138,7 +138,7 @@ impl Shared {
 /// One tab of one browser, in the context of one scan.
 pub(super) struct Tab {
     connection: Connection,
-    session: Session,
+    pub(super) session: Session,
     target: String,
     shared: Arc<Shared>,
 }
@@ -233,6 +233,10 @@ impl Tab {
         self.session.call(command, CALL).await
     }
 
+    pub(super) fn main_frame(&self) -> String {
+        self.shared.recorder().main_frame().to_owned()
+    }
+
     /// Ends when the tab crashes or is closed.
     pub fn gone(&self) -> bool {
         self.session.gone().is_cancelled()
@@ -275,7 +279,7 @@ impl Tab {
     }
 
     /// Leaves the page before.
-    async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
+    pub(super) async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
         self.shared
             .recorder()
             .begin(Arc::clone(&request.may_visit), Instant::now());

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use toml::de::DeValue;
 use url::Url;
 
-use super::Cidr;
 use super::raw::{Value, Wrong, kind_of, nearest};
+use super::{Cidr, Screenshots};
 
 /// Text of at least one visible character, without control characters.
 pub(crate) fn text(value: Value<'_>) -> Result<String, Wrong> {
@@ -117,6 +117,16 @@ pub(crate) fn word<T: Copy>(
     }
 }
 
+/// Of what pictures are taken.
+pub(crate) fn screenshots(value: Value<'_>) -> Result<Screenshots, Wrong> {
+    let words = [
+        ("findings", Screenshots::Findings),
+        ("all", Screenshots::All),
+        ("none", Screenshots::None),
+    ];
+    word(&words, &[])(value)
+}
+
 /// Something that reads itself from a word, such as a severity. `expected` lists the words.
 pub(crate) fn parsed<T: FromStr>(expected: &'static str) -> impl Fn(Value<'_>) -> Result<T, Wrong> {
     move |value| {
@@ -166,6 +176,22 @@ pub(crate) fn web_url(value: Value<'_>) -> Result<Url, Wrong> {
         return Err(Wrong::new("holds a user name or password", "remove them from the URL"));
     }
     Ok(url)
+}
+
+/// What stands for a finding's fingerprint in a URL.
+pub(crate) const FINGERPRINT: &str = "{{ fingerprint }}";
+
+/// The URL of a finding, whose fingerprint is filled in.
+pub(crate) fn finding_url(value: Value<'_>) -> Result<String, Wrong> {
+    let expected = "a URL such as \"https://phantom.shop.example/findings/{{ fingerprint }}\"";
+    let text = string(value, expected)?.trim().to_owned();
+    web_url(value)?;
+    let rest = text.replace(FINGERPRINT, "");
+    if rest == text || rest.contains("{{") || rest.contains("}}") {
+        let is = "does not hold `{{ fingerprint }}`, or holds another placeholder";
+        return Err(Wrong::new(is, format!("write {expected}")));
+    }
+    Ok(text)
 }
 
 /// The URL of a service: a web URL that is followed by paths of our own.

@@ -113,8 +113,11 @@ fn evidence(mut section: Section<'_>) -> EvidenceConfig {
         keep: section
             .get("keep_days", kinds::whole(1..=3_650_u64))
             .map_or(default.keep, |days| Duration::from_hours(24 * days)),
+        screenshots: section
+            .get("screenshots", kinds::screenshots)
+            .unwrap_or(default.screenshots),
     };
-    section.finish(&["screenshots"]);
+    section.finish(&[]);
     config
 }
 
@@ -137,6 +140,7 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
     );
     let browse_url = section.get("browse_url", kinds::service_url);
     gateway(&mut section, deployment, base_url.as_ref());
+    let finding_url = section.get("finding_url", kinds::finding_url);
     let mode = section.get("mode", kinds::word(&modes, &[]));
     let requests_per_s = section.get("requests_per_s", kinds::number(0.01..=100.0));
     let timeout = section.get("timeout", kinds::duration(SECOND..=TEN_MINUTES));
@@ -154,6 +158,7 @@ fn jira(mut section: Section<'_>, folder: &Path) -> Option<JiraConfig> {
     let least = JiraConfig::new(deployment?, base_url?, auth?, defaults?);
     Some(JiraConfig {
         browse_url: browse_url.unwrap_or(least.browse_url),
+        finding_url,
         mode: mode.unwrap_or(least.mode),
         requests_per_s: requests_per_s.unwrap_or(least.requests_per_s),
         timeout: timeout.unwrap_or(least.timeout),

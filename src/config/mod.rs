@@ -126,6 +126,21 @@ pub struct EvidenceConfig {
     pub keep_scans: u32,
     /// Evidence older than this is deleted.
     pub keep: Duration,
+    /// Of what pictures are taken, where a site does not say.
+    pub screenshots: Screenshots,
+}
+
+/// Of what pictures are taken. What stands around a flaw is masked in any case, and so is what a visitor typed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Screenshots {
+    /// Of elements with findings: a form, for instance.
+    #[default]
+    Findings,
+    /// Of these; and of the window, all text in it masked, for findings without an element of their own.
+    All,
+    /// Of nothing.
+    None,
 }
 
 impl Default for EvidenceConfig {
@@ -133,6 +148,7 @@ impl Default for EvidenceConfig {
         Self {
             keep_scans: 3,
             keep: Duration::from_hours(30 * 24),
+            screenshots: Screenshots::default(),
         }
     }
 }
@@ -147,6 +163,8 @@ pub struct JiraConfig {
     pub base_url: Url,
     /// Where people open tickets; the same unless a gateway is between.
     pub browse_url: Url,
+    /// Where people see a finding outside of Jira: a URL with `{{ fingerprint }}` in it. Each ticket links there.
+    pub finding_url: Option<String>,
     /// Who we are there.
     pub auth: JiraAuth,
     /// What is done when a scan does not say.
@@ -174,6 +192,7 @@ impl JiraConfig {
             deployment,
             browse_url: base_url.clone(),
             base_url,
+            finding_url: None,
             auth,
             mode: TicketMode::Live,
             requests_per_s: 2.0,

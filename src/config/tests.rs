@@ -154,6 +154,10 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`browser.trust_spki` [0] is \"abc\" (etc/phantom.toml:2:15); write the Base64 of the SHA-256 of a public key (44 characters)",
         ),
         (
+            "[evidence]\nscreenshots = \"finding\"",
+            "`evidence.screenshots` is \"finding\" (etc/phantom.toml:2:15); did you mean \"findings\"? Write \"findings\" or \"all\" or \"none\"",
+        ),
+        (
             "[network]\nallow_private = [\"10.20.0.0/16\",\n  \"10.20.1.0/16\"]",
             "`network.allow_private` [1] is \"10.20.1.0/16\" (etc/phantom.toml:3:3); write the network's first address: \"10.20.0.0/16\"",
         ),
@@ -223,6 +227,16 @@ fn what_jira_cannot_do_is_refused_by_name() {
             "https://shop.atlassian.net/\"",
             "https://api.atlassian.com/\"\nbrowse_url = \"https://shop.atlassian.net\"",
             "`jira.base_url` is not the gateway of one Jira Cloud site (etc/phantom.toml:4:12); write \"https://api.atlassian.com/ex/jira/\" and the site's cloud id",
+        ),
+        (
+            "[jira.defaults]",
+            "finding_url = \"https://phantom.shop.example/{{ key }}\"\n[jira.defaults]",
+            "`jira.finding_url` does not hold `{{ fingerprint }}`, or holds another placeholder (etc/phantom.toml:7:15); write a URL such as \"https://phantom.shop.example/findings/{{ fingerprint }}\"",
+        ),
+        (
+            "[jira.defaults]",
+            "finding_url = \"javascript:{{ fingerprint }}\"\n[jira.defaults]",
+            "`jira.finding_url` is neither http nor https (etc/phantom.toml:7:15); write a URL such as \"https://shop.example/\"",
         ),
         (
             "[jira.defaults]",

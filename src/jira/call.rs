@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::wire::{IssueEdit, IssueLinkRequest, NewComment, NewIssue, SearchRequest, Stamp, TransitionRequest, Upload};
+use super::wire::{
+    IssueEdit, IssueLinkRequest, NewComment, NewIssue, RemoteLinkRequest, SearchRequest, Stamp, TransitionRequest,
+    Upload,
+};
 use super::{PROPERTY, label};
 use crate::config::Deployment;
 use crate::triage::Fingerprint;
@@ -208,6 +211,11 @@ impl Call {
     /// Links two issues.
     pub fn link_issues(deployment: Deployment, request: &IssueLinkRequest) -> Self {
         Self::new(deployment, Method::POST, &["issueLink"]).with_body(&request.body())
+    }
+
+    /// Links an issue to a place outside of Jira.
+    pub fn link_remotely(deployment: Deployment, id: &str, request: &RemoteLinkRequest) -> Self {
+        Self::new(deployment, Method::POST, &["issue", id, "remotelink"]).with_body(&request.body())
     }
 
     /// Reads the history of an issue: by pages on Cloud, with the issue on Data Center.

@@ -18,7 +18,8 @@ use super::issue::{
 use super::meta::{FieldMeta, IssueType, LinkType, LinkTypes, Page, Permissions, Project};
 use super::transport::{Permit, Transport};
 use super::wire::{
-    IssueEdit, IssueLinkRequest, NewComment, NewIssue, Property, SearchRequest, Stamp, TransitionRequest, Upload,
+    IssueEdit, IssueLinkRequest, NewComment, NewIssue, Property, RemoteLinkRequest, SearchRequest, Stamp,
+    TransitionRequest, Upload,
 };
 use crate::config::{Deployment, JiraConfig};
 use crate::triage::Fingerprint;
@@ -187,6 +188,12 @@ impl Client {
     /// Links two issues. Jira keeps one link of a type between two issues, however often it is asked.
     pub async fn link_issues(&self, permit: Permit, request: &IssueLinkRequest) -> Result<(), Failure> {
         self.send(permit, Call::link_issues(self.deployment, request)).await
+    }
+
+    /// Links an issue to a place outside of Jira. The same link sent again replaces itself.
+    pub async fn link_remotely(&self, permit: Permit, id: &str, request: &RemoteLinkRequest) -> Result<(), Failure> {
+        self.send(permit, Call::link_remotely(self.deployment, id, request))
+            .await
     }
 
     /// Who made the last change into done, and when; `None` if the history does not say.

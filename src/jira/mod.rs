@@ -48,8 +48,8 @@ pub use ticket::{Composed, MAX_DESCRIPTION, MAX_ROWS, MAX_SUMMARY, Material, com
 pub use transport::Permit;
 pub use wiki::{plain as plain_wiki, render as render_wiki, render_within as render_wiki_within};
 pub use wire::{
-    ByKey, ByName, Description, IssueEdit, IssueLinkRequest, NewComment, NewFields, NewIssue, Property, SearchRequest,
-    Stamp, TransitionRequest, Upload, UserRef,
+    ByKey, ByName, Description, IssueEdit, IssueLinkRequest, NewComment, NewFields, NewIssue, Property,
+    RemoteLinkRequest, SearchRequest, Stamp, TransitionRequest, Upload, UserRef,
 };
 
 use url::Url;

@@ -194,6 +194,23 @@ impl IssueLinkRequest {
     }
 }
 
+/// A link from an issue to a place outside of Jira.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteLinkRequest {
+    /// What it is known by: Jira keeps one link of an id at an issue, however often it is sent.
+    pub id: String,
+    /// Where it leads.
+    pub url: String,
+    /// What stands on it.
+    pub title: String,
+}
+
+impl RemoteLinkRequest {
+    pub(super) fn body(&self) -> Value {
+        json!({ "globalId": self.id, "object": { "url": self.url, "title": self.title } })
+    }
+}
+
 fn issue_ref(id_or_key: &str) -> Value {
     if id_or_key.bytes().all(|byte| byte.is_ascii_digit()) {
         json!({ "id": id_or_key })

@@ -3,13 +3,16 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use phantom_checks::Severity;
 use url::Url;
 
 use super::ReportError;
 use super::model::{
-    CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, Report, SCHEMA, ScanPart, TicketPart, Tool, Unseen,
+    CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, PicturePart, Report, SCHEMA, ScanPart, TicketPart,
+    Tool, Unseen,
 };
 use super::not_checked::Groups;
 use super::suppressed::{self, Apart};
@@ -18,12 +21,15 @@ use crate::crawl::{PageRow, PageState};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::store::Store;
 use crate::tickets::TicketLink;
-use crate::triage::{Finding, FindingPage, FindingState, Suppression};
+use crate::triage::{Finding, FindingPage, FindingState, Picture, Suppression};
 
 /// Pages listed of one finding.
 pub const MAX_PAGES: u32 = 100;
 /// Failed pages listed.
 pub const MAX_FAILED: u32 = 1_000;
+
+/// Pictures shown in all, in bytes.
+const MAX_PICTURES: usize = 8 << 20;
 
 /// What a report needs to know beyond the store.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +49,21 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         .await?
         .ok_or_else(|| ReportError::NoScan(scan.clone()))?;
     let mut findings = Vec::new();
+    let mut room = MAX_PICTURES;
     for finding in store.findings(scan).await? {
         let (pages, pages_total) = store.finding_pages(scan, &finding.fingerprint, MAX_PAGES).await?;
         let ticket = store.ticket(&finding.fingerprint).await?;
+        let picture = match finding.state {
+            FindingState::Suppressed => None,
+            _ => store.picture(&finding.fingerprint).await?,
+        };
+        let picture = picture.filter(|picture| picture.png.len() <= room);
+        room -= picture.as_ref().map_or(0, |picture| picture.png.len());
         findings.push(Sighting {
             finding,
             pages,
             pages_total,
+            picture,
             ticket,
         });
     }
@@ -119,6 +133,7 @@ pub(super) struct Sighting {
     pub finding: Finding,
     pub pages: Vec<FindingPage>,
     pub pages_total: u64,
+    pub picture: Option<Picture>,
     pub ticket: Option<TicketLink>,
 }
 
@@ -269,6 +284,7 @@ fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
         finding,
         pages,
         pages_total,
+        picture,
         ticket,
     } = sighting;
     let meta = phantom_checks::by_id(&finding.check).map(phantom_checks::Check::meta);
@@ -291,6 +307,13 @@ fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
         facts: finding.facts,
         pages,
         pages_total,
+        picture: picture.map(|picture| PicturePart {
+            name: picture.name(),
+            taken: picture.taken,
+            width: picture.width,
+            height: picture.height,
+            png: STANDARD.encode(&picture.png),
+        }),
         first_seen: finding.first_seen,
         last_seen: finding.last_seen,
     }
@@ -359,6 +382,7 @@ mod tests {
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
                 suppress: Vec::new(),
+                screenshots: None,
                 client: Box::default(),
                 profiles: Vec::new(),
                 login: None,
@@ -396,6 +420,7 @@ mod tests {
             finding,
             pages: Vec::new(),
             pages_total: 1,
+            picture: None,
             ticket: None,
         }
     }

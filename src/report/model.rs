@@ -139,6 +139,9 @@ pub struct FindingPart {
     pub pages: Vec<FindingPage>,
     /// On how many pages it was seen.
     pub pages_total: u64,
+    /// What it looks like.
+    #[serde(default)]
+    pub picture: Option<PicturePart>,
     /// Its ticket.
     pub ticket: Option<TicketPart>,
     /// When it was seen first.
@@ -151,6 +154,21 @@ pub struct FindingPart {
     pub why: String,
     /// How to fix it, in Markdown.
     pub fix: String,
+}
+
+/// A picture of a finding, text around it masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PicturePart {
+    /// The name of the file.
+    pub name: String,
+    /// When it was taken.
+    pub taken: Timestamp,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// The PNG file, as Base64.
+    pub png: String,
 }
 
 /// A finding that is not to be reported.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// `POST /sandbox/faults` takes these as JSON, all optional; what is not named stays as it is:
 /// `{"rate_limited": 2, "retry_after_s": 5, "unauthorized": 0, "server_errors": 1, "drop_creates": 1,
-/// "drop_changes": 0, "search_lag_s": 30}`. The answer is all faults that are still to come.
+/// "drop_changes": 0, "search_lag_s": 30, "slow_changes_ms": 0}`. The answer is all faults that are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Faults {
     /// Requests answered with 429.
@@ -24,6 +24,9 @@ pub struct Faults {
     pub drop_changes: u32,
     /// Searches find an issue only this long after it was created.
     pub search_lag: Duration,
+    /// Requests to change something are dealt with only this long after they came, also if nobody waits for the answer
+    /// any more.
+    pub slow_changes: Duration,
 }
 
 impl Default for Faults {
@@ -36,6 +39,7 @@ impl Default for Faults {
             drop_creates: 0,
             drop_changes: 0,
             search_lag: Duration::ZERO,
+            slow_changes: Duration::ZERO,
         }
     }
 }
@@ -92,6 +96,7 @@ pub(super) struct FaultsJson {
     drop_creates: Option<u32>,
     drop_changes: Option<u32>,
     search_lag_s: Option<u32>,
+    slow_changes_ms: Option<u32>,
 }
 
 impl FaultsJson {
@@ -106,6 +111,9 @@ impl FaultsJson {
         if let Some(seconds) = self.search_lag_s {
             faults.search_lag = Duration::from_secs(seconds.into());
         }
+        if let Some(ms) = self.slow_changes_ms {
+            faults.slow_changes = Duration::from_millis(ms.into());
+        }
     }
 }
 
@@ -119,6 +127,7 @@ impl From<Faults> for FaultsJson {
             drop_creates: Some(faults.drop_creates),
             drop_changes: Some(faults.drop_changes),
             search_lag_s: Some(u32::try_from(faults.search_lag.as_secs()).unwrap_or(u32::MAX)),
+            slow_changes_ms: Some(u32::try_from(faults.slow_changes.as_millis()).unwrap_or(u32::MAX)),
         }
     }
 }

@@ -234,6 +234,7 @@ impl From<SandboxArgs> for SandboxOptions {
                 drop_creates: args.drop_creates,
                 drop_changes: args.drop_changes,
                 search_lag: Duration::from_secs(args.search_lag),
+                slow_changes: Duration::ZERO,
             },
             ..Self::default()
         }

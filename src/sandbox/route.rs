@@ -59,6 +59,11 @@ pub(super) fn answer(desk: &mut Desk<'_>, asked: &Asked<'_>) -> Handled {
     }
 }
 
+/// Does this ask for a change?
+pub(super) fn changes(method: &Method, path: &[&str]) -> bool {
+    method != Method::GET && !matches!(path, ["search"] | ["search", "jql"])
+}
+
 fn is_known(path: &[&str]) -> bool {
     matches!(
         path,

@@ -204,6 +204,11 @@ impl Sandbox {
         self.app.state().requests
     }
 
+    /// Those of them that asked for a change, whatever came of it.
+    pub fn changes(&self) -> u64 {
+        self.app.state().changes
+    }
+
     /// Waits until every connection that was made before this call is closed by its peer and its last request dealt
     /// with. For tests that kill a client: while a peer keeps a connection open, this does not return.
     pub async fn quiet(&self) {
@@ -241,9 +246,10 @@ impl App {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&self, exchange: Exchange) {
+    fn log(&self, exchange: Exchange, changes: bool) {
         let mut state = self.state();
         state.requests += 1;
+        state.changes += u64::from(changes);
         if state.log.len() == CAPACITY {
             state.log.pop_front();
         }
@@ -384,6 +390,10 @@ async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Respon
         return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.").into_response();
     };
     let parts: Vec<&str> = path.split('/').collect();
+    let (slow, changes) = (app.state().faults.slow_changes, route::changes(&head.method, &parts));
+    if changes && !slow.is_zero() {
+        tokio::time::sleep(slow).await;
+    }
     let query = head.uri.query().unwrap_or_default();
     let content_type = head
         .headers
@@ -406,7 +416,7 @@ async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Respon
     let answer = to_bytes(answer, usize::MAX).await.unwrap_or_default();
     let dropped = answer_head.extensions.get::<Dropped>().is_some();
     let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
-    app.log(Exchange {
+    let exchange = Exchange {
         came_us: u64::try_from(came.as_micros()).unwrap_or(u64::MAX),
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
@@ -414,7 +424,8 @@ async fn api(Shared(app): Shelf, Segments(path): Id, request: Request) -> Respon
         body: json(&body),
         status: (!dropped).then(|| answer_head.status.as_u16()),
         response: if dropped { None } else { json(&answer) },
-    });
+    };
+    app.log(exchange, changes);
     Response::from_parts(answer_head, Body::from(answer))
 }
 
@@ -529,7 +540,9 @@ async fn converse(stream: TcpStream, router: TowerToHyperService<Router>) {
             Ok(response)
         }
     });
+    // A server goes on with what it was asked for when nobody waits for the answer any more.
     let served = hyper::server::conn::http1::Builder::new()
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {

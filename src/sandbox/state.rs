@@ -163,6 +163,7 @@ pub(super) struct State {
     pub log: VecDeque<Exchange>,
     /// Requests since the start, also those that the log has forgotten.
     pub requests: u64,
+    pub changes: u64,
 }
 
 impl Kept {

@@ -10,6 +10,7 @@ use phantom_checks::{Bodies, Check, Observation, Question, SiteFacts, Subject};
 use url::Url;
 
 use crate::egress::Fetcher;
+use crate::triage::Picture;
 
 /// Questions of one page that are answered.
 const MOST_QUESTIONS: usize = 40;
@@ -33,6 +34,8 @@ pub(super) struct Inspected {
     pub failures: Vec<String>,
     /// Their ids.
     pub failed_checks: Vec<String>,
+    /// Pictures of what they saw.
+    pub pictures: Vec<Picture>,
 }
 
 struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);
@@ -79,6 +82,7 @@ impl Inspector {
             observations: Vec::new(),
             failures: Vec::new(),
             failed_checks: Vec::new(),
+            pictures: Vec::new(),
         };
         let mut questions = Vec::new();
         let subject = Subject {

@@ -9,6 +9,7 @@ mod event;
 mod inspect;
 mod login;
 mod owner;
+mod pictures;
 mod record;
 mod run;
 mod scanner;

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
+use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache, WalkStep};
@@ -58,6 +59,7 @@ pub(super) struct Run {
     pub keeper: Option<Keeper>,
     /// What is done about consent walls.
     pub consent: Vec<WalkStep>,
+    pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
@@ -112,6 +114,7 @@ impl Run {
             redactor,
             keeper,
             consent,
+            pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {
                 Some(jira) => jira.lifecycle.resolve_after_clean_scans,

@@ -11,7 +11,7 @@ use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, Pool, PoolOptions};
-use crate::config::Config;
+use crate::config::{Config, Screenshots};
 use crate::crawl::{LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
@@ -222,6 +222,11 @@ impl Scanner {
         self.tabs.min(at_once).max(1)
     }
 
+    /// Of what pictures are taken on a site.
+    pub(super) fn screenshots(&self, site: &Site) -> Screenshots {
+        site.screenshots.unwrap_or(self.config.evidence.screenshots)
+    }
+
     async fn browsers(&self, egress: &Egress, tabs: usize) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
@@ -239,6 +244,9 @@ impl Scanner {
             let now = (self.now)();
             let said = record.site.suppressions(now);
             self.store.set_file_suppressions(&record.site.id, &said, now).await?;
+            if self.screenshots(&record.site) == Screenshots::None {
+                self.store.drop_pictures(&record.site.id).await?;
+            }
         }
         let pinned = close::witness_pages(&*self.store, record, rules).await?;
         let witnesses = pinned.len() as u64;

@@ -12,8 +12,9 @@ use super::login::{self, Kept, Sign};
 use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
-use crate::browser::{Captured, PageRequest, RenderError, SessionState, Slot, Visit};
+use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
 use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
+use crate::triage::Picture;
 
 /// After a stop, pages in flight get this long to end by themselves.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -290,7 +291,11 @@ impl Worker {
         }
         match rendered {
             Ok(visit) => match self.judge(lease, visit) {
-                Ok(captured) => Ok(self.examine(captured).await),
+                Ok(captured) => {
+                    let (captured, mut inspected) = self.examine(captured).await;
+                    inspected.pictures = self.picture(&request, &captured, &inspected).await;
+                    Ok(Seen::Page(captured, inspected))
+                }
                 Err(instead) => Ok(instead),
             },
             Err(RenderError::Died(why)) => Ok(died(lease, why)),
@@ -303,13 +308,44 @@ impl Worker {
     }
 
     /// The checks look at a page; robots.txt of the origins it links to is learnt.
-    async fn examine(&self, mut captured: Box<Captured>) -> Seen {
+    async fn examine(&self, mut captured: Box<Captured>) -> (Box<Captured>, Inspected) {
         let run = &self.run;
         let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
         if !run.record.trigger.is_look() {
             self.learn_linked_robots(&captured).await;
         }
-        Seen::Page(captured, inspected)
+        (captured, inspected)
+    }
+
+    /// Pictures of what the checks saw, while the page is still open.
+    async fn picture(&mut self, request: &PageRequest, captured: &Captured, inspected: &Inspected) -> Vec<Picture> {
+        let run = Arc::clone(&self.run);
+        if run.record.trigger.is_look() {
+            return Vec::new();
+        }
+        let wanted = run
+            .pictures
+            .wanted(&run.site.id, &captured.evidence, &inspected.observations);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let (fingerprints, spots): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let pictures = self.slot.pictures(request, &spots).await;
+        let taken = fingerprints.into_iter().zip(pictures);
+        taken
+            .filter_map(|(fingerprint, shot)| {
+                let Shot { width, height, png } = shot?;
+                run.pictures.taken(&fingerprint);
+                Some(Picture {
+                    fingerprint,
+                    scan: run.scan.clone(),
+                    taken: run.now(),
+                    width,
+                    height,
+                    png,
+                })
+            })
+            .collect()
     }
 
     /// The page, or what is to be done instead of looking at it.
@@ -409,6 +445,9 @@ impl Worker {
             return Ok(());
         }
         run.stored(bodies.into_keys());
+        for picture in &inspected.pictures {
+            run.store.keep_picture(picture).await?;
+        }
         self.tell_findings(lease, &inspected.observations, began).await
     }
 

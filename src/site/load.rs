@@ -75,6 +75,7 @@ impl Site {
                 ..SiteFacts::default()
             },
             suppress: Vec::new(),
+            screenshots: None,
             client: Box::default(),
             profiles: Vec::new(),
             login: None,
@@ -108,6 +109,9 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         facts.hosts = own_hosts(&root, &scope, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
+    let mut evidence = root.section_or_empty("evidence");
+    let screenshots = evidence.get("screenshots", kinds::screenshots);
+    evidence.finish(&[]);
     let client = Box::new(client(root.section_or_empty("client"), folder));
     let profiles = root.tables("profile").into_iter().filter_map(profile).collect();
     let account = id.as_ref().map(|id| id.0.as_str());
@@ -128,6 +132,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         disabled_checks,
         facts,
         suppress,
+        screenshots,
         client,
         profiles,
         login,

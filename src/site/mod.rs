@@ -18,6 +18,7 @@ use phantom_checks::SiteFacts;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::config::Screenshots;
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
 pub use client::{Client, Device, Profile};
@@ -68,6 +69,9 @@ pub struct Site {
     /// What is not to be reported of it.
     #[serde(default)]
     pub suppress: Vec<SiteSuppression>,
+    /// Of what pictures are taken; `None` leaves it to the configuration.
+    #[serde(default)]
+    pub screenshots: Option<Screenshots>,
     /// Who the browsers say they are.
     #[serde(default)]
     pub client: Box<Client>,

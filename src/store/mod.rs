@@ -17,7 +17,7 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,13 @@ pub trait Store: Send + Sync {
     /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
     /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
+
+    /// Keeps the picture of a finding in place of an earlier one. It is deleted with the evidence of its scan.
+    async fn keep_picture(&self, picture: &Picture) -> Result<()>;
+    /// The picture of a finding.
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>>;
+    /// Deletes the pictures that scans of a site took.
+    async fn drop_pictures(&self, site: &SiteId) -> Result<()>;
 
     // Findings
 

@@ -369,30 +369,112 @@ fn some_faults(dice: &mut Dice) -> Faults {
     faults
 }
 
+/// Where a death found a changing request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// It was recorded that it is being sent, and it never arrived.
+    Before,
+    /// It was on its way: it arrived all the same.
+    During,
+    /// It was done, and nobody recorded that.
+    After,
+}
+
+/// Which deaths there were, by the word of the action.
+type Deaths = BTreeMap<(String, Phase), u32>;
+
+impl Nights {
+    /// A worker that dies: some polls after its first, or some after it was recorded for the n-th time that something
+    /// is being sent.
+    async fn death(&self, dice: &mut Dice, deaths: &mut Deaths) {
+        let (before, asked) = (self.store.sendings().0, self.sandbox.changes());
+        let worker = self.worker();
+        let stop = CancellationToken::new();
+        if dice.roll(3) == 0 {
+            cut_off(worker.run(LONG, &stop), usize::try_from(1 + dice.roll(400)).unwrap()).await;
+        } else {
+            let nth = u64::from(1 + dice.roll(5));
+            let mut run = pin!(worker.run(LONG, &stop));
+            let mut left = dice.roll(5);
+            std::future::poll_fn(|context| {
+                let over = run.as_mut().poll(context).is_ready();
+                if over || self.store.sendings().0 < before + nth {
+                    return if over { Poll::Ready(()) } else { Poll::Pending };
+                }
+                if left == 0 {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                Poll::Pending
+            })
+            .await;
+            // What was handed over goes on its way, or arrives, or is answered, and then the connection breaks.
+            let slow = !self.sandbox.faults().slow_changes.is_zero();
+            match dice.roll(3) {
+                0 if !slow => {}
+                _ if slow => tokio::time::sleep(Duration::from_micros(u64::from(dice.roll(1_500)))).await,
+                _ => {
+                    for _ in 0..dice.roll(8) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+        drop(worker);
+        let (sendings, open) = self.store.sendings();
+        let done = |sandbox: &Sandbox| sandbox.changes() - asked == sendings - before;
+        let already = done(&self.sandbox);
+        self.sandbox.quiet().await;
+        if let Some(key) = open {
+            let phase = match (already, done(&self.sandbox)) {
+                (true, _) => Phase::After,
+                (false, true) => Phase::During,
+                (false, false) => Phase::Before,
+            };
+            let word = key.split('/').nth(2).unwrap().to_owned();
+            *deaths.entry((word, phase)).or_default() += 1;
+        }
+    }
+}
+
+/// What the nights of a schedule bring: both findings are in this state; in the second night one is on many pages and
+/// the other one is worse.
+const NIGHTS: [FindingState; 6] = [
+    FindingState::New,
+    FindingState::Seen,
+    FindingState::Fixed,
+    FindingState::Regressed,
+    FindingState::Fixed,
+    FindingState::Regressed,
+];
+
 /// One schedule: a few nights, each with faults and with deaths of our own at any point, then one that goes well.
-async fn schedule(seed: u64, deployment: Deployment) {
+async fn schedule(seed: u64, deployment: Deployment, deaths: &mut Deaths) {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut nights = Nights::new(deployment).await;
     nights.config.lifecycle.resolve = Resolve::Transition;
-    let story = [
-        FindingState::New,
-        FindingState::Fixed,
-        FindingState::Regressed,
-        FindingState::Fixed,
-        FindingState::Regressed,
-    ];
-    for state in story {
+    nights.config.finding_url = Some("https://phantom.test/{{ fingerprint }}".to_owned());
+    for (night, state) in NIGHTS.into_iter().enumerate() {
         nights.clock.advance(DAY * 3);
+        if night == 1 {
+            nights.store.spread(&finding(1), 60);
+        }
         for number in 1..=2 {
-            nights.put(number, state, Severity::High);
+            let worse = night > 0 && number == 2;
+            let severity = if worse { Severity::Critical } else { Severity::High };
+            nights.put(number, state, severity);
+            // Each night's picture is another one.
+            nights
+                .store
+                .depict(&finding(number), &format!("{number} in night {night}"));
         }
         for _ in 0..dice.roll(4) {
-            nights.sandbox.set_faults(some_faults(&mut dice));
-            let polls = usize::try_from(1 + dice.roll(160)).unwrap();
-            let worker = nights.worker();
-            cut_off(worker.run(LONG, &CancellationToken::new()), polls).await;
-            drop(worker);
-            nights.sandbox.quiet().await;
+            let slow_changes = Duration::from_millis(u64::from(dice.roll(2)));
+            nights.sandbox.set_faults(Faults {
+                slow_changes,
+                ..some_faults(&mut dice)
+            });
+            Box::pin(nights.death(&mut dice, deaths)).await;
         }
         let faults = some_faults(&mut dice);
         nights.sandbox.set_faults(Faults {
@@ -407,29 +489,14 @@ async fn schedule(seed: u64, deployment: Deployment) {
     for number in 1..=2 {
         let fingerprint = finding(number).fingerprint;
         let ours = label(&fingerprint, 1);
-        let tickets: Vec<_> = nights
-            .sandbox
-            .issues()
-            .into_iter()
-            .filter(|issue| issue.labels.contains(&ours))
-            .collect();
+        let issues = nights.sandbox.issues();
+        let tickets: Vec<_> = issues.iter().filter(|issue| issue.labels.contains(&ours)).collect();
         assert_eq!(
             tickets.len(),
             1,
             "seed {seed} {deployment:?}: one ticket for finding {number}"
         );
-        assert!(!tickets[0].status.is_done(), "seed {seed}: it is open in the end");
-        let mut said: BTreeMap<String, u32> = BTreeMap::new();
-        for comment in comments(&tickets[0]) {
-            *said.entry(comment).or_default() += 1;
-        }
-        assert!(said.values().all(|count| *count == 1), "seed {seed}: {said:#?}");
-        let begins = |word: &str| said.keys().filter(|one| one.starts_with(word)).count();
-        assert_eq!(
-            (begins("Fixed"), begins("Seen again")),
-            (2, 2),
-            "seed {seed}: {said:#?}"
-        );
+        assert_as_it_should_be(tickets[0], number, seed);
         actions.extend(nights.store.actions(&fingerprint).await.unwrap());
     }
     assert!(
@@ -437,6 +504,59 @@ async fn schedule(seed: u64, deployment: Deployment) {
         "seed {seed}: {actions:#?}"
     );
     assert_eq!(nights.sandbox.issues().len(), 2, "seed {seed}");
+}
+
+/// No comment and no file is missing, and none is there twice.
+fn assert_as_it_should_be(ticket: &SandboxIssue, number: u32, seed: u64) {
+    assert!(!ticket.status.is_done(), "seed {seed}: it is open in the end");
+    let mut said: BTreeMap<String, u32> = BTreeMap::new();
+    for comment in comments(ticket) {
+        *said.entry(comment).or_default() += 1;
+    }
+    assert!(said.values().all(|count| *count == 1), "seed {seed}: {said:#?}");
+    let begins = |word: &str| said.keys().filter(|one| one.starts_with(word)).count();
+    assert_eq!(
+        (begins("Fixed"), begins("Seen again"), begins("Worse")),
+        (2, 2, 1),
+        "seed {seed}: {said:#?}"
+    );
+    let linked = |one: &(u64, serde_json::Value)| {
+        one.1["globalId"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("phantom-gang="))
+    };
+    assert_eq!(
+        (
+            ticket.remote_links.len(),
+            ticket.remote_links.iter().filter(|one| linked(one)).count()
+        ),
+        (1, 1),
+        "seed {seed}"
+    );
+    let files = |start: &str| {
+        ticket
+            .attachments
+            .iter()
+            .filter(|one| one.name.starts_with(start))
+            .count()
+    };
+    assert_eq!(
+        (
+            files("phantom-flaw-"),
+            files("affected-pages-"),
+            ticket.attachments.len()
+        ),
+        (1, usize::from(number == 1), if number == 1 { 2 } else { 1 }),
+        "seed {seed}: finding {number}"
+    );
+}
+
+/// Tells which deaths there were, to whoever asks for it.
+#[allow(clippy::print_stdout, reason = "shown by `--nocapture` alone")]
+fn tell(deaths: &Deaths) {
+    for ((word, phase), count) in deaths {
+        println!("{count:>6} deaths {phase:?} {word}");
+    }
 }
 
 /// How many is said by `PHANTOM_SCHEDULES`, 500 without it; which one is the first by `PHANTOM_SEED`.
@@ -447,7 +567,30 @@ async fn whatever_goes_wrong_there_is_one_ticket_and_each_comment_once() {
         text.map_or(without, |text| text.parse().unwrap())
     };
     let (first, count) = (number("PHANTOM_SEED", 1), number("PHANTOM_SCHEDULES", 500));
+    let mut deaths = Deaths::new();
     for seed in first..first + count {
-        Box::pin(schedule(seed, BOTH[usize::try_from(seed % 2).unwrap()])).await;
+        Box::pin(schedule(seed, BOTH[usize::try_from(seed % 2).unwrap()], &mut deaths)).await;
+    }
+    tell(&deaths);
+    if count >= 500 {
+        for word in [
+            "create",
+            "say-fixed",
+            "say-reopened",
+            "say-worse",
+            "edit",
+            "attach",
+            "picture",
+            "finding-link",
+            "resolve",
+            "reopen",
+        ] {
+            for phase in [Phase::Before, Phase::During, Phase::After] {
+                assert!(
+                    deaths.contains_key(&(word.to_owned(), phase)),
+                    "no death {phase:?} {word}"
+                );
+            }
+        }
     }
 }

@@ -5,10 +5,10 @@ use super::outbox::{ActionKind, ActionRecord, ActionState, Detail, Held, TicketL
 use super::reconcile::{Case, Reconciler, Trouble, create_key, draft};
 use super::sheet;
 use crate::jira::{
-    Action, Block, Description, Failure, IssueEdit, IssueLinkRequest, NewIssue, Remark, Ruling, Says, Stamp, Ticket,
-    TicketView, Transition, TransitionRequest, marked, marker, remark,
+    Action, Block, Description, Failure, IssueEdit, IssueLinkRequest, NewIssue, Remark, RemoteLinkRequest, Ruling,
+    Says, Stamp, Ticket, TicketView, Transition, TransitionRequest, Upload, marked, marker, remark,
 };
-use crate::triage::{DecidedIn, Fingerprint, Suppression, SuppressionScope};
+use crate::triage::{DecidedIn, Fingerprint, PICTURE_PREFIX, Picture, Suppression, SuppressionScope};
 
 /// Pages that are listed at most, in the attached file too.
 pub(super) const MAX_LISTED: u32 = 10_000;
@@ -39,8 +39,8 @@ impl Recorded {
             Action::Create { .. } => ActionKind::Create,
             Action::Adopt => ActionKind::Adopt,
             Action::SetProperty => ActionKind::SetProperty,
-            Action::LinkTo { .. } => ActionKind::Link,
-            Action::Attach { .. } => ActionKind::Attach,
+            Action::LinkTo { .. } | Action::LinkFinding { .. } => ActionKind::Link,
+            Action::Attach { .. } | Action::AttachPicture => ActionKind::Attach,
             Action::Comment(_) => ActionKind::Comment,
             Action::EditBlock { .. } => ActionKind::Edit,
             Action::Reopen { .. } => ActionKind::Reopen,
@@ -115,7 +115,26 @@ impl Reconciler<'_> {
                 }
                 self.settle(&record, sent).await
             }
-            Action::Attach { .. } => self.attach(case, view, record).await,
+            Action::Attach { .. } => {
+                let sheet = self.sheet(case).await?;
+                let name = sheet.name.clone();
+                self.attach(case, view, record, sheet, &name).await
+            }
+            Action::AttachPicture => match self.store.picture(&record.fingerprint).await? {
+                // Another picture may have been taken since one was sent whose answer was lost.
+                Some(picture) => self.attach(case, view, record, upload(picture), PICTURE_PREFIX).await,
+                None => Ok(Done::Silent),
+            },
+            Action::LinkFinding { url } => {
+                let request = RemoteLinkRequest {
+                    id: format!("phantom-gang={}", record.fingerprint),
+                    url,
+                    title: format!("Finding {} in Phantom Gang", record.fingerprint.short()),
+                };
+                let permit = self.ready(&record).await?;
+                let sent = self.jira.link_remotely(permit, &view.id, &request).await;
+                self.settle_extra(&record, sent).await
+            }
             Action::Comment(remark) => self.say(case, view, &remark, &record).await,
             Action::EditBlock { .. } => self.edit(case, view, record).await,
             Action::Reopen { time } => {
@@ -180,7 +199,7 @@ impl Reconciler<'_> {
         Ok(match created {
             Ok(key) => Done::Created {
                 key,
-                look_again: many || generation > 1,
+                look_again: many || case.pictured || case.finding_url.is_some() || generation > 1,
             },
             Err(done) => done,
         })
@@ -298,17 +317,30 @@ impl Reconciler<'_> {
         self.settle(record, sent.map(|_| ())).await
     }
 
-    async fn attach(&self, case: &Case, view: &TicketView, record: Recorded) -> Result<Done, Trouble> {
-        let now = self.clock.now();
+    /// All pages of a finding.
+    async fn sheet(&self, case: &Case) -> Result<Upload, Trouble> {
         let finding = &case.finding;
         let (pages, _) = self
             .store
             .finding_pages(&finding.last_scan, &finding.fingerprint, MAX_LISTED)
             .await?;
-        let upload = sheet::of_pages(&pages);
+        Ok(sheet::of_pages(&pages))
+    }
+
+    /// Attaches once: a file whose name begins so is looked for before it is sent, and waited for if it may still be on
+    /// its way.
+    async fn attach(
+        &self,
+        case: &Case,
+        view: &TicketView,
+        record: Recorded,
+        upload: Upload,
+        name: &str,
+    ) -> Result<Done, Trouble> {
+        let now = self.clock.now();
         self.fence.check().await?;
         let issue = self.jira.issue(&view.id).await?;
-        if issue.fields.attachments.contains(&upload.name) {
+        if issue.fields.attachments.iter().any(|one| one.starts_with(name)) {
             self.record(&record, ActionState::Sent, None).await?;
             return Ok(Done::Changed);
         }
@@ -318,7 +350,7 @@ impl Reconciler<'_> {
         }
         let permit = self.ready(&record).await?;
         let sent = self.jira.attach(permit, &view.id, &upload).await;
-        self.settle(&record, sent).await
+        self.settle_extra(&record, sent).await
     }
 
     /// The same text put twice is the same text, so that an uncertain outcome needs no search.
@@ -434,6 +466,18 @@ impl Reconciler<'_> {
         }
     }
 
+    /// The same of what a ticket can do without: who may not do it may do all else.
+    async fn settle_extra(&self, record: &Recorded, sent: Result<(), Failure>) -> Result<Done, Trouble> {
+        match sent {
+            Err(failure @ Failure::Forbidden { .. }) => {
+                let error = failure.to_string();
+                self.record(record, ActionState::Dead, Some(error.clone())).await?;
+                Ok(Done::Dead { error, fresh: true })
+            }
+            sent => self.settle(record, sent).await,
+        }
+    }
+
     /// Records what became of an action that did not succeed.
     async fn failed(&self, record: &Recorded, failure: Failure) -> Result<Done, Trouble> {
         let error = failure.to_string();
@@ -478,6 +522,14 @@ impl Reconciler<'_> {
             })
             .await?;
         Ok(())
+    }
+}
+
+fn upload(picture: Picture) -> Upload {
+    Upload {
+        name: picture.name(),
+        mime: "image/png".to_owned(),
+        bytes: picture.png,
     }
 }
 

@@ -8,7 +8,7 @@ use super::outbox::{ActionKind, ActionRecord, ActionState, Detail, Held, Hold, I
 use super::perform::Done;
 use super::route::{defaults_for, search_projects};
 use super::worker::{Fence, Timing};
-use crate::config::JiraConfig;
+use crate::config::{JiraConfig, kinds};
 use crate::jira::{
     Action, Client, Failure, History, MAX_ROWS, Material, NewIssue, ORPHAN_NIGHTS, Policy, Situation, StatusCategory,
     Ticket, TicketView, decide, new_issue,
@@ -84,6 +84,10 @@ pub(super) struct Case {
     pub counted: bool,
     pub actions: Vec<ActionRecord>,
     pub links: Vec<TicketLink>,
+    /// There is a picture of it.
+    pub pictured: bool,
+    /// Where people see it outside of Jira.
+    pub finding_url: Option<String>,
 }
 
 impl Case {
@@ -135,6 +139,8 @@ impl Reconciler<'_> {
             .finding_pages(&finding.last_scan, &finding.fingerprint, 1)
             .await?;
         Ok(Some(Case {
+            pictured: self.store.picture(&finding.fingerprint).await?.is_some(),
+            finding_url: finding_url(self.config, &finding.fingerprint),
             pages,
             generation: links.last().map_or(1, |link| link.generation),
             counted: intent.held.is_some(),
@@ -282,6 +288,8 @@ impl Reconciler<'_> {
             relatives: &relatives,
             history: &history,
             preflight_passed,
+            pictured: case.pictured,
+            finding_url: case.finding_url.as_deref(),
         };
         Ok(decide(&situation, policy, self.clock.now()))
     }
@@ -377,6 +385,12 @@ impl Reconciler<'_> {
         }
         Ok(())
     }
+}
+
+/// Where people see a finding outside of Jira.
+fn finding_url(config: &JiraConfig, fingerprint: &Fingerprint) -> Option<String> {
+    let template = config.finding_url.as_ref()?;
+    Some(template.replace(kinds::FINGERPRINT, &fingerprint.0))
 }
 
 /// What is said of an intent to which two things happened.

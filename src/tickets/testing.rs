@@ -17,7 +17,7 @@ use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
 use crate::triage::{
-    Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, PageLook, Past, Suppression,
+    Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, PageLook, Past, Picture, Suppression,
 };
 
 /// A configuration for the sandbox, but for the token.
@@ -112,9 +112,12 @@ struct Inner {
     suppressions: Vec<Suppression>,
     holds: BTreeMap<String, Hold>,
     pages: BTreeMap<Fingerprint, u64>,
+    pictures: BTreeMap<Fingerprint, Picture>,
     baseline_end: Option<Timestamp>,
     actions: BTreeMap<String, ActionRecord>,
     lease: Option<(String, Timestamp)>,
+    sendings: u64,
+    sending: Option<String>,
 }
 
 impl Inner {
@@ -182,6 +185,26 @@ impl FakeStore {
             .values()
             .map(|action| action.state)
             .collect()
+    }
+
+    /// How often it was recorded that something is being sent, and the key of what is still said to be.
+    pub fn sendings(&self) -> (u64, Option<String>) {
+        let inner = self.0.lock().unwrap();
+        (inner.sendings, inner.sending.clone())
+    }
+
+    /// What a scan does when it has taken a picture of a finding.
+    pub fn depict(&self, finding: &Finding, png: &str) {
+        let picture = Picture {
+            fingerprint: finding.fingerprint.clone(),
+            scan: finding.last_scan.clone(),
+            taken: finding.last_seen,
+            width: 64,
+            height: 48,
+            png: png.into(),
+        };
+        let mut inner = self.0.lock().unwrap();
+        inner.pictures.insert(finding.fingerprint.clone(), picture);
     }
 
     pub fn links(&self) -> Vec<TicketLink> {
@@ -356,6 +379,12 @@ impl Store for FakeStore {
 
     async fn record_action(&self, action: &ActionRecord) -> Result<()> {
         self.inside(|inner| {
+            if action.state == ActionState::Sending {
+                inner.sendings += 1;
+                inner.sending = Some(action.key.clone());
+            } else if inner.sending.as_ref() == Some(&action.key) {
+                inner.sending = None;
+            }
             inner.actions.insert(action.key.clone(), action.clone());
         })
         .await
@@ -492,6 +521,18 @@ impl Store for FakeStore {
         not_here()
     }
     async fn prune_evidence(&self, _: u32, _: Timestamp) -> Result<()> {
+        not_here()
+    }
+    async fn keep_picture(&self, picture: &Picture) -> Result<()> {
+        self.inside(|inner| {
+            inner.pictures.insert(picture.fingerprint.clone(), picture.clone());
+        })
+        .await
+    }
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>> {
+        self.inside(|inner| inner.pictures.get(fingerprint).cloned()).await
+    }
+    async fn drop_pictures(&self, _: &SiteId) -> Result<()> {
         not_here()
     }
     async fn findings(&self, _: &ScanId) -> Result<Vec<Finding>> {

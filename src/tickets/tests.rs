@@ -265,6 +265,36 @@ async fn a_refused_ticket_is_a_dead_letter_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn who_may_not_attach_files_may_file_tickets() {
+    let mut scene = Scene::with(
+        2,
+        Faults::default(),
+        SandboxOptions {
+            denied: vec!["CREATE_ATTACHMENTS".to_owned()],
+            ..SandboxOptions::default()
+        },
+    )
+    .await;
+    scene.config.finding_url = Some("https://phantom.test/{{ fingerprint }}".to_owned());
+    (1..=2).for_each(|number| scene.store.depict(&finding(number), "png"));
+    let report = scene.run(Duration::ZERO).await;
+    assert_eq!((report.waiting, report.paused), (0, None));
+    assert_eq!(report.dead.len(), 2, "{:?}", report.dead);
+    assert!(report.dead[0].error.contains("403"), "{:?}", report.dead);
+    let issues = scene.sandbox.issues();
+    assert_eq!(issues.len(), 2);
+    assert!(
+        issues
+            .iter()
+            .all(|one| one.attachments.is_empty() && one.remote_links.len() == 1)
+    );
+    assert_eq!(
+        issues[0].remote_links[0].1["object"]["url"],
+        format!("https://phantom.test/{}", finding(1).fingerprint)
+    );
+}
+
+#[tokio::test]
 async fn a_refused_search_pauses_instead_of_filing_blindly() {
     let mut scene = Scene::new(2, Faults::default()).await;
     scene.config.defaults.search_projects = vec!["NOWHERE".to_owned()];

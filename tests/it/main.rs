@@ -12,6 +12,7 @@ mod garden;
 mod interrupt;
 mod login;
 mod nights;
+mod pictures;
 mod preflight;
 mod processes;
 mod readme;

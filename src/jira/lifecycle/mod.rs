@@ -17,6 +17,7 @@ use phantom_checks::{Confidence, Severity};
 use crate::config::{Lifecycle, Resolve};
 use crate::triage::{Decision, Finding, FindingState};
 
+use super::remark::short_hash;
 pub use view::{Closed, StatusCategory, Ticket, TicketView};
 
 /// Times that one ticket is reopened at most.
@@ -66,6 +67,10 @@ pub struct Situation<'a> {
     pub history: &'a History,
     /// Jira lets us do all that we need, as far as was asked.
     pub preflight_passed: bool,
+    /// There is a picture of it.
+    pub pictured: bool,
+    /// Where people see it outside of Jira.
+    pub finding_url: Option<&'a str>,
 }
 
 /// What was done before to one generation of a ticket.
@@ -121,6 +126,13 @@ pub enum Action {
     Attach {
         /// How many they are.
         pages: u64,
+    },
+    /// Attach the picture of the flaw.
+    AttachPicture,
+    /// Link it to where people see the finding outside of Jira.
+    LinkFinding {
+        /// Where that is.
+        url: String,
     },
     /// Say something.
     Comment(Remark),
@@ -222,6 +234,8 @@ impl Action {
             Self::SetProperty => "set-property".to_owned(),
             Self::LinkTo { issue } => format!("link/{issue}"),
             Self::Attach { pages } => format!("attach/{pages}"),
+            Self::AttachPicture => "picture".to_owned(),
+            Self::LinkFinding { url } => format!("finding-link/{}", short_hash(url.as_bytes())),
             Self::Comment(remark) => format!("{}/{}", remark.says.as_str(), remark.occasion),
             Self::EditBlock { occasion } => format!("edit/{occasion}"),
             Self::Reopen { time } => format!("reopen/{time}"),
@@ -373,6 +387,13 @@ impl Table<'_> {
         }
         if pages > self.situation.max_rows && (more || history.count("attach") == 0) {
             actions.push(Action::Attach { pages });
+        }
+        if self.situation.pictured {
+            // Once, whatever later pictures show.
+            actions.push(Action::AttachPicture);
+        }
+        if let Some(url) = self.situation.finding_url {
+            actions.push(Action::LinkFinding { url: url.to_owned() });
         }
         actions
     }

@@ -67,6 +67,8 @@ struct Scene {
     severity_then: Option<Severity>,
     suppressed_in_ticket: bool,
     preflight_passed: bool,
+    pictured: bool,
+    finding_url: Option<&'static str>,
     policy: Policy,
 }
 
@@ -90,6 +92,8 @@ impl Scene {
             severity_then: None,
             suppressed_in_ticket: false,
             preflight_passed: true,
+            pictured: false,
+            finding_url: None,
             policy: policy(),
         }
     }
@@ -112,6 +116,8 @@ impl Scene {
             relatives: &self.relatives,
             history: &self.history,
             preflight_passed: self.preflight_passed,
+            pictured: self.pictured,
+            finding_url: self.finding_url,
         };
         decide(&situation, &self.policy, now())
     }
@@ -560,4 +566,34 @@ fn one_of_several_matches_is_chosen_and_the_others_are_linked() {
         assert_eq!(chosen.as_deref(), expected, "{issues:?}");
         assert_eq!(others.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), linked);
     }
+}
+
+#[test]
+fn a_picture_is_attached_to_an_open_ticket_once() {
+    let mut scene = Scene::new(FindingState::Seen, Ticket::Present(open()));
+    assert!(scene.does().is_empty());
+    scene.pictured = true;
+    assert_eq!(scene.does(), ["picture"]);
+    scene.finding.state = FindingState::Fixed;
+    assert!(!scene.does().contains(&"picture".to_owned()));
+    scene.finding.state = FindingState::Seen;
+    scene.history.done.insert("picture".to_owned());
+    assert!(scene.does().is_empty());
+    scene.history.done.clear();
+    scene.ticket = Ticket::Present(closed("Won't Do", 24, false));
+    assert!(!scene.does().contains(&"picture".to_owned()));
+    scene.ticket = Ticket::None;
+    assert_eq!(scene.does(), ["create"]);
+}
+
+#[test]
+fn a_ticket_is_linked_to_its_finding_once_for_each_address() {
+    let mut scene = Scene::new(FindingState::Seen, Ticket::Present(open()));
+    scene.finding_url = Some("https://phantom.test/a");
+    let link = scene.does();
+    assert!(link.len() == 1 && link[0].starts_with("finding-link/"), "{link:?}");
+    scene.history.done.insert(link[0].clone());
+    assert!(scene.does().is_empty());
+    scene.finding_url = Some("https://phantom.test/b");
+    assert_eq!(scene.does().len(), 1, "it has moved");
 }

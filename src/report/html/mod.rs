@@ -45,6 +45,7 @@ fn try_render(report: &Report) -> Result<String, Error> {
     env.add_filter("when", when);
     env.add_filter("plural", |count: u64, noun: &str| plural(count, noun));
     env.add_filter("noun", noun);
+    env.add_filter("picture", picture);
     env.add_template("report.html", TEMPLATE)?;
     env.get_template("report.html")?.render(context! {
         style => Value::from_safe_string(STYLE.to_owned()),
@@ -76,6 +77,17 @@ fn link(url: &str, text: Option<&str>) -> Value {
         _ => HtmlEscape(&shown).to_string(),
     };
     Value::from_safe_string(html)
+}
+
+/// A picture. What is not Base64 is none.
+fn picture(png: &str, width: u32, height: u32) -> Value {
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    if !png.bytes().all(base64) {
+        return Value::from("");
+    }
+    Value::from_safe_string(format!(
+        r#"<img src="data:image/png;base64,{png}" width="{width}" height="{height}" alt="The element, text around it masked">"#
+    ))
 }
 
 /// What was seen. A URL at its end becomes a link, which shows at least the host that it leads to, whatever the text
@@ -176,16 +188,17 @@ mod tests {
         let html = Html::parse_document(text);
         assert!(html.errors.is_empty(), "{:?}", html.errors);
         assert_eq!(
-            all(&html, "script, img, iframe, svg[onload], object, form, base, link").len(),
+            all(&html, "script, iframe, svg[onload], object, form, base, link").len(),
             0
         );
         assert_eq!(all(&html, "style").len(), 1);
         for element in all(&html, "*") {
             for (name, value) in element.value().attrs() {
-                assert!(
-                    !name.starts_with("on") && name != "style" && name != "src",
-                    "{name}={value}"
-                );
+                assert!(!name.starts_with("on") && name != "style", "{name}={value}");
+                if name == "src" {
+                    let png = value.strip_prefix("data:image/png;base64,").unwrap_or("!");
+                    assert!(element.value().name() == "img" && png == "iVBORw0KGgo=", "{value}");
+                }
                 if name == "href" {
                     let ok = ["http://", "https://", "#"]
                         .iter()
@@ -272,6 +285,27 @@ mod tests {
             .map(|group| group.get_attr("values").unwrap().len())
             .collect();
         assert_eq!(lengths, [Some(2), Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn a_picture_is_shown_and_nothing_else_in_its_place() {
+        let mut report = sample::report();
+        report.findings[0].picture = Some(super::super::model::PicturePart {
+            name: "phantom-flaw-1.png".to_owned(),
+            taken: Timestamp::UNIX_EPOCH,
+            width: 64,
+            height: 48,
+            png: "iVBORw0KGgo=".to_owned(),
+        });
+        let text = render(&report).unwrap();
+        assert_harmless(&text);
+        let html = Html::parse_document(&text);
+        assert_eq!(all(&html, "article figure img[width='64']").len(), 1);
+        assert!(text.contains("img-src data:"));
+        report.findings[0].picture.as_mut().unwrap().png = "x\" onerror=alert(1) \"".to_owned();
+        let text = render(&report).unwrap();
+        assert_harmless(&text);
+        assert_eq!(all(&Html::parse_document(&text), "img").len(), 0);
     }
 
     #[test]

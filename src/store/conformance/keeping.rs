@@ -6,6 +6,7 @@ use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, s
 use crate::crawl::{NewPage, PageKey, PageOutcome, PageState};
 use crate::scan::{ScanId, ScanState};
 use crate::site::SiteId;
+use crate::triage::{Fingerprint, Picture};
 
 pub(crate) async fn scans_are_kept(one: Handle, two: Handle) {
     assert_eq!(one.salt().await.unwrap(), two.salt().await.unwrap());
@@ -158,6 +159,48 @@ pub(crate) async fn old_evidence_is_pruned(one: Handle, two: Handle) {
 
     one.prune_evidence(0, at(0)).await.unwrap();
     assert_eq!(left().await, (vec![], vec![]));
+}
+
+pub(crate) async fn pictures_are_kept_with_the_evidence(one: Handle, two: Handle) {
+    for (site, id, started) in [("shop", "1", 10), ("shop", "2", 20), ("blog", "b", 5)] {
+        one.create_scan(&scan_of(site, id, started), &[]).await.unwrap();
+    }
+    let picture = |host: &str, scan: &str, taken: i64, png: &[u8]| Picture {
+        fingerprint: Fingerprint(host.to_owned()),
+        scan: ScanId(scan.to_owned()),
+        taken: at(taken),
+        width: 640,
+        height: 48,
+        png: png.to_vec(),
+    };
+    let kept = async || {
+        let mut kept = Vec::new();
+        for name in ["x", "y", "z"] {
+            kept.extend(two.picture(&Fingerprint(name.to_owned())).await.unwrap());
+        }
+        kept
+    };
+    let old = picture("x", "1", 10, b"old");
+    one.keep_picture(&old).await.unwrap();
+    assert_eq!(kept().await, [old]);
+    let all = [
+        picture("x", "2", 20, b"new \0"),
+        picture("y", "1", 11, b"y"),
+        picture("z", "b", 5, b"z"),
+    ];
+    for one_of_all in &all {
+        one.keep_picture(one_of_all).await.unwrap();
+    }
+    assert_eq!(kept().await, all, "one for each finding, the newest");
+    assert!(one.keep_picture(&picture("x", "none", 1, b"")).await.is_err());
+    one.prune_evidence(1, at(0)).await.unwrap();
+    assert_eq!(kept().await, [all[0].clone(), all[2].clone()]);
+    one.prune_evidence(1, at(6)).await.unwrap();
+    assert_eq!(kept().await, [all[0].clone()]);
+    two.drop_pictures(&SiteId("blog".to_owned())).await.unwrap();
+    assert_eq!(kept().await.len(), 1);
+    two.drop_pictures(&SiteId("shop".to_owned())).await.unwrap();
+    assert!(kept().await.is_empty());
 }
 
 pub(crate) async fn hostile_text_is_kept(one: Handle, _two: Handle) {

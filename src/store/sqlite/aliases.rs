@@ -10,10 +10,11 @@ use super::{Result, suppressions};
 use crate::triage::{Fingerprint, Sighting};
 
 /// What is kept under a fingerprint and goes with its finding: ?1 the earlier one, ?2 the one now.
-const MOVE: [&str; 6] = [
+const MOVE: [&str; 7] = [
     "UPDATE intents SET fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE tickets SET fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE actions SET key = replace(key, ?1, ?2), fingerprint = ?2 WHERE fingerprint = ?1",
+    "UPDATE OR REPLACE pictures SET fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE finding_events SET fingerprint = ?2 WHERE fingerprint = ?1",
     "UPDATE suppressions SET fingerprint = ?2, carried = ?1, data = json_set(data, '$.scope.fingerprint', ?2) \
      WHERE fingerprint = ?1",

@@ -78,6 +78,7 @@ pub(super) async fn prune(store: &SqliteStore, keep_scans: u32, before: Timestam
         drop_in_batches(store, DROP_OF_SCAN, Some(scan)).await?;
     }
     drop_in_batches(store, DROP_OLD, Some(before.as_millisecond())).await?;
+    super::pictures::prune(store, keep_scans, before).await?;
     {
         let mut writers = store.writers.lock().await;
         let mut tx = immediate(&mut writers.relaxed).await?;

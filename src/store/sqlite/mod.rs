@@ -16,6 +16,7 @@ mod findings;
 mod frontier;
 mod logins;
 mod open;
+mod pictures;
 #[cfg(test)]
 mod plans;
 mod scans;
@@ -38,7 +39,7 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Suppression};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
 
 /// A store in one SQLite file.
 pub(super) struct SqliteStore {
@@ -198,6 +199,18 @@ impl Store for SqliteStore {
 
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()> {
         evidence::prune(self, keep_scans, before).await
+    }
+
+    async fn keep_picture(&self, picture: &Picture) -> Result<()> {
+        pictures::keep(self, picture).await
+    }
+
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>> {
+        pictures::one(self, fingerprint).await
+    }
+
+    async fn drop_pictures(&self, site: &SiteId) -> Result<()> {
+        pictures::drop_of_site(self, site).await
     }
 
     async fn findings(&self, scan: &ScanId) -> Result<Vec<Finding>> {
