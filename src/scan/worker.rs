@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::inspect::Inspected;
-use super::login::{self, Kept, Sign};
+use super::login::{self, Kept};
 use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     slot: Slot,
     waits: u32,
     /// What the last page showed of the session.
-    sign: Option<Sign>,
+    sign: Option<login::Seen>,
 }
 
 /// How often the session of a resumed scan is begun again, if browsers die with it.
@@ -284,10 +284,11 @@ impl Worker {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
         let request = self.request(&lease.url);
+        let asked = Instant::now();
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
         if let (Some(keeper), Ok(visit)) = (&run.keeper, &rendered) {
-            self.sign = keeper.sign(&lease.url, visit);
+            self.sign = keeper.sign(&lease.url, visit).map(|sign| login::Seen { sign, asked });
         }
         match rendered {
             Ok(visit) => match self.judge(lease, visit) {

@@ -8,7 +8,7 @@ mod totp;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -26,7 +26,7 @@ const STEP: Duration = Duration::from_secs(15);
 /// How long one step of a consent wall may take: where it is not, there is nothing to answer.
 const CONSENT: Duration = Duration::from_secs(4);
 /// Silent pages after which the check page is asked, at most.
-const MOST_PATIENCE: u32 = 32;
+const MOST_PATIENCE: usize = 32;
 /// Pages that looked logged out and were not, after which such looks are not believed at once any more.
 const MOST_FALSE_ALARMS: u32 = 8;
 /// Logins of one scan, at most.
@@ -45,6 +45,13 @@ pub(super) enum Sign {
     In,
     Out,
     Silent,
+}
+
+/// What a page showed, and when it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub sign: Sign,
+    pub asked: Instant,
 }
 
 /// What is to become of a page after the login was looked after.
@@ -78,10 +85,9 @@ struct State {
     logins: u32,
     /// Counted up with each login, so that who waited for one sees that it is new.
     epoch: u32,
-    /// Pages since it was last known that one is logged in.
-    unsure: Vec<PageKey>,
-    silent: u32,
-    patience: u32,
+    /// Pages of which it is not known yet that they were seen logged in, and when they were seen.
+    unsure: Vec<(PageKey, Instant)>,
+    patience: usize,
     false_alarms: u32,
     /// Some page was seen logged in since the login.
     progress: bool,
@@ -159,22 +165,20 @@ impl Keeper {
     }
 
     /// Looks after the login when a page was seen.
-    pub async fn after(&self, run: &Run, slot: &mut Slot, page: &PageKey, sign: Sign) -> Result<Kept, ScanError> {
+    pub async fn after(&self, run: &Run, slot: &mut Slot, page: &PageKey, seen: Seen) -> Result<Kept, ScanError> {
+        let Seen { sign, asked } = seen;
         let (ask, epoch) = {
             let mut state = self.state();
             if !state.logged_in {
                 return Ok(if sign == Sign::In { Kept::In } else { Kept::Out });
             }
             if sign == Sign::In {
-                state.sure();
+                state.sure_at(asked);
                 return Ok(Kept::In);
             }
-            state.silent += 1;
-            if sign == Sign::Silent {
-                state.unsure.push(page.clone());
-            }
+            state.unsure.push((page.clone(), Instant::now()));
             let alarmed = sign == Sign::Out && state.false_alarms < MOST_FALSE_ALARMS;
-            (alarmed || state.silent >= state.patience, state.epoch)
+            (alarmed || state.unsure.len() >= state.patience, state.epoch)
         };
         if !ask {
             return Ok(Kept::In);
@@ -186,14 +190,15 @@ impl Keeper {
                 // Somebody has logged in meanwhile; this page was seen before.
                 return Ok(if state.logged_in { Kept::Again } else { Kept::Out });
             }
-            if state.silent == 0 {
+            if sign == Sign::Silent && state.unsure.len() < state.patience {
                 return Ok(Kept::In);
             }
         }
+        let asked = Instant::now();
         match self.ask(run, slot).await {
             Some(true) => {
                 let mut state = self.state();
-                state.sure();
+                state.sure_at(asked);
                 if sign == Sign::Out {
                     state.false_alarms += 1;
                 } else {
@@ -215,9 +220,10 @@ impl Keeper {
                 return Ok(false);
             }
         }
+        let asked = Instant::now();
         match self.ask(run, slot).await {
             Some(true) => {
-                self.state().sure();
+                self.state().sure_at(asked);
                 Ok(false)
             }
             Some(false) => Ok(self.lost(run, slot, None).await? == Kept::Again),
@@ -246,7 +252,8 @@ impl Keeper {
         if !self.is_in() {
             return Ok(Kept::Out);
         }
-        let unsure: HashSet<PageKey> = std::mem::take(&mut self.state().unsure).into_iter().collect();
+        let unsure = std::mem::take(&mut self.state().unsure);
+        let unsure: HashSet<PageKey> = unsure.into_iter().map(|(page, _)| page).collect();
         let unsure: Vec<_> = unsure.into_iter().filter(|one| Some(one) != page).collect();
         let reopened = run.store.reopen_pages(&run.scan, &unsure).await?;
         for _ in 0..reopened {
@@ -322,7 +329,6 @@ impl Keeper {
                 state.logged_in = true;
                 state.failed = None;
                 state.epoch += 1;
-                state.silent = 0;
                 state.patience = 1;
                 state.progress = false;
             }
@@ -417,9 +423,9 @@ impl Keeper {
 }
 
 impl State {
-    fn sure(&mut self) {
-        self.unsure.clear();
-        self.silent = 0;
+    /// One was logged in at that moment, and so were the pages that had been seen by then.
+    fn sure_at(&mut self, moment: Instant) {
+        self.unsure.retain(|(_, seen)| *seen > moment);
         self.progress = true;
     }
 }
