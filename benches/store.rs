@@ -289,6 +289,7 @@ fn evidence(number: usize) -> Evidence {
             frame: frame.clone(),
             source: LinkSource::Anchor,
             rel: String::new(),
+            path: Vec::new(),
         });
     }
     for index in 0..6 {

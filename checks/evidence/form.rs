@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::ValueShape;
+use super::{Step, ValueShape};
 
 /// A form as it was after scripts ran.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Form {
     /// Its buttons and images that submit, those that belong to it by `form=` included.
     #[serde(default)]
     pub submitters: Vec<Submitter>,
+    /// What was done on the page before it was there; empty if it was there by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Step>,
 }
 
 /// How a form submits.

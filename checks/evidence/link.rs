@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 
+use super::Step;
+
 /// A way on to another page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Where to: absolute, without fragment unless that is a route of the page's own (`#/cart`, `#!/cart`).
     pub url: String,
@@ -13,6 +15,9 @@ pub struct Link {
     /// The `rel` attribute, in lower case.
     #[serde(default)]
     pub rel: String,
+    /// What was done on the page before it was there; empty if it was there by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Step>,
 }
 
 /// How a link was found.

@@ -13,6 +13,7 @@ mod link;
 mod page;
 mod request;
 mod script;
+mod step;
 mod value;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub use link::{Link, LinkSource};
 pub use page::{Header, Hop, Page};
 pub use request::{Failure, Initiator, MixedContentType, Request, ResourceKind};
 pub use script::{ProbeAnswer, Script};
+pub use step::{Explored, Step, StepKind};
 pub use value::{Charset, Meta, StorageArea, StorageEntry, ValueShape};
 
 /// The version of the shape below. Counted up only when old evidence can no longer be read as new.
@@ -71,6 +73,9 @@ pub struct Evidence {
     /// Answers to what checks asked.
     #[serde(default)]
     pub answers: Vec<Answer>,
+    /// What came of trying what can be done on the page; `None` if nothing was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explored: Option<Explored>,
     /// What could not be captured, as sentences: "frame https://… did not answer within 5 s". A check that depends on
     /// it is not to be believed when it stays silent.
     #[serde(default)]
@@ -94,6 +99,7 @@ impl Evidence {
             metas: Vec::new(),
             storage: Vec::new(),
             answers: Vec::new(),
+            explored: None,
             gaps: Vec::new(),
         }
     }

@@ -20,8 +20,11 @@
   const parentOf = getter(Node.prototype, 'parentNode');
   const base = attempt(() => document.baseURI, location.href);
   const absolute = (url) => attempt(() => new URL(url, base).href, '');
-  const all = (root, selector) => attempt(() => Array.from(
-    (root.nodeType === 9 ? Document : root.nodeType === 11 ? DocumentFragment : Element).prototype.querySelectorAll.call(root, selector)), []);
+  const all = (root, selector) => attempt(() => {
+    const found = Array.from((root.nodeType === 9 ? Document : root.nodeType === 11 ? DocumentFragment : Element).prototype.querySelectorAll.call(root, selector));
+    if (root.nodeType === 1 && Element.prototype.matches.call(root, selector)) found.unshift(root);
+    return found;
+  }, []);
 
   // The document and every shadow root in it. Closed roots were noted when scripts made them.
   const roots = [];
@@ -36,7 +39,8 @@
       if (shadow) visit(shadow);
     }
   };
-  attempt(() => visit(only || document), null);
+  // What an exploration has brought is looked at alone.
+  for (const root of only || [document]) attempt(() => visit(root), null);
 
   // Only attributes that say what the element does are shown; any other may hold a token.
   const shown = new Set(('accept-charset action async autocomplete class crossorigin defer enctype form id integrity ' +
@@ -122,7 +126,7 @@
       method: text(methodOf(form), 10),
       enctype: text(attribute(form, 'enctype'), 60).toLowerCase(),
       visible: visible(form) || controls.some(visible),
-      in_shadow_root: root.nodeType === 11,
+      in_shadow_root: attempt(() => root.getRootNode().nodeType === 11, false),
       fields: controls.filter((control) => !submitterKind(control) && !['button', 'fieldset', 'output', 'object'].includes(tagOf(control))).map(fieldOf),
       submitters: controls.filter(submitterKind).map(submitterOf),
     };

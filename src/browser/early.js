@@ -8,9 +8,11 @@
   Element.prototype.attachShadow = function attachShadow(options) {
     const root = attach.call(this, options);
     if (root && root.mode === 'closed') closed.set(this, root);
+    if (root && window.__phantomRooted) window.__phantomRooted(this, root);
     return root;
   };
   let depth = 0;
+  let from = 0;
   const timers = [];
   const later = window.setTimeout;
   // Timers set by timers are a page's heartbeat: they never end, so only the first two generations count.
@@ -18,7 +20,7 @@
     if (typeof action !== 'function') return later.call(this, action, delay, ...rest);
     const level = depth + 1;
     const timer = { at: performance.now() + (Number(delay) || 0), ran: false };
-    if (level <= 2 && timer.at < 5000 && timers.length < 1000) timers[timers.length] = timer;
+    if (level <= 2 && timer.at < from + 5000 && timers.length < 1000) timers[timers.length] = timer;
     return later.call(this, function (...args) {
       timer.ran = true;
       const before = depth;
@@ -38,6 +40,8 @@
   const hidden = (name, value) => Object.defineProperty(window, name, { value, enumerable: false });
   hidden('__phantomClosed', closed);
   hidden('__phantomDue', due);
+  // From now on, what is done with the page sets timers of the first generation.
+  hidden('__phantomRestart', () => { from = performance.now(); timers.length = 0; });
   const describe = Object.getOwnPropertyDescriptor;
   const kept = [];
   const keep = (holder, names) => {

@@ -75,6 +75,7 @@ events! {
     struct FrameDetached { frame_id: String, reason: String }
     struct NavigatedWithinDocument { frame_id: String, url: String }
     struct WindowOpen { url: String }
+    struct NavigationRequested { frame_id: String, disposition: String }
     struct DialogOpening { r#type: String }
     struct ContextCreated { context: ContextData }
     struct ContextData { id: i64, origin: String, aux_data: ContextAux }
@@ -93,7 +94,10 @@ events! {
     // Answers of calls, read as leniently.
     struct Navigated { loader_id: Option<String>, error_text: Option<String>, is_download: bool }
     struct Evaluated { result: RemoteObject, exception_details: Option<serde_json::Value> }
-    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String> }
+    struct RemoteObject { value: Option<serde_json::Value>, object_id: Option<String>, description: Option<String> }
+    struct ListenersAnswer { listeners: Vec<ListenerData> }
+    struct ListenerData { r#type: String, backend_node_id: Option<i64>, handler: Option<RemoteObject> }
+    struct ResolvedAnswer { object: RemoteObject }
     struct WorldAnswer { execution_context_id: i64 }
     struct CookiesAnswer { cookies: Vec<CookieData> }
     struct CookieData {

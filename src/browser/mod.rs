@@ -4,8 +4,10 @@
 //! again. A worker holds a [`Slot`] and asks it to render pages; crashed or hung tabs and browsers are replaced behind
 //! it. What a page did comes back as evidence, already redacted.
 
+mod act;
 mod capacity;
 mod capture;
+mod client;
 mod connection;
 mod events;
 mod find;
@@ -21,8 +23,10 @@ mod tab;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use act::Exploration;
 pub use capacity::default_tabs;
 pub use capture::{Captured, ScriptCache};
+pub use client::{ClientRules, IsOwn};
 pub use connection::CdpError;
 pub use find::{Found, find};
 pub use picture::{Shot, Spot};

@@ -12,6 +12,7 @@ use chromiumoxide::cdp::browser_protocol::target;
 use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use super::client::{Client, ClientRules};
 use super::connection::{CdpError, Connection, Session};
 use super::events::{ContextAnswer, CookiesAnswer, Nothing};
 use super::find::{Found, find};
@@ -33,7 +34,7 @@ const STARTS: u32 = 3;
 const PICTURES: Duration = Duration::from_secs(5);
 
 /// What a pool is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PoolOptions {
     /// The local browsers.
     pub config: BrowserConfig,
@@ -43,6 +44,8 @@ pub struct PoolOptions {
     pub egress: SocketAddr,
     /// Tabs in all.
     pub tabs: usize,
+    /// Who the browsers say they are.
+    pub client: ClientRules,
 }
 
 /// Counters of a pool, for progress and remarks.
@@ -84,6 +87,7 @@ pub struct Pool {
     /// What became of them.
     pub stats: Arc<PoolStats>,
     shared: PlainMutex<Shared>,
+    client: Arc<Client>,
 }
 
 /// The place of one browser, whichever process fills it at the moment.
@@ -135,12 +139,15 @@ impl Pool {
     pub async fn start(options: PoolOptions) -> Result<Self, BrowserError> {
         sweep_profiles();
         let found = find(&options.config).await?;
-        let user_agent = options.user_agent.replace("{{ browser }}", &found.user_agent());
+        let device = options.client.device.clone();
+        let user_agent = device.user_agent.as_ref().unwrap_or(&options.user_agent);
+        let user_agent = user_agent.replace("{{ browser }}", &found.user_agent());
         let processes = options.config.processes.clamp(1, options.tabs.max(1));
         let launch = Launch {
             found,
             config: options.config,
             user_agent,
+            device,
         };
         let pool = Self {
             launch,
@@ -155,6 +162,7 @@ impl Pool {
                 .collect(),
             stats: Arc::default(),
             shared: PlainMutex::default(),
+            client: Arc::new(Client::new(options.client)),
         };
         if let Some(first) = pool.cells.first() {
             pool.running(first).await?;
@@ -226,8 +234,10 @@ impl Pool {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// No server is answered any more that asks by HTTP.
-    pub fn give_no_auth(&self) {}
+    /// From now on servers are answered that ask by HTTP, or not: an answer that is wrong is not given twice.
+    pub fn answer_servers(&self, answer: bool) {
+        self.client.answer(answer);
+    }
 
     /// The session that all browsers share, and how often it was replaced.
     pub fn session(&self) -> (Arc<SessionState>, u64) {
@@ -381,6 +391,9 @@ impl Slot {
             Ok(Ok(visit)) => {
                 self.pages += 1;
                 self.open = Some((running, tab));
+                if matches!(&visit, Visit::Page(captured) if captured.worn) {
+                    self.close().await;
+                }
                 Ok(visit)
             }
             failed => {
@@ -510,7 +523,7 @@ impl Slot {
         let mut last = None;
         for _ in 0..STARTS {
             let running = self.pool.running(&self.cell).await?;
-            match Tab::open(&running.connection, &running.context, &session).await {
+            match Tab::open(&running.connection, &running.context, &session, &self.pool.client).await {
                 Ok(tab) => {
                     if stale {
                         for origin in &session.origins {

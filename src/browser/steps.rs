@@ -7,10 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chromiumoxide::cdp::browser_protocol::{emulation, input, page};
+use chromiumoxide::cdp::browser_protocol::input::{DispatchMouseEventType, InsertTextParams, MouseButton};
+use chromiumoxide::cdp::browser_protocol::{emulation, page};
 use chromiumoxide::cdp::js_protocol::runtime;
 use serde::Deserialize;
 
+use super::act::input::{Point, event, key};
 use super::connection::CdpError;
 use super::events::{Evaluated, Navigated, Nothing, WorldAnswer};
 use super::recorder::MayVisit;
@@ -105,6 +107,8 @@ impl fmt::Display for StepFailure {
 /// What an element's finder says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+// They are the fields of an answer.
+#[allow(clippy::struct_excessive_bools)]
 struct Place {
     found: bool,
     hidden: bool,
@@ -205,7 +209,7 @@ impl Tab {
                 let place = self.wait_for(field, frame, "fill", value, until).await?;
                 if !place.done {
                     let session = self.session_of(frame).ok_or("its frame is gone")?.1;
-                    let typed: Result<Nothing, _> = session.call(input::InsertTextParams::new(text), CALL).await;
+                    let typed: Result<Nothing, _> = session.call(InsertTextParams::new(text), CALL).await;
                     typed.map_err(|error| error.to_string())?;
                 }
                 Ok(())
@@ -330,13 +334,14 @@ impl Tab {
     }
 
     async fn click(&self, place: &Place) -> Result<(), String> {
-        use input::DispatchMouseEventType::{MouseMoved, MousePressed, MouseReleased};
-        for kind in [MouseMoved, MousePressed, MouseReleased] {
-            let mut event = input::DispatchMouseEventParams::new(kind.clone(), place.x, place.y);
-            if kind != MouseMoved {
-                event.button = Some(input::MouseButton::Left);
-                event.click_count = Some(1);
-            }
+        use DispatchMouseEventType::{MouseMoved, MousePressed, MouseReleased};
+        let at = Point { x: place.x, y: place.y };
+        let left = || Some(MouseButton::Left);
+        for event in [
+            event(MouseMoved, at, None, 0),
+            event(MousePressed, at, left(), 1),
+            event(MouseReleased, at, left(), 1),
+        ] {
             let sent: Result<Nothing, _> = self.session().call(event, CALL).await;
             sent.map_err(|error| error.to_string())?;
         }
@@ -362,28 +367,4 @@ pub(super) fn session_shown(answer: Option<&str>) -> Option<bool> {
         (false, true) => Some(false),
         (false, false) => None,
     }
-}
-
-/// A key going down and up.
-fn key(name: &str) -> [input::DispatchKeyEventParams; 2] {
-    let (key, number, text) = match name {
-        "Space" => (" ", 32, Some(" ")),
-        "Tab" => ("Tab", 9, None),
-        "Escape" => ("Escape", 27, None),
-        _ => ("Enter", 13, Some("\r")),
-    };
-    let event = |kind, text: Option<&str>| {
-        let mut event = input::DispatchKeyEventParams::new(kind);
-        event.key = Some(key.to_owned());
-        event.code = Some(name.to_owned());
-        event.windows_virtual_key_code = Some(number);
-        event.text = text.map(str::to_owned);
-        event
-    };
-    let down = if text.is_some() {
-        input::DispatchKeyEventType::KeyDown
-    } else {
-        input::DispatchKeyEventType::RawKeyDown
-    };
-    [event(down, text), event(input::DispatchKeyEventType::KeyUp, None)]
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::audits;
+use chromiumoxide::cdp::browser_protocol::emulation;
 use chromiumoxide::cdp::browser_protocol::fetch;
 use chromiumoxide::cdp::browser_protocol::inspector;
 use chromiumoxide::cdp::browser_protocol::network;
@@ -17,7 +18,9 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CALL;
+use super::act::{Act, Exploration, Finds};
 use super::capture::{Capture, Captured, ScriptCache};
+use super::client::Client;
 use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
 use super::recorder::{MayVisit, Reaction, Recorder};
@@ -44,6 +47,8 @@ const ANSWER_BOUND: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct CaptureScript {
     pub(super) expression: Arc<str>,
+    /// The same for what is new in a frame that is explored, without probes.
+    pub(super) increment: Arc<str>,
     pub(super) versions: Arc<Vec<(&'static str, u32)>>,
 }
 
@@ -75,6 +80,7 @@ impl CaptureScript {
         }
         Self {
             expression: format!("{}(null, {{{}}})", CAPTURE.trim_end(), functions.join(",\n")).into(),
+            increment: format!("{}(window.__phantomExplore.take(), {{}})", CAPTURE.trim_end()).into(),
             versions: Arc::new(probes.iter().map(|(id, probe)| (*id, probe.version)).collect()),
         }
     }
@@ -95,6 +101,8 @@ pub struct PageRequest {
     pub redactor: Redactor,
     /// Script texts that are known from other pages of the scan.
     pub scripts: Arc<ScriptCache>,
+    /// How far it is explored, if it is.
+    pub explore: Option<Exploration>,
 }
 
 /// What came of a navigation.
@@ -145,7 +153,12 @@ pub(super) struct Tab {
 
 impl Tab {
     /// Opens a tab and listens to all that happens in it.
-    pub async fn open(connection: &Connection, context: &str, session: &SessionState) -> Result<Self, CdpError> {
+    pub async fn open(
+        connection: &Connection,
+        context: &str,
+        session: &SessionState,
+        client: &Arc<Client>,
+    ) -> Result<Self, CdpError> {
         let browser = connection.browser();
         let mut create = target::CreateTargetParams::new("about:blank");
         create.browser_context_id = Some(context.to_owned().into());
@@ -163,14 +176,20 @@ impl Tab {
             recorder: Mutex::new(recorder),
             changed: Notify::new(),
         });
-        tokio::spawn(pump(events, session.clone(), connection.clone(), Arc::clone(&shared)));
+        tokio::spawn(pump(
+            events,
+            session.clone(),
+            connection.clone(),
+            Arc::clone(&shared),
+            Arc::clone(client),
+        ));
         let tab = Self {
             connection: connection.clone(),
             session,
             target: target_id,
             shared,
         };
-        tab.enable().await?;
+        tab.enable(client).await?;
         if let Some(script) = kept {
             let mut give = page::AddScriptToEvaluateOnNewDocumentParams::new(script);
             // Not in the page's world, which must not see what is not its own.
@@ -178,10 +197,6 @@ impl Tab {
             tab.call(give).await?;
         }
         Ok(tab)
-    }
-
-    pub(super) fn session(&self) -> &Session {
-        &self.session
     }
 
     pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {
@@ -207,7 +222,7 @@ impl Tab {
 
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
     /// renderer's, and a renderer that has not got there yet would load its first page unheard.
-    async fn enable(&self) -> Result<(), CdpError> {
+    async fn enable(&self, client: &Client) -> Result<(), CdpError> {
         let documents = fetch::RequestPattern {
             resource_type: Some(network::ResourceType::Document),
             ..fetch::RequestPattern::default()
@@ -224,8 +239,42 @@ impl Tab {
             self.call(runtime::EnableParams::default()),
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
             self.call(auto_attach()),
-            self.call(pause),
+            self.call(client.pause(pause)),
         )?;
+        self.show_on(client).await
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Waits until a page that is loaded once more is quiet. False if it is not in time.
+    pub(super) async fn settle_again(&self, until: Instant) -> bool {
+        matches!(self.settle(until).await, Ok(true))
+    }
+
+    /// Makes the tab the device that the site's file asks for.
+    async fn show_on(&self, client: &Client) -> Result<(), CdpError> {
+        if let Some(metrics) = client.metrics() {
+            self.call(metrics).await?;
+        }
+        if client.device().touch {
+            self.call(emulation::SetTouchEmulationEnabledParams::new(true)).await?;
+        }
+        if let Some(locale) = &client.device().locale {
+            let locale = emulation::SetLocaleOverrideParams {
+                locale: Some(locale.clone()),
+            };
+            // The browser has one for all of a process, and refuses to be told twice.
+            match self.call(locale).await {
+                Err(CdpError::Refused { .. }) | Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -271,7 +320,16 @@ impl Tab {
             until: began + request.deadline,
         };
         let waited_for = cut_short.then(|| self.waited_for()).flatten();
-        let mut captured = capture.run().await?;
+        let first = capture.answers().await?;
+        let finds = match &request.explore {
+            Some(plan) => {
+                let left = (began + request.deadline).saturating_duration_since(Instant::now());
+                let until = Instant::now() + left.mul_f32(plan.share);
+                Act::new(self, &capture, plan, until).run(&first).await
+            }
+            None => Finds::default(),
+        };
+        let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -301,7 +359,7 @@ impl Tab {
 
     /// Waits until all events that have come so far are recorded. The browser's answers overtake them: answers go
     /// straight to who asked, events pass through the recorder.
-    async fn caught_up(&self) {
+    pub(super) async fn caught_up(&self) {
         let before = self.shared.recorder().marks;
         self.connection.mark(self.session.id());
         self.until(|recorder| recorder.marks > before).await;
@@ -453,7 +511,7 @@ fn auto_attach() -> target::SetAutoAttachParams {
     attach
 }
 
-async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>) {
+async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>, client: Arc<Client>) {
     let gone = session.gone().clone();
     loop {
         let event = tokio::select! {
@@ -466,7 +524,10 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
             let mut recorder = shared.recorder();
             let now = Instant::now();
             loop {
-                reactions.extend(recorder.take(&event, now));
+                if !client.take(&event, &session) {
+                    let reaction = recorder.take(&event, now);
+                    reactions.extend(reaction.map(|reaction| (reaction, client.headers(&event))));
+                }
                 match events.try_next() {
                     Some(next) => event = next,
                     None => break,
@@ -476,15 +537,15 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
                 recorder.dropped += 1;
             }
         }
-        for reaction in reactions {
-            react(reaction, &session, &connection);
+        for (reaction, headers) in reactions {
+            react(reaction, headers, &session, &connection);
         }
         shared.changed.notify_waiters();
     }
     shared.changed.notify_waiters();
 }
 
-fn react(reaction: Reaction, session: &Session, connection: &Connection) {
+fn react(reaction: Reaction, headers: Option<Vec<fetch::HeaderEntry>>, session: &Session, connection: &Connection) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
             let child = session.child(&child);
@@ -502,7 +563,9 @@ fn react(reaction: Reaction, session: &Session, connection: &Connection) {
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
         Reaction::Continue { session: at, paused } => {
-            session.child(&at).tell(&fetch::ContinueRequestParams::new(paused));
+            let mut go = fetch::ContinueRequestParams::new(paused);
+            go.headers = headers;
+            session.child(&at).tell(&go);
         }
         Reaction::Stop { session: at, paused } => {
             session

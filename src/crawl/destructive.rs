@@ -105,6 +105,115 @@ pub fn looks_destructive(url: &Url) -> bool {
         })
 }
 
+/// Words on buttons and links that remove or end something, or leave an account, in further languages.
+const SPOKEN: &[&str] = &[
+    "afmelden",
+    "borrar",
+    "cancelar",
+    "cancella",
+    "descadastrar",
+    "disconnetti",
+    "eliminar",
+    "elimina",
+    "entfernen",
+    "esci",
+    "excluir",
+    "fjern",
+    "izbriši",
+    "kustuta",
+    "löschen",
+    "loeschen",
+    "obriši",
+    "odjava",
+    "odstranit",
+    "poista",
+    "radera",
+    "rimuovi",
+    "sair",
+    "salir",
+    "slet",
+    "slett",
+    "smazat",
+    "supprimer",
+    "effacer",
+    "sil",
+    "kaldır",
+    "sterge",
+    "șterge",
+    "stornieren",
+    "kündigen",
+    "trash",
+    "usuń",
+    "usun",
+    "vymazat",
+    "verwijderen",
+    "verwijder",
+    "xóa",
+    "törlés",
+    "torles",
+    "διαγραφή",
+    "αποσύνδεση",
+    "вийти",
+    "видалити",
+    "выйти",
+    "выход",
+    "изтрий",
+    "изход",
+    "обриши",
+    "отписаться",
+    "отменить",
+    "удалить",
+    "стереть",
+    "حذف",
+    "מחק",
+    "התנתק",
+    "יציאה",
+];
+
+/// The same, in writings that put no space between words, or where more than one is needed.
+const WITHIN: &[&str] = &[
+    "削除",
+    "刪除",
+    "删除",
+    "移除",
+    "ログアウト",
+    "退会",
+    "退出登录",
+    "登出",
+    "注销",
+    "註銷",
+    "로그아웃",
+    "삭제",
+    "탈퇴",
+    "ออกจากระบบ",
+    "ลบ",
+    "تسجيل الخروج",
+    "لغو عضویت",
+    "लॉग आउट",
+    "हटाएं",
+    "đăng xuất",
+    "ta bort",
+    "se déconnecter",
+    "cerrar sesión",
+    "terminar sessão",
+    "oturumu kapat",
+];
+
+/// Whether what is written on an element, or kept in its attributes, says that it ends, removes or leaves something.
+/// `text` is what a person reads; `names` are identifiers, each maybe several.
+pub fn reads_destructive(text: &str, names: &[String]) -> bool {
+    says_deed(text) || names.iter().flat_map(|name| name.split_whitespace()).any(says_deed)
+}
+
+fn says_deed(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    names_deed(text) || WITHIN.iter().any(|word| lower.contains(word)) || {
+        let words = words(&lower);
+        let few = if words.len() >= PROSE { 1 } else { words.len() };
+        words.iter().take(few).any(|word| SPOKEN.contains(&word.as_str()))
+    }
+}
+
 fn decoded(segment: &str) -> String {
     // A plus is a plus in a path.
     let pair = format!("={}", segment.replace('+', "%2B").replace('&', "%26"));
@@ -154,6 +263,38 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_read_in_many_languages() {
+        let cases = [
+            ("Delete", true),
+            ("Konto löschen", true),
+            ("Supprimer", true),
+            ("Удалить аккаунт", true),
+            ("アカウントを削除", true),
+            ("Se déconnecter", true),
+            ("Ta bort", true),
+            ("Log out", true),
+            ("Abmelden", true),
+            ("로그아웃", true),
+            ("How to delete your cookies today", false),
+            ("Delete all of these five things", true),
+            ("More", false),
+            ("Weiter", false),
+            ("Silver", false),
+            ("Next", false),
+            ("", false),
+            ("Salire", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(reads_destructive(text, &[]), expected, "{text}");
+        }
+        let names = ["btn btn-danger js-delete-item large round wide".to_owned()];
+        assert!(reads_destructive("", &names));
+        assert!(reads_destructive("", &["fa fa-trash".to_owned()]));
+        assert!(reads_destructive("x", &["account.deleteUser(7)".to_owned()]));
+        assert!(!reads_destructive("Go", &["btn btn-primary next".to_owned()]));
+    }
 
     #[test]
     fn deeds_are_told_from_pages_about_them() {

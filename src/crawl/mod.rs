@@ -2,6 +2,7 @@
 
 mod budget;
 mod destructive;
+mod explore;
 mod frontier;
 mod headers;
 mod links;
@@ -12,7 +13,8 @@ mod sitemap;
 mod url;
 
 pub use budget::{Limit, is_limit_reason, limit_reached};
-pub use destructive::looks_destructive;
+pub use destructive::{looks_destructive, reads_destructive};
+pub use explore::{Candidate, Experience, Explorer, HandlerHints, Next, Outcome, hash_of};
 pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
 pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};

@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    /// Headers for the site's own hosts.
+    headers: Vec<(String, String)>,
     /// Looks after the login, if there is one.
     pub keeper: Option<Keeper>,
     /// What is done about consent walls.
@@ -99,6 +101,7 @@ impl Run {
         let logged_out = check.and_then(|check| check.logged_out.as_ref());
         let consent = parts.secrets.steps(&site.client.consent);
         let redactor = Redactor::new(parts.salt).masking(&parts.secrets.all());
+        let headers = parts.secrets.headers.clone();
         let keeper = site.login.clone();
         let keeper = keeper.map(|login| Keeper::new(login, parts.secrets).consenting(consent.clone()));
         Self {
@@ -112,6 +115,7 @@ impl Run {
             inspector,
             scripts: Arc::default(),
             redactor,
+            headers,
             keeper,
             consent,
             pictures: Pictures::new(scanner.screenshots(&site)),
@@ -201,6 +205,14 @@ impl Run {
             let host = host.and_then(|url| url.host_str().map(str::to_owned));
             host.is_some_and(|host| scope.names_host(&host) || hosts.contains(&host))
         })
+    }
+
+    /// The headers of our own fetches.
+    pub fn headers_for(&self, url: &Url) -> &[(String, String)] {
+        match url.host_str() {
+            Some(host) if self.scope.names_host(host) => &self.headers,
+            _ => &[],
+        }
     }
 
     /// The scan was to log in, and is not.

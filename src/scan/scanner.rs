@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
-use crate::browser::{BrowserError, Pool, PoolOptions};
+use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
@@ -171,7 +172,8 @@ impl Scanner {
         })?;
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self.tabs_for(&site, &rules);
-        let pool = self.browsers(&egress, tabs).await?;
+        let client = client(&site, &rules, &secrets);
+        let pool = self.browsers(&egress, tabs, client).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
         let witnesses = if resumed {
@@ -227,12 +229,13 @@ impl Scanner {
         site.screenshots.unwrap_or(self.config.evidence.screenshots)
     }
 
-    async fn browsers(&self, egress: &Egress, tabs: usize) -> Result<Arc<Pool>, ScanError> {
+    async fn browsers(&self, egress: &Egress, tabs: usize, client: ClientRules) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
             egress: egress.address(),
             tabs,
+            client,
         });
         let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
         Ok(Arc::new(pool))
@@ -420,6 +423,20 @@ fn still_running(scan: &ScanId, owner: &str) -> ScanError {
     ScanError::StillRunning {
         scan: scan.clone(),
         pid: owner::pid(owner).unwrap_or("unknown").to_owned(),
+    }
+}
+
+/// Who the browsers of a scan say they are.
+fn client(site: &Site, rules: &ScopeRules, secrets: &Secrets) -> ClientRules {
+    let rules = rules.clone();
+    ClientRules {
+        headers: secrets.headers.clone(),
+        auth: secrets.http_auth.clone(),
+        is_own: Arc::new(move |url| {
+            let url = Url::parse(url).ok();
+            url.is_some_and(|url| url.host_str().is_some_and(|host| rules.names_host(host)))
+        }),
+        device: site.client.device.clone(),
     }
 }
 

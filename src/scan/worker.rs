@@ -135,6 +135,7 @@ impl Worker {
             script: run.script.clone(),
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
+            explore: None,
         }
     }
 

@@ -147,9 +147,8 @@ impl Application {
         let post = ask.method == "POST";
         match ask.path {
             "/" => {
-                let links: String = (1..=PRIVATE)
-                    .map(|n| format!("<a href=/private/{n}>{n}</a> "))
-                    .collect();
+                let links: Vec<_> = (1..=PRIVATE).map(|n| format!("<a href=/private/{n}>{n}</a>")).collect();
+                let links = links.join(" ");
                 page(
                     self.knows(ask) && !self.ways.quiet,
                     &format!("<a href=/login>Log in</a> <a href=/about>About</a> {links}"),
@@ -495,4 +494,124 @@ async fn a_session_that_was_begun_elsewhere_is_taken_over() {
         "{ran:#?}"
     );
     assert_eq!(tried.application.accounts().logins, 0);
+}
+
+/// Asks by HTTP for all it has.
+fn guarded(ask: &Ask<'_>) -> Reply {
+    let basic = "Basic c2Nhbm5lcjpjb3JyZWN0LUhvcnNlLTc="; // scanner:correct-Horse-7
+    let given = ask.headers.get("authorization").and_then(|value| value.to_str().ok());
+    match (ask.host, ask.path) {
+        ("shop.test", "/robots.txt") => Reply::status(StatusCode::NOT_FOUND),
+        ("shop.test", _) if given != Some(basic) => {
+            Reply::status(StatusCode::UNAUTHORIZED).header("www-authenticate", "Basic realm=\"shop\"")
+        }
+        ("shop.test", "/app.js") => Reply::ok("text/javascript", "document.body.append('ran')"),
+        ("shop.test", "/" | "/account") => page(
+            true,
+            "<a href=/private/1>1</a><script src=/app.js></script><img src=https://other.test/p.png>",
+        ),
+        ("shop.test", path) if path.starts_with("/private/") => page(false, "For scanner"),
+        ("other.test", _) => {
+            assert_eq!(given, None, "nobody else is told");
+            Reply::status(StatusCode::UNAUTHORIZED).header("www-authenticate", "Basic realm=\"other\"")
+        }
+        _ => Reply::status(StatusCode::NOT_FOUND),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_by_http_is_answered_and_not_too_often() {
+    let wrong = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&wrong);
+    let content = move |ask: &Ask<'_>| {
+        let reply = guarded(ask);
+        if reply.status == StatusCode::UNAUTHORIZED && ask.headers.contains_key("authorization") {
+            *counted.lock().unwrap() += 1;
+        }
+        reply
+    };
+    let bench = Bench::of(content, "").await;
+    let auth = "http_auth = { user = \"scanner\", password_env = \"SHOP_PASSWORD\" }";
+    bench.write("sitemaps/shop.toml", &site("", auth));
+    let tried = Tried {
+        bench,
+        application: Application::default(),
+        secrets: vec!["correct-Horse-7", "c2Nhbm5lcjpjb3JyZWN0LUhvcnNlLTc"],
+    };
+    let (ran, report) = tried.scan("correct-Horse-7", &[]).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(tried.private_pages(&report).await, 1, "{ran:#?}");
+    assert_eq!(*wrong.lock().unwrap(), 0);
+    for _ in 0..3 {
+        let (ran, _) = tried.scan("wrong-Horse-8", &[]).await;
+        assert_eq!(ran.code, Some(3), "{ran:#?}");
+    }
+    assert!(*wrong.lock().unwrap() <= 2, "{} wrong answers", wrong.lock().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_site_alone_is_told_who_scans_it_and_how() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listening = Arc::clone(&heard);
+    let content = move |ask: &Ask<'_>| {
+        let header = |name: &str| {
+            let value = ask.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let told = (
+            format!("{}{}", ask.host, ask.path),
+            header("x-scanner"),
+            header("x-pass"),
+            header("accept-language"),
+        );
+        listening.lock().unwrap().push(told);
+        match (ask.host, ask.path) {
+            ("shop.test", "/") => Reply::html(
+                "<!doctype html><title>x</title><meta name=viewport content='width=device-width'><img src=/away>\
+                 <img src=https://other.test/p.png><button id=ok style='display:none'>OK</button>\
+                 <script>const wall = !document.cookie.includes('consent=1'); ok.style.display = wall ? 'block' : 'none'; \
+                 ok.onclick = () => { document.cookie = 'consent=1; path=/'; ok.style.display = 'none'; }; \
+                 document.title = [innerWidth, navigator.language, Intl.DateTimeFormat().resolvedOptions().locale, \
+                 'ontouchstart' in window, matchMedia('(pointer: coarse)').matches, wall].join(' ');</script>",
+            ),
+            ("shop.test", "/away") => Reply::redirect(StatusCode::FOUND, "https://other.test/landed.png"),
+            _ => Reply::status(StatusCode::NOT_FOUND),
+        }
+    };
+    let bench = Bench::of(content, "").await;
+    bench.write(
+        "sitemaps/shop.toml",
+        "id = \"shop\"\nstart = [\"https://shop.test/\"]\n[client]\nheaders = { X-Scanner = \"phantom\" }\nheaders_env = { \
+         X-Pass = \"SHOP_PASSWORD\" }\nlocale = \"de-DE\"\nviewport = \"1000x700\"\nconsent = [{ click = \"css:#ok\" }]\n\
+         [[profile]]\nname = \"phone\"\nviewport = \"390x844\"\nscale = 3\ntouch = true\nlocale = \"fr-FR\"\n",
+    );
+    let tried = Tried {
+        bench,
+        application: Application::default(),
+        secrets: vec![PASSWORD, "Horse-7"],
+    };
+    for (more, shown) in [
+        (&[][..], "1000 de-DE de-DE false false false"),
+        (&["--profile", "phone"], "390 fr-FR fr-FR true true false"),
+    ] {
+        let (ran, report) = tried.scan(PASSWORD, more).await;
+        assert_eq!(ran.code, Some(0), "{ran:#?}");
+        let evidence = tried.evidence(&report).await;
+        assert_eq!(evidence[1].1["page"]["title"], shown, "{ran:#?}");
+    }
+    let heard = std::mem::take(&mut *heard.lock().unwrap());
+    for (place, scanner, pass, language) in &heard {
+        let own = place.starts_with("shop.test");
+        assert_eq!(scanner == "phantom", own, "{place}: {scanner}");
+        assert_eq!(pass == PASSWORD, own, "{place}");
+        let ours = ["/robots.txt", "/sitemap.xml"].iter().any(|path| place.ends_with(path));
+        assert!(
+            ours || language.starts_with("de-DE") || language.starts_with("fr-FR"),
+            "{place}: {language}"
+        );
+    }
+    assert!(heard.iter().any(|(place, ..)| place == "other.test/landed.png"));
+    let ran = tried.run(PASSWORD, &["--profile", "fone"]).await;
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("no profile `fone`; it has phone"), "{ran:#?}");
 }

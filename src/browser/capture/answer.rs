@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use phantom_checks::evidence::LinkSource;
 use serde::Deserialize;
 
+use crate::crawl::hash_of;
+
 /// The longest answer that is read, in bytes. The script's own bounds stay far below it.
 const MAX_ANSWER: usize = 16 << 20;
 
-#[derive(Deserialize)]
-pub(super) struct FrameAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct FrameAnswer {
     pub url: String,
     pub origin: String,
     pub title: String,
@@ -26,8 +28,8 @@ pub(super) struct FrameAnswer {
     pub changed: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct FormAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct FormAnswer {
     pub selector: String,
     pub snippet: String,
     pub has_action: bool,
@@ -40,8 +42,8 @@ pub(super) struct FormAnswer {
     pub submitters: Vec<SubmitterAnswer>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct FieldAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct FieldAnswer {
     pub name: String,
     pub kind: String,
     pub id: String,
@@ -52,23 +54,23 @@ pub(super) struct FieldAnswer {
     pub value: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct SubmitterAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct SubmitterAnswer {
     pub text: String,
     pub name: String,
     pub action: Option<String>,
     pub method: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct LinkAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct LinkAnswer {
     pub url: String,
     pub source: LinkSource,
     pub rel: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct ScriptAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct ScriptAnswer {
     pub kind: String,
     pub snippet: String,
     pub integrity: Option<String>,
@@ -78,20 +80,35 @@ pub(super) struct ScriptAnswer {
     pub text: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct MetaAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct MetaAnswer {
     pub name: String,
     pub content: String,
 }
 
-#[derive(Deserialize)]
-pub(super) struct StorageAnswer {
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct StorageAnswer {
     pub area: String,
     pub key: String,
     pub value: String,
 }
 
 impl FrameAnswer {
+    /// What it leads to, as hashes: the addresses of its links, its forms.
+    pub fn leads(&self) -> Vec<u64> {
+        let links = self.links.iter().map(|link| hash_of(&link.url));
+        let forms = self.forms.iter().map(|form| {
+            let fields: Vec<_> = form.fields.iter().map(|field| (&field.name, &field.kind)).collect();
+            hash_of(&(&form.action, &form.method, fields))
+        });
+        links.chain(forms).collect()
+    }
+
+    /// Nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.forms.is_empty() && self.links.is_empty() && self.scripts.is_empty()
+    }
+
     /// Reads the answer of one frame; the error is why it could not be looked into.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_ANSWER {

@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer, Request,
-    ResourceKind, Script, StorageArea, StorageEntry, Submitter,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Meta, Page, ProbeAnswer,
+    Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
-use super::{Captured, Recorded};
+use super::{Brought, Captured, Recorded};
 use crate::browser::redact::{self, Redactor};
 use crate::browser::steps::session_shown;
 use crate::browser::tab::{PageRequest, SESSION_PROBE};
 use crate::crawl::{REDACTED, is_secret};
+
+/// Links that one action may add, and forms and scripts that a page may have after all of them.
+const MOST_BROUGHT: usize = 1_000;
 
 /// Puts the evidence of one page together, replacing secrets on the way in.
 pub(super) struct Builder<'a> {
@@ -90,6 +93,69 @@ impl<'a> Builder<'a> {
         self.evidence.frames.push(frame);
     }
 
+    /// What a frame showed after some steps, as far as it had not shown it before.
+    pub fn brought(&mut self, recorded: &Recorded, brought: Brought) {
+        let Brought { frame, answer, path } = brought;
+        if self.evidence.frame(&frame).is_none()
+            && let Some(record) = recorded.frames.get(&frame)
+        {
+            self.evidence.frames.push(Frame {
+                id: frame.clone(),
+                parent: record.parent.clone(),
+                url: redact::url(&answer.url),
+                origin: answer.origin.clone(),
+                kind: FrameKind::Child,
+                captured: true,
+            });
+        }
+        let (links, forms, scripts) = (
+            self.evidence.links.len(),
+            self.evidence.forms.len(),
+            self.evidence.scripts.len(),
+        );
+        self.contents(&frame, answer);
+        let evidence = &mut self.evidence;
+        let mut at = 0;
+        for link in evidence.links.split_off(links) {
+            let known = evidence
+                .links
+                .iter()
+                .any(|other| other.url == link.url && other.source == link.source);
+            if !known && at < MOST_BROUGHT {
+                at += 1;
+                evidence.links.push(Link {
+                    path: path.clone(),
+                    ..link
+                });
+            }
+        }
+        for form in evidence.forms.split_off(forms) {
+            let alike = |other: &Form| {
+                other.frame == form.frame
+                    && other.selector == form.selector
+                    && other.action == form.action
+                    && other.fields.len() == form.fields.len()
+            };
+            if !evidence.forms.iter().any(alike) && evidence.forms.len() < MOST_BROUGHT {
+                evidence.forms.push(Form {
+                    path: path.clone(),
+                    ..form
+                });
+            }
+        }
+        for script in evidence.scripts.split_off(scripts) {
+            let alike =
+                |other: &Script| other.frame == script.frame && other.url == script.url && other.hash == script.hash;
+            if !evidence.scripts.iter().any(alike) && evidence.scripts.len() < MOST_BROUGHT {
+                evidence.scripts.push(script);
+            }
+        }
+    }
+
+    pub fn explored(&mut self, explored: Option<Explored>) {
+        self.evidence.explored = explored;
+    }
+
     fn contents(&mut self, frame: &str, answer: FrameAnswer) {
         if answer.left_out > 0 {
             self.evidence.gaps.push(format!(
@@ -106,6 +172,7 @@ impl<'a> Builder<'a> {
             frame: frame.to_owned(),
             source: link.source,
             rel: link.rel,
+            path: Vec::new(),
         }));
         for script in answer.scripts {
             let script = self.script(frame, script);
@@ -168,6 +235,7 @@ impl<'a> Builder<'a> {
                     method: submitter.method.as_deref().map(method),
                 })
                 .collect(),
+            path: Vec::new(),
         }
     }
 
@@ -266,15 +334,19 @@ impl<'a> Builder<'a> {
         self.evidence.cookies = cookies;
     }
 
-    pub fn finish(mut self, recorded: Recorded) -> Captured {
+    /// `paths` says from which of the tried ways on which steps had led there.
+    pub fn finish(mut self, recorded: Recorded, paths: &[(usize, Vec<Step>)]) -> Captured {
         let main_frame = recorded.main_frame;
-        for (url, source) in recorded.tried {
+        for (at, (url, source)) in recorded.tried.into_iter().enumerate() {
             let url = redact::url(&url);
+            let path = paths.iter().rev().find(|(from, _)| *from <= at);
+            let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
             self.evidence.links.push(Link {
                 url,
                 frame: main_frame.clone(),
                 source,
                 rel: String::new(),
+                path,
             });
         }
         self.evidence.requests = recorded.requests.into_iter().map(redacted_request).collect();
@@ -288,6 +360,7 @@ impl<'a> Builder<'a> {
         Captured {
             evidence: self.evidence,
             scripts: self.texts,
+            worn: false,
         }
     }
 }

@@ -13,14 +13,15 @@ use base64::prelude::BASE64_STANDARD;
 use chromiumoxide::cdp::browser_protocol::{network, page};
 use chromiumoxide::cdp::js_protocol::runtime;
 use futures::future::join_all;
-use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, ResourceKind, SameSite};
+use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, ResourceKind, SameSite, Step};
 
+use super::act::Finds;
 use super::connection::{CdpError, Session};
 use super::events::{BodyAnswer, CookiesAnswer, Evaluated, WorldAnswer};
 use super::recorder::FrameRecord;
 use super::redact;
 use super::tab::{PageRequest, Shared};
-use answer::FrameAnswer;
+pub(super) use answer::FrameAnswer;
 use builder::Builder;
 pub use texts::ScriptCache;
 use texts::{Text, cache_key};
@@ -39,6 +40,22 @@ pub struct Captured {
     pub evidence: Evidence,
     /// The texts of its scripts by hash, redacted.
     pub scripts: BTreeMap<String, Arc<str>>,
+    /// The page does not answer any more; its tab is not to be used again.
+    pub worn: bool,
+}
+
+/// What the frames answered when the page had settled.
+pub(super) struct Answers {
+    recorded: Recorded,
+    pub frames: Vec<(String, Result<FrameAnswer, String>)>,
+}
+
+/// What a frame showed after some steps.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub frame: String,
+    pub answer: FrameAnswer,
+    pub path: Vec<Step>,
 }
 
 pub(super) struct Capture<'a> {
@@ -75,12 +92,10 @@ impl Capture<'_> {
         FRAME_DEADLINE.min(left.mul_f32(FRAME_SHARE))
     }
 
-    pub async fn run(self) -> Result<Captured, CdpError> {
+    /// Looks into the frames. An error means that not even the main frame answered.
+    pub async fn answers(&self) -> Result<Answers, CdpError> {
         let recorded = self.recorded();
-        let frames = self.look_into_frames(&recorded);
-        let cookies = self.cookies(&recorded);
-        let texts = self.script_texts(&recorded);
-        let (frames, cookies, texts) = tokio::join!(frames, cookies, texts);
+        let frames = self.look_into_frames(&recorded).await;
         // A tab that died under the capture gave no evidence of anything.
         if self.session.gone().is_cancelled() {
             return Err(CdpError::TabGone);
@@ -94,19 +109,45 @@ impl Capture<'_> {
                 after: FRAME_DEADLINE,
             });
         }
+        Ok(Answers { recorded, frames })
+    }
+
+    /// Puts together what was seen at first, and what was found then.
+    pub async fn finish(&self, first: Answers, finds: Finds) -> Result<Captured, CdpError> {
+        let recorded = self.recorded();
+        let (cookies, texts) = tokio::join!(self.cookies(&recorded), self.script_texts(&recorded));
+        if self.session.gone().is_cancelled() {
+            return Err(CdpError::TabGone);
+        }
         let mut builder = Builder::new(self.request, &recorded);
-        for (id, answer) in frames {
-            builder.frame(&id, &recorded, answer);
+        for (id, answer) in first.frames {
+            builder.frame(&id, &first.recorded, answer);
+        }
+        for brought in finds.brought {
+            builder.brought(&recorded, brought);
         }
         builder.loaded_scripts(&recorded, &texts);
         builder.cookies(cookies);
-        let mut captured = builder.finish(recorded);
+        builder.explored(finds.explored);
+        let mut captured = builder.finish(recorded, &finds.tried);
+        captured.worn = finds.worn;
         let redactor = &self.request.redactor;
         captured.evidence = redactor.evidence(captured.evidence);
         for text in captured.scripts.values_mut() {
             redactor.script(text);
         }
         Ok(captured)
+    }
+
+    /// Looks into a frame once more, at what is new in it alone or at the whole.
+    pub async fn look_again(&self, session: &Arc<str>, context: i64, whole: bool) -> Option<FrameAnswer> {
+        let frame = FrameRecord {
+            session: Arc::clone(session),
+            ..FrameRecord::default()
+        };
+        let script = &self.request.script;
+        let expression = if whole { &script.expression } else { &script.increment };
+        self.put(&frame, context, expression).await.ok()
     }
 
     fn recorded(&self) -> Recorded {
@@ -168,7 +209,11 @@ impl Capture<'_> {
     }
 
     async fn ask(&self, frame: &FrameRecord, context: i64) -> Result<FrameAnswer, Silence> {
-        let mut ask = runtime::EvaluateParams::new(&*self.request.script.expression);
+        self.put(frame, context, &self.request.script.expression).await
+    }
+
+    async fn put(&self, frame: &FrameRecord, context: i64, expression: &str) -> Result<FrameAnswer, Silence> {
+        let mut ask = runtime::EvaluateParams::new(expression);
         ask.context_id = Some(runtime::ExecutionContextId::new(context));
         ask.return_by_value = Some(true);
         ask.silent = Some(true);

@@ -16,9 +16,9 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 use super::connection::{Event, MARK};
 use super::events::{
     AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument, RequestPaused,
-    RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated,
-    WebSocketHandshake, WindowOpen,
+    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
 
@@ -28,6 +28,9 @@ const MAX_REQUESTS: usize = 3_000;
 const MAX_ISSUES: usize = 500;
 /// Frames kept of one page.
 const MAX_FRAMES: usize = 2_000;
+
+/// Ways on that the page tried, kept of one page.
+const MAX_TRIED: usize = 500;
 
 /// What the tab has to do about an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(super) struct FrameRecord {
 pub(super) type MayVisit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What one page did.
+// What is known of a page are facts, not states of a machine.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct Recorder {
     main_session: Arc<str>,
     main_frame: String,
@@ -81,6 +86,10 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// Since when the page has been about to ask for another document; it has not done so yet.
+    pub about_to_navigate: Option<Instant>,
+    /// The URL that the page may be loaded from once more.
+    again: Option<String>,
     pub dom_ready: bool,
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
@@ -123,6 +132,8 @@ impl Recorder {
             workers: HashMap::new(),
             tried: Vec::new(),
             left_scope: None,
+            about_to_navigate: None,
+            again: None,
             dom_ready: false,
             loaded: false,
             stopped: false,
@@ -151,6 +162,14 @@ impl Recorder {
     pub fn begin_walk(&mut self, may_visit: MayVisit, now: Instant) {
         self.begin(may_visit, now);
         self.walking = true;
+    }
+
+    /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
+    pub fn again(&mut self, url: &str) {
+        self.again = Some(without_fragment(url).to_owned());
+        self.loaded = false;
+        self.stopped = false;
+        self.open.clear();
     }
 
     /// The id of the main frame.
@@ -195,6 +214,7 @@ impl Recorder {
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
             "Page.navigatedWithinDocument" => self.within_document(event.read()?),
+            "Page.frameRequestedNavigation" => self.navigation_requested(&event.read()?, now),
             "Page.windowOpen" => self.tried(&event.read::<WindowOpen>()?.url, LinkSource::Popup),
             "Page.domContentEventFired" if self.is_main(&event.session) => self.dom_ready = true,
             "Page.loadEventFired" if self.is_main(&event.session) => self.loaded = true,
@@ -385,6 +405,7 @@ impl Recorder {
             if self.walking {
                 self.loader = frame.loader_id;
             }
+            self.again = None;
             self.dom_ready = false;
             self.loaded = false;
             let kept = self.frames.remove(&frame.id);
@@ -434,6 +455,14 @@ impl Recorder {
         }
     }
 
+    /// A frame is about to ask for another document. Until it does, the page is not quiet.
+    fn navigation_requested(&mut self, requested: &NavigationRequested, now: Instant) {
+        self.last_activity = now;
+        if requested.frame_id == self.main_frame && requested.disposition == "currentTab" {
+            self.about_to_navigate = Some(now);
+        }
+    }
+
     fn within_document(&mut self, navigated: NavigatedWithinDocument) {
         self.tried(&navigated.url, LinkSource::History);
         if let Some(frame) = self.frames.get_mut(&navigated.frame_id) {
@@ -442,7 +471,8 @@ impl Recorder {
     }
 
     fn tried(&mut self, url: &str, source: LinkSource) {
-        if self.tried.len() < 200 && self.navigation != Navigation::Before {
+        let known = || self.tried.iter().any(|(known, how)| known == url && *how == source);
+        if self.tried.len() < MAX_TRIED && self.navigation != Navigation::Before && !known() {
             self.tried.push((bounded(url), source));
         }
     }
@@ -514,10 +544,13 @@ impl Recorder {
     fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
         let session = Arc::clone(session);
         let id = paused.request_id;
-        if paused.frame_id != self.main_frame {
+        let document = matches!(paused.resource_type.as_str(), "" | "Document");
+        if paused.frame_id != self.main_frame || !document {
             return Reaction::Continue { session, paused: id };
         }
-        if self.navigation == Navigation::Committed && !self.walking {
+        self.about_to_navigate = None;
+        let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
+        if self.navigation == Navigation::Committed && !again && !self.walking {
             self.tried(&paused.request.url, LinkSource::Navigation);
             self.stopped = true;
             return Reaction::Stop { session, paused: id };
@@ -545,4 +578,8 @@ impl Recorder {
             })
             .map(|(id, _)| id.clone())
     }
+}
+
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }

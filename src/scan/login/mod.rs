@@ -333,7 +333,7 @@ impl Keeper {
                 state.progress = false;
             }
             Err(why) => {
-                run.pool.give_no_auth();
+                run.pool.answer_servers(false);
                 self.fail(run, &why);
             }
         }
@@ -363,6 +363,9 @@ impl Keeper {
             Ok(session) => session,
             Err(why) => return Ok(Err(why)),
         };
+        // The site may be behind a server that asks by HTTP, and still have a login of its own.
+        *shown |= login.http_auth.is_some();
+        run.pool.answer_servers(true);
         run.pool.give_session(given.clone()).await;
         if !login.steps.is_empty() {
             let walk = self.walk(run, self.secrets.steps(&login.steps));
@@ -372,8 +375,6 @@ impl Keeper {
                 return Ok(Err(failed.to_string()));
             }
         }
-        // Servers that ask by HTTP are answered from here on.
-        *shown |= login.http_auth.is_some();
         match self.shows(run, slot).await? {
             Ok(true) => {}
             Ok(false) => {

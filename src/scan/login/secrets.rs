@@ -79,7 +79,7 @@ impl Secrets {
             }
         }
         let of_login = login.iter().flat_map(|login| &login.headers);
-        secrets.headers = site.client.headers.clone();
+        secrets.headers.clone_from(&site.client.headers);
         for header in site.client.secret_headers.iter().chain(of_login) {
             let value = secrets.of(&header.value).to_owned();
             secrets.headers.push((header.name.clone(), value));

@@ -22,6 +22,7 @@ fn request() -> PageRequest {
         script: CaptureScript::new(&[("some-check", probe)]),
         redactor: Redactor::new([7; 32]),
         scripts: Arc::default(),
+        explore: None,
     }
 }
 
@@ -67,7 +68,7 @@ fn captured(parts: &Value, recorded: Recorded) -> Captured {
     let mut builder = Builder::new(&request, &recorded);
     builder.frame("F", &recorded, FrameAnswer::parse(&answer(parts).to_string()));
     builder.loaded_scripts(&recorded, &HashMap::new());
-    builder.finish(recorded)
+    builder.finish(recorded, &[])
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn script_elements_are_joined_with_their_requests() {
     let mut builder = Builder::new(&request, &recorded);
     builder.frame("F", &recorded, FrameAnswer::parse(&answer(&parts).to_string()));
     builder.loaded_scripts(&recorded, &texts);
-    let seen = builder.finish(recorded);
+    let seen = builder.finish(recorded, &[]);
     let scripts: Vec<_> = seen
         .evidence
         .scripts
@@ -197,7 +198,7 @@ fn frames_are_what_they_are_and_silence_is_a_gap() {
     ] {
         builder.frame(id, &recorded, answer);
     }
-    let seen = builder.finish(recorded).evidence;
+    let seen = builder.finish(recorded, &[]).evidence;
     let frames: Vec<_> = seen.frames.iter().map(|frame| (frame.kind, frame.captured)).collect();
     assert_eq!(
         frames,
