@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Docs;
 use crate::evidence::Evidence;
-use crate::observation::{Observation, Question, Severity};
+use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 
 /// A rule: the evidence of one page in, observations or questions out.
 ///
@@ -43,6 +43,33 @@ impl Meta {
     /// The documentation, read from the header of the check's own source.
     pub fn docs(&self) -> Docs {
         Docs::parse(self.source)
+    }
+}
+
+/// The longest title, in characters.
+const LONGEST_TITLE: usize = 200;
+
+impl Meta {
+    /// An observation of this check. The title is cut to its bound, and facts without a value are left out.
+    pub(crate) fn observe(
+        &self,
+        (severity, confidence): (Severity, Confidence),
+        title: &str,
+        cause: Cause,
+        mut facts: Vec<Fact>,
+    ) -> Observation {
+        facts.retain(|fact| !fact.value.is_empty());
+        Observation {
+            check: self.id.to_owned(),
+            check_version: self.version,
+            severity,
+            confidence,
+            title: title.chars().take(LONGEST_TITLE).collect(),
+            cause,
+            aliases: Vec::new(),
+            facts,
+            third_party: false,
+        }
     }
 }
 

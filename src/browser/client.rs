@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chromiumoxide::cdp::browser_protocol::{emulation, fetch};
+use chromiumoxide::cdp::browser_protocol::fetch;
 use serde::Deserialize;
 
 use fetch::AuthChallengeResponseResponse::{CancelAuth, ProvideCredentials};
@@ -156,20 +156,5 @@ impl Client {
         let answer = fetch::ContinueWithAuthParams::new(waiting.request_id, response);
         session.child(&event.session).tell(&answer);
         true
-    }
-
-    /// What a tab is told of the device; empty if it is the browser's own.
-    pub fn metrics(&self) -> Option<emulation::SetDeviceMetricsOverrideParams> {
-        let device = &self.rules.device;
-        if device.viewport.is_none() && device.scale.is_none() && !device.touch {
-            return None;
-        }
-        let (width, height) = device
-            .viewport
-            .unwrap_or(if device.touch { (390, 844) } else { (1280, 800) });
-        let scale = f64::from(device.scale.unwrap_or(100)) / 100.0;
-        let metrics =
-            emulation::SetDeviceMetricsOverrideParams::new(i64::from(width), i64::from(height), scale, device.touch);
-        Some(metrics)
     }
 }

@@ -19,6 +19,7 @@ mod redact;
 mod state;
 mod steps;
 mod tab;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use phantom_checks::evidence::{Evidence, Header, Page, ValueShape};
+use phantom_checks::secrets;
 use phantom_checks::shape::{is_random, measure};
+use phantom_checks::token_in_storage::WEB_TOKEN;
 use regex::Regex;
 use sha2::Sha256;
 use url::{Url, form_urlencoded};
@@ -126,6 +128,7 @@ impl Redactor {
             hash: hash
                 .map(|hash| hex::encode(&hash.into_bytes()[..8]))
                 .unwrap_or_default(),
+            kind: kind_of(value),
             ..unhashed(value)
         }
     }
@@ -138,7 +141,17 @@ fn unhashed(value: &str) -> ValueShape {
         length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
         charset,
         entropy,
+        kind: None,
     }
+}
+
+/// What a value is, or holds, by its own look.
+fn kind_of(value: &str) -> Option<String> {
+    let mut words = value.split(['"', '\'', '\\', ' ', ',']);
+    if words.any(is_web_token) {
+        return Some(WEB_TOKEN.to_owned());
+    }
+    secrets::find(value).first().map(|found| found.kind.id.to_owned())
 }
 
 /// A URL without credentials, without the session ids that some servers put into paths, and without the values of
@@ -167,6 +180,12 @@ pub fn url(text: &str) -> String {
             script(&bounded).chars().take(MOST_OF_OTHER_URL).collect()
         }
     }
+}
+
+/// Whether [`url`] takes a session id out of the path.
+pub fn has_session_in_path(text: &str) -> bool {
+    let path = Url::parse(text).ok().filter(|url| url.scheme().starts_with("http"));
+    path.is_some_and(|url| url.path().contains([';', '(']) && without_session_segments(url.path()) != url.path())
 }
 
 /// A text in which the secret parameters and the credentials of URLs are replaced.
@@ -237,14 +256,17 @@ pub fn script(text: &str) -> String {
     let (Some(named), Some(cookie), Some(literal)) = (NAMED.as_ref(), COOKIE.as_ref(), LITERAL.as_ref()) else {
         return REDACTED.to_owned();
     };
-    let text = replace(text, named, |found| {
+    // Those that are known by their look leave a mark that says what they were.
+    let text = secrets::marked(text);
+    let instead = |value: &str| secrets::mark_in(value).unwrap_or(REDACTED).to_owned();
+    let text = replace(&text, named, |found| {
         let (before, value, after) = last_literal(found)?;
-        (!value.is_empty()).then(|| format!("{before}{REDACTED}{after}"))
+        (!value.is_empty()).then(|| format!("{before}{}{after}", instead(value)))
     });
     let text = replace(&text, cookie, |found| {
         let value = found.find(QUOTES)?;
         let value = value + found[value..].find('=')? + 1;
-        Some(format!("{}{REDACTED}", &found[..value]))
+        Some(format!("{}{}", &found[..value], instead(&found[value..])))
     });
     let text = replace(&text, literal, |found| {
         let (before, value, after) = last_literal(found)?;

@@ -19,6 +19,7 @@ use super::recorder::MayVisit;
 use super::state::OriginState;
 use super::tab::Tab;
 use super::{CALL, redact};
+use crate::crawl::Guard;
 use crate::site::{Selector, wildcard};
 
 const FIND: &str = include_str!("steps.js");
@@ -39,6 +40,8 @@ pub struct Walk {
     pub steps: Vec<WalkStep>,
     /// Where they may lead.
     pub may_visit: MayVisit,
+    /// What is asked of each request meanwhile.
+    pub guard: Arc<Guard>,
     /// How long one step may take.
     pub patience: Duration,
 }
@@ -122,7 +125,16 @@ struct Place {
 impl Tab {
     /// Does steps until one cannot be done.
     pub(super) async fn walk(&self, walk: &Walk) -> Walked {
-        self.begin_walk(Arc::clone(&walk.may_visit));
+        // Points are those of a page that is painted at its own size.
+        let _: Result<Nothing, _> = self.session().call(self.view.whole(), CALL).await;
+        let walked = self.walk_through(walk).await;
+        self.recorder().end_walk();
+        let _: Result<Nothing, _> = self.session().call(self.view.small(), CALL).await;
+        walked
+    }
+
+    async fn walk_through(&self, walk: &Walk) -> Walked {
+        self.begin_walk(Arc::clone(&walk.may_visit), Arc::clone(&walk.guard));
         // Without it, what is typed goes nowhere while another tab has the focus.
         let focus = emulation::SetFocusEmulationEnabledParams::new(true);
         let _: Result<Nothing, _> = self.session().call(focus, CALL).await;
@@ -150,8 +162,10 @@ impl Tab {
         is_not: Option<&Selector>,
         walk: &Walk,
     ) -> Result<bool, String> {
-        self.begin_walk(Arc::clone(&walk.may_visit));
-        self.go(url, Instant::now() + walk.patience).await?;
+        self.begin_walk(Arc::clone(&walk.may_visit), Arc::clone(&walk.guard));
+        let gone = self.go(url, Instant::now() + walk.patience).await;
+        self.recorder().end_walk();
+        gone?;
         let until = Instant::now() + SHOWS;
         loop {
             if self.there(is).await {

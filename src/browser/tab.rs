@@ -27,6 +27,8 @@ use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
 use super::state::SessionState;
 use super::steps;
+use super::view::View;
+use crate::crawl::Guard;
 use crate::site::Selector;
 
 const EARLY: &str = include_str!("early.js");
@@ -95,6 +97,8 @@ pub struct PageRequest {
     pub deadline: Duration,
     /// Asked with the URL of the navigation and of each redirect, before it leaves.
     pub may_visit: MayVisit,
+    /// Asked about every request that could change something, whoever causes it.
+    pub guard: Arc<Guard>,
     /// What is run in its frames.
     pub script: CaptureScript,
     /// Replaces secrets.
@@ -148,6 +152,7 @@ pub(super) struct Tab {
     connection: Connection,
     pub(super) session: Session,
     target: String,
+    pub(super) view: View,
     shared: Arc<Shared>,
 }
 
@@ -171,7 +176,8 @@ impl Tab {
         let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
         let nowhere: MayVisit = Arc::new(|_| false);
         let main_frame = tree.frame_tree.frame.id;
-        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, Instant::now());
+        let guard = Arc::default();
+        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, guard, Instant::now());
         let shared = Arc::new(Shared {
             recorder: Mutex::new(recorder),
             changed: Notify::new(),
@@ -187,6 +193,7 @@ impl Tab {
             connection: connection.clone(),
             session,
             target: target_id,
+            view: View::of(client.device()),
             shared,
         };
         tab.enable(client).await?;
@@ -204,8 +211,8 @@ impl Tab {
     }
 
     /// Begins steps that lead from page to page.
-    pub(super) fn begin_walk(&self, may_visit: MayVisit) {
-        self.shared.recorder().begin_walk(may_visit, Instant::now());
+    pub(super) fn begin_walk(&self, may_visit: MayVisit, guard: Arc<Guard>) {
+        self.shared.recorder().begin_walk(may_visit, guard, Instant::now());
     }
 
     /// Where a navigation wanted to that was stopped.
@@ -223,14 +230,6 @@ impl Tab {
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
     /// renderer's, and a renderer that has not got there yet would load its first page unheard.
     async fn enable(&self, client: &Client) -> Result<(), CdpError> {
-        let documents = fetch::RequestPattern {
-            resource_type: Some(network::ResourceType::Document),
-            ..fetch::RequestPattern::default()
-        };
-        let pause = fetch::EnableParams {
-            patterns: Some(vec![documents]),
-            ..fetch::EnableParams::default()
-        };
         futures::try_join!(
             self.call(inspector::EnableParams::default()),
             self.call(page::EnableParams::default()),
@@ -239,7 +238,8 @@ impl Tab {
             self.call(runtime::EnableParams::default()),
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
             self.call(auto_attach()),
-            self.call(client.pause(pause)),
+            self.call(client.pause(pause())),
+            self.call(self.view.small()),
         )?;
         self.show_on(client).await
     }
@@ -259,9 +259,6 @@ impl Tab {
 
     /// Makes the tab the device that the site's file asks for.
     async fn show_on(&self, client: &Client) -> Result<(), CdpError> {
-        if let Some(metrics) = client.metrics() {
-            self.call(metrics).await?;
-        }
         if client.device().touch {
             self.call(emulation::SetTouchEmulationEnabledParams::new(true)).await?;
         }
@@ -298,7 +295,7 @@ impl Tab {
             // From another route of the same document it would be a step within the document, which loads nothing.
             self.leave(request).await?;
         }
-        self.shared.recorder().begin(Arc::clone(&request.may_visit), began);
+        self.begin(request, began);
         let navigated: Navigated = self
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
@@ -336,11 +333,14 @@ impl Tab {
         Ok(Visit::Page(Box::new(captured)))
     }
 
+    fn begin(&self, request: &PageRequest, now: Instant) {
+        let (may_visit, guard) = (Arc::clone(&request.may_visit), Arc::clone(&request.guard));
+        self.shared.recorder().begin(may_visit, guard, now);
+    }
+
     /// Leaves the page before.
     pub(super) async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
-        self.shared
-            .recorder()
-            .begin(Arc::clone(&request.may_visit), Instant::now());
+        self.begin(request, Instant::now());
         let blank = page::NavigateParams::new("about:blank");
         self.session
             .call::<Navigated>(blank, request.deadline)
@@ -511,6 +511,20 @@ fn auto_attach() -> target::SetAutoAttachParams {
     attach
 }
 
+/// The requests that wait for a word of ours: those that can have a body, and those that can lead a frame away. Images,
+/// styles, scripts, fonts and media are always asked for by GET, and there are many of them.
+fn pause() -> fetch::EnableParams {
+    use network::ResourceType::{CspViolationReport, Document, Fetch, Other, Ping, Xhr};
+    let patterns = [Document, Xhr, Fetch, Ping, CspViolationReport, Other].map(|kind| fetch::RequestPattern {
+        resource_type: Some(kind),
+        ..fetch::RequestPattern::default()
+    });
+    fetch::EnableParams {
+        patterns: Some(patterns.into()),
+        ..fetch::EnableParams::default()
+    }
+}
+
 async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>, client: Arc<Client>) {
     let gone = session.gone().clone();
     loop {
@@ -538,27 +552,23 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
             }
         }
         for (reaction, headers) in reactions {
-            react(reaction, headers, &session, &connection);
+            react(reaction, headers, &session, &connection, &client);
         }
         shared.changed.notify_waiters();
     }
     shared.changed.notify_waiters();
 }
 
-fn react(reaction: Reaction, headers: Option<Vec<fetch::HeaderEntry>>, session: &Session, connection: &Connection) {
+fn react(
+    reaction: Reaction,
+    headers: Option<Vec<fetch::HeaderEntry>>,
+    session: &Session,
+    connection: &Connection,
+    client: &Arc<Client>,
+) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
-            let child = session.child(&child);
-            child.tell(&network::EnableParams::default());
-            child.tell(&runtime::EnableParams::default());
-            if !worker {
-                child.tell(&inspector::EnableParams::default());
-                child.tell(&page::EnableParams::default());
-                child.tell(&audits::EnableParams::default());
-                child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
-            }
-            child.tell(&auto_attach());
-            child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+            tokio::spawn(set_up(session.child(&child), worker, Arc::clone(client)));
         }
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
@@ -567,10 +577,36 @@ fn react(reaction: Reaction, headers: Option<Vec<fetch::HeaderEntry>>, session: 
             go.headers = headers;
             session.child(&at).tell(&go);
         }
-        Reaction::Stop { session: at, paused } => {
-            session
-                .child(&at)
-                .tell(&fetch::FailRequestParams::new(paused, network::ErrorReason::Aborted));
+        Reaction::Stop {
+            session: at,
+            paused,
+            navigation,
+        } => {
+            let reason = if navigation {
+                network::ErrorReason::Aborted
+            } else {
+                network::ErrorReason::BlockedByClient
+            };
+            session.child(&at).tell(&fetch::FailRequestParams::new(paused, reason));
         }
+    }
+}
+
+/// Listens to a frame of another site or a worker, and lets it run once its requests wait for us. If the browser does
+/// not say so, it never runs.
+async fn set_up(child: Session, worker: bool, client: Arc<Client>) {
+    child.tell(&network::EnableParams::default());
+    child.tell(&runtime::EnableParams::default());
+    if !worker {
+        child.tell(&inspector::EnableParams::default());
+        child.tell(&page::EnableParams::default());
+        child.tell(&audits::EnableParams::default());
+        child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
+    }
+    child.tell(&auto_attach());
+    match child.call::<Nothing>(client.pause(pause()), CALL).await {
+        // Dedicated workers have no requests of their own: theirs wait at their page.
+        Ok(_) | Err(CdpError::Refused { .. }) => child.tell(&runtime::RunIfWaitingForDebuggerParams::default()),
+        Err(error) => tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped"),
     }
 }

@@ -46,7 +46,7 @@ pub struct ScanArgs {
     /// Use this many tabs at once; without it, by cores and memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub tabs: Option<u16>,
-    /// Write a report: json=FILE or html=FILE; may be given several times. With several targets, FILE holds {site}.
+    /// Write a report, as json, html, sarif, junit or csv; may be given several times. With several targets, FILE holds {site}.
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<Destination>,
     /// Exit with 1 if there is a finding of this severity or worse.

@@ -16,7 +16,9 @@ use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache, WalkStep};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::crawl::{
+    Guard, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
+};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ScopeRules, Site};
 use crate::store::{Store, StoreError};
@@ -30,6 +32,7 @@ const MOST_HASHES: usize = 50_000;
 pub(super) struct Parts {
     pub record: ScanRecord,
     pub rules: ScopeRules,
+    pub guard: Arc<Guard>,
     pub owner: String,
     pub egress: Egress,
     pub pool: Arc<Pool>,
@@ -61,6 +64,7 @@ pub(super) struct Run {
     pub keeper: Option<Keeper>,
     /// What is done about consent walls.
     pub consent: Vec<WalkStep>,
+    pub guard: Arc<Guard>,
     pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
@@ -118,6 +122,7 @@ impl Run {
             headers,
             keeper,
             consent,
+            guard: parts.guard,
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {

@@ -13,7 +13,7 @@ use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
-use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
@@ -165,6 +165,7 @@ impl Scanner {
             }
         };
         let rules = scope_rules(&record.site)?;
+        let guard = guard(&record.site, &rules)?;
         let site = record.site.clone();
         let secrets = Secrets::read(&site).map_err(|why| ScanError::Secret {
             site: site.id.clone(),
@@ -194,6 +195,7 @@ impl Scanner {
             Parts {
                 record,
                 rules,
+                guard,
                 owner,
                 egress,
                 pool,
@@ -475,7 +477,16 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
 }
 
 pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
-    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope {
+    site.rules().map_err(|why| ScanError::Scope {
+        site: site.id.clone(),
+        why,
+    })
+}
+
+/// What all requests of a scan are asked.
+fn guard(site: &Site, rules: &ScopeRules) -> Result<Arc<Guard>, ScanError> {
+    let guard = Guard::new(&site.explore, Arc::new(rules.clone()));
+    guard.map(Arc::new).map_err(|why| ScanError::Scope {
         site: site.id.clone(),
         why,
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chromiumoxide::cdp::browser_protocol::dom;
 use chromiumoxide::cdp::browser_protocol::dom_debugger;
+use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverrideParams;
 use chromiumoxide::cdp::js_protocol::runtime;
 use futures::future::join_all;
 use phantom_checks::evidence::{Step, StepKind};
@@ -237,17 +238,9 @@ impl Act<'_> {
         object_id
     }
 
-    pub(super) async fn tell_emulation(&self, narrow: bool) {
-        use chromiumoxide::cdp::browser_protocol::emulation;
+    pub(super) async fn view(&self, view: SetDeviceMetricsOverrideParams) {
         let session = self.session(self.tab.session().id());
-        let _: Result<Nothing, _> = if narrow {
-            let metrics = emulation::SetDeviceMetricsOverrideParams::new(400, 800, 1.0, false);
-            session.call(metrics, self.patience()).await
-        } else {
-            session
-                .call(emulation::ClearDeviceMetricsOverrideParams::default(), self.patience())
-                .await
-        };
+        let _: Result<Nothing, _> = session.call(view, self.patience()).await;
     }
 }
 

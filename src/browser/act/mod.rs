@@ -75,7 +75,6 @@ pub(super) struct Act<'a> {
     finds: Finds,
     silences: u32,
     base: String,
-    narrow: bool,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +122,6 @@ impl<'a> Act<'a> {
             finds: Finds::default(),
             silences: 0,
             base: String::new(),
-            narrow: false,
         }
     }
 
@@ -144,6 +142,7 @@ impl<'a> Act<'a> {
             .map(|(url, _)| url.clone())
             .collect();
         self.meet(at_first.iter().map(hash_of));
+        self.view(self.tab.view.whole()).await;
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
@@ -151,9 +150,7 @@ impl<'a> Act<'a> {
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
         self.explore(&mut explorer).await;
-        if self.narrow {
-            self.tell_emulation(false).await;
-        }
+        self.view(self.tab.view.small()).await;
         let cut_off = explorer.left(&self.candidates(), &self.experience());
         let over = explorer.done() >= self.plan.actions || Instant::now() >= self.until;
         self.finds.worn = self.silences >= MOST_SILENCES;
@@ -370,8 +367,7 @@ impl<'a> Act<'a> {
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
         if step.kind == StepKind::Resize {
-            self.narrow = true;
-            self.tell_emulation(true).await;
+            self.view(self.tab.view.narrow()).await;
             return;
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));

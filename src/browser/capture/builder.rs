@@ -77,6 +77,7 @@ impl<'a> Builder<'a> {
                 frame.url = redact::url(&answer.url);
                 frame.origin.clone_from(&answer.origin);
                 if main {
+                    self.evidence.page.session_in_path = redact::has_session_in_path(&answer.url);
                     self.evidence.page.url.clone_from(&frame.url);
                     self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
                     self.evidence.page.elements = answer.elements;
@@ -168,6 +169,7 @@ impl<'a> Builder<'a> {
             self.evidence.forms.push(form);
         }
         self.evidence.links.extend(answer.links.into_iter().map(|link| Link {
+            session_in_path: redact::has_session_in_path(&link.url),
             url: redact::url(&link.url),
             frame: frame.to_owned(),
             source: link.source,
@@ -345,8 +347,8 @@ impl<'a> Builder<'a> {
                 url,
                 frame: main_frame.clone(),
                 source,
-                rel: String::new(),
                 path,
+                ..Link::default()
             });
         }
         self.evidence.requests = recorded.requests.into_iter().map(redacted_request).collect();
@@ -394,6 +396,11 @@ fn redacted_issue(issue: Issue) -> Issue {
             // Where the browser names no request, its URL stands here.
             issue.request = issue.request.map(|request| redact::parameters(&request));
             Issue::MixedContent(issue)
+        }
+        Issue::Csp(mut issue) => {
+            issue.blocked_url = issue.blocked_url.map(|url| redact::url(&url));
+            issue.source_url = issue.source_url.map(|url| redact::url(&url));
+            Issue::Csp(issue)
         }
         other => other,
     }

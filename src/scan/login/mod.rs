@@ -7,7 +7,7 @@ mod secrets;
 mod totp;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use url::Url;
@@ -397,6 +397,7 @@ impl Keeper {
         Walk {
             steps,
             may_visit: run.may_log_in(&self.login.hosts),
+            guard: Arc::new(run.guard.logging_in(&self.login.hosts)),
             patience: STEP,
         }
     }
@@ -444,6 +445,7 @@ pub(super) async fn consent(run: &Run, slot: &mut Slot, steps: &[WalkStep]) -> R
     let walk = Walk {
         steps: [vec![go], steps.to_vec()].concat(),
         may_visit: run.may_log_in(&[]),
+        guard: Arc::clone(&run.guard),
         patience: CONSENT,
     };
     run.own_pace.wait(start).await;

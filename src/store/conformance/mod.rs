@@ -24,7 +24,7 @@ use url::Url;
 use super::Store;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome};
 use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
+use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 
 /// Makes a test of every case. The argument is an async function that returns two handles on one fresh store and
 /// something that keeps it alive.
@@ -90,6 +90,7 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
                 allow_private: false,
             },
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
