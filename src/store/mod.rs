@@ -4,6 +4,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
+mod postgres;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -41,23 +42,53 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store holds something this version cannot read: {0}")]
     Corrupt(String),
+    /// The database does not answer.
+    #[error("the database cannot be reached: {0}; check that it runs and that the network to it is up")]
+    Away(String),
+    /// Two writers stood in each other's way, and this one gave way.
+    #[error("the store was busy: {0}; try again")]
+    Clash(String),
     /// Anything else the database said.
     #[error("the store failed: {0}")]
     Database(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        match error {
+            Database(database) => match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                Some(database) => postgres::said(database),
+                None => sqlite::said(&*database),
+            },
+            error @ (Io(_) | Tls(_) | PoolTimedOut | PoolClosed | Protocol(_) | WorkerCrashed) => {
+                Self::Away(error.to_string())
+            }
+            other => Self::Database(other.to_string()),
+        }
+    }
+}
+
+/// The error of an operation on a scan that the store does not know.
+fn no_such_scan(id: &ScanId) -> StoreError {
+    StoreError::Database(format!("there is no scan {id} in it"))
 }
 
 /// A shorthand for what every operation returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Opens the store at `location`, made if there is none yet: `sqlite:PATH`, a plain path, or `None` for SQLite in the
-/// platform's data folder. Several processes may have one store open.
+/// platform's data folder; `postgres://…` for a database that many machines share. Several processes may have one store
+/// open.
 ///
 /// # Errors
 /// [`StoreError::Open`] says what is wrong with the place and what to do about it; [`StoreError::Full`] that there is
 /// no room.
 pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
-    let path = location::sqlite_path(location)?;
-    Ok(Arc::new(sqlite::SqliteStore::open(&path).await?))
+    Ok(match location::place(location)? {
+        location::Place::File(path) => Arc::new(sqlite::SqliteStore::open(&path).await?),
+        location::Place::Server(url) => Arc::new(postgres::PostgresStore::open(&url).await?),
+    })
 }
 
 /// What is kept, and the transactions on it. Every method is atomic: after a crash at any instant it has happened
