@@ -27,6 +27,13 @@ events! {
         frame_id: Option<String>,
     }
     struct RequestData { url: String, method: String, mixed_content_type: String }
+    struct PausedRequest {
+        url: String,
+        method: String,
+        headers: BTreeMap<String, serde_json::Value>,
+        has_post_data: bool,
+        post_data: Option<String>,
+    }
     struct InitiatorData { r#type: String, url: Option<String>, line_number: Option<serde_json::Value>, stack: Option<Stack> }
     struct Stack { call_frames: Vec<CallFrame>, parent: Option<Box<Stack>> }
     struct CallFrame { url: String, line_number: i64 }
@@ -98,7 +105,7 @@ events! {
     struct TargetData { target_id: String, r#type: String, url: String }
     struct RequestPaused {
         request_id: String,
-        request: RequestData,
+        request: PausedRequest,
         frame_id: String,
         resource_type: String,
         network_id: Option<String>,

@@ -23,6 +23,7 @@ use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAn
 use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
 use super::view;
+use crate::crawl::Guard;
 
 const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
@@ -71,6 +72,8 @@ pub struct PageRequest {
     pub deadline: Duration,
     /// Asked with the URL of the navigation and of each redirect, before it leaves.
     pub may_visit: MayVisit,
+    /// Asked about every request that could change something, whoever causes it.
+    pub guard: Arc<Guard>,
     /// What is run in its frames.
     pub script: CaptureScript,
     /// Replaces secrets.
@@ -141,7 +144,8 @@ impl Tab {
         let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
         let nowhere: MayVisit = Arc::new(|_| false);
         let main_frame = tree.frame_tree.frame.id;
-        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, Instant::now());
+        let guard = Arc::default();
+        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, guard, Instant::now());
         let shared = Arc::new(Shared {
             recorder: Mutex::new(recorder),
             changed: Notify::new(),
@@ -160,14 +164,6 @@ impl Tab {
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
     /// renderer's, and a renderer that has not got there yet would load its first page unheard.
     async fn enable(&self) -> Result<(), CdpError> {
-        let documents = fetch::RequestPattern {
-            resource_type: Some(network::ResourceType::Document),
-            ..fetch::RequestPattern::default()
-        };
-        let pause = fetch::EnableParams {
-            patterns: Some(vec![documents]),
-            ..fetch::EnableParams::default()
-        };
         futures::try_join!(
             self.call(inspector::EnableParams::default()),
             self.call(page::EnableParams::default()),
@@ -176,7 +172,7 @@ impl Tab {
             self.call(runtime::EnableParams::default()),
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
             self.call(auto_attach()),
-            self.call(pause),
+            self.call(pause()),
             self.call(view::small()),
         )?;
         Ok(())
@@ -215,7 +211,7 @@ impl Tab {
             // From another route of the same document it would be a step within the document, which loads nothing.
             self.leave(request).await?;
         }
-        self.shared.recorder().begin(Arc::clone(&request.may_visit), began);
+        self.begin(request, began);
         let navigated: Navigated = self
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
@@ -253,11 +249,14 @@ impl Tab {
         Ok(Visit::Page(Box::new(captured)))
     }
 
+    fn begin(&self, request: &PageRequest, now: Instant) {
+        let (may_visit, guard) = (Arc::clone(&request.may_visit), Arc::clone(&request.guard));
+        self.shared.recorder().begin(may_visit, guard, now);
+    }
+
     /// Leaves the page before.
     pub(super) async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
-        self.shared
-            .recorder()
-            .begin(Arc::clone(&request.may_visit), Instant::now());
+        self.begin(request, Instant::now());
         let blank = page::NavigateParams::new("about:blank");
         self.session
             .call::<Navigated>(blank, request.deadline)
@@ -428,6 +427,20 @@ fn auto_attach() -> target::SetAutoAttachParams {
     attach
 }
 
+/// The requests that wait for a word of ours: those that can have a body, and those that can lead a frame away. Images,
+/// styles, scripts, fonts and media are always asked for by GET, and there are many of them.
+fn pause() -> fetch::EnableParams {
+    use network::ResourceType::{CspViolationReport, Document, Fetch, Other, Ping, Xhr};
+    let patterns = [Document, Xhr, Fetch, Ping, CspViolationReport, Other].map(|kind| fetch::RequestPattern {
+        resource_type: Some(kind),
+        ..fetch::RequestPattern::default()
+    });
+    fetch::EnableParams {
+        patterns: Some(patterns.into()),
+        ..fetch::EnableParams::default()
+    }
+}
+
 async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>) {
     let gone = session.gone().clone();
     loop {
@@ -462,27 +475,43 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
 fn react(reaction: Reaction, session: &Session, connection: &Connection) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
-            let child = session.child(&child);
-            child.tell(&network::EnableParams::default());
-            child.tell(&runtime::EnableParams::default());
-            if !worker {
-                child.tell(&inspector::EnableParams::default());
-                child.tell(&page::EnableParams::default());
-                child.tell(&audits::EnableParams::default());
-                child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
-            }
-            child.tell(&auto_attach());
-            child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+            tokio::spawn(set_up(session.child(&child), worker));
         }
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
         Reaction::Continue { session: at, paused } => {
             session.child(&at).tell(&fetch::ContinueRequestParams::new(paused));
         }
-        Reaction::Stop { session: at, paused } => {
-            session
-                .child(&at)
-                .tell(&fetch::FailRequestParams::new(paused, network::ErrorReason::Aborted));
+        Reaction::Stop {
+            session: at,
+            paused,
+            navigation,
+        } => {
+            let reason = if navigation {
+                network::ErrorReason::Aborted
+            } else {
+                network::ErrorReason::BlockedByClient
+            };
+            session.child(&at).tell(&fetch::FailRequestParams::new(paused, reason));
         }
+    }
+}
+
+/// Listens to a frame of another site or a worker, and lets it run once its requests wait for us. If the browser does
+/// not say so, it never runs.
+async fn set_up(child: Session, worker: bool) {
+    child.tell(&network::EnableParams::default());
+    child.tell(&runtime::EnableParams::default());
+    if !worker {
+        child.tell(&inspector::EnableParams::default());
+        child.tell(&page::EnableParams::default());
+        child.tell(&audits::EnableParams::default());
+        child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
+    }
+    child.tell(&auto_attach());
+    match child.call::<Nothing>(pause(), CALL).await {
+        // Dedicated workers have no requests of their own: theirs wait at their page.
+        Ok(_) | Err(CdpError::Refused { .. }) => child.tell(&runtime::RunIfWaitingForDebuggerParams::default()),
+        Err(error) => tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped"),
     }
 }

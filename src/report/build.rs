@@ -355,7 +355,7 @@ mod tests {
     use super::*;
     use crate::crawl::PageKey;
     use crate::scan::Trigger;
-    use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
+    use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
     use crate::triage::{Fingerprint, Past};
 
     fn record(state: ScanState) -> ScanRecord {
@@ -379,6 +379,7 @@ mod tests {
                     duration: Duration::from_mins(1),
                     ..Limits::default()
                 },
+                explore: Explore::default(),
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
                 suppress: Vec::new(),

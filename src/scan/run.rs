@@ -15,7 +15,9 @@ use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
 use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
-use crate::crawl::{Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace};
+use crate::crawl::{
+    Guard, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
+};
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ScopeRules, Site};
 use crate::store::{Store, StoreError};
@@ -29,6 +31,7 @@ const MOST_HASHES: usize = 50_000;
 pub(super) struct Parts {
     pub record: ScanRecord,
     pub rules: ScopeRules,
+    pub guard: Arc<Guard>,
     pub owner: String,
     pub egress: Egress,
     pub pool: Arc<Pool>,
@@ -53,6 +56,7 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    pub guard: Arc<Guard>,
     pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
@@ -99,6 +103,7 @@ impl Run {
             inspector,
             scripts: Arc::default(),
             redactor: Redactor::new(parts.salt),
+            guard: parts.guard,
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {

@@ -11,7 +11,7 @@ use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
-use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
@@ -155,6 +155,7 @@ impl Scanner {
             }
         };
         let rules = scope_rules(&record.site)?;
+        let guard = guard(&record.site, &rules)?;
         let site = record.site.clone();
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self.tabs_for(&site, &rules);
@@ -179,6 +180,7 @@ impl Scanner {
             Parts {
                 record,
                 rules,
+                guard,
                 owner,
                 egress,
                 pool,
@@ -437,7 +439,16 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
 }
 
 pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
-    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope {
+    site.rules().map_err(|why| ScanError::Scope {
+        site: site.id.clone(),
+        why,
+    })
+}
+
+/// What all requests of a scan are asked.
+fn guard(site: &Site, rules: &ScopeRules) -> Result<Arc<Guard>, ScanError> {
+    let guard = Guard::new(&site.explore, Arc::new(rules.clone()));
+    guard.map(Arc::new).map_err(|why| ScanError::Scope {
         site: site.id.clone(),
         why,
     })

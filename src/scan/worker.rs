@@ -105,6 +105,7 @@ impl Worker {
             url: url.to_string(),
             deadline: run.page_deadline,
             may_visit: run.may_visit(),
+            guard: Arc::clone(&run.guard),
             script: run.script.clone(),
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),

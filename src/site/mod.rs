@@ -1,6 +1,7 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
 mod client;
+mod explore;
 mod load;
 mod login;
 mod private;
@@ -22,6 +23,7 @@ use crate::config::Screenshots;
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
 pub use client::{Client, Device, Profile};
+pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
 pub use private::PrivateStart;
 pub(crate) use scope::wildcard;
@@ -61,6 +63,9 @@ pub struct Site {
     pub scope: Scope,
     /// Where a scan of it ends.
     pub limits: Limits,
+    /// How its pages are explored.
+    #[serde(default)]
+    pub explore: Explore,
     /// Ids of checks that do not run.
     pub disabled_checks: Vec<String>,
     /// What the checks are told about it.
@@ -103,6 +108,13 @@ pub struct SiteSuppression {
 }
 
 impl Site {
+    /// Which pages belong to the site and may be visited.
+    pub fn rules(&self) -> Result<ScopeRules, BadPattern> {
+        let mut scope = self.scope.clone();
+        scope.exclude.extend(self.explore.never.iter().cloned());
+        ScopeRules::new(&scope)
+    }
+
     /// Uses one of the site's devices. What a scan does not see on it proves nothing of the others. The names of the
     /// devices there are, if it is none of them.
     pub fn use_profile(&mut self, name: &str) -> Result<(), Vec<String>> {

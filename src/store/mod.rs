@@ -18,7 +18,9 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
+};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -217,6 +219,9 @@ pub trait Store: Send + Sync {
     /// Ends a scan: its state, its coverage, and where its findings stand; each whose state changes wishes for its
     /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state.
     async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64>;
+    /// Records where findings stand by a person's word; each whose state changes wishes for its ticket. A finding that
+    /// is no longer as it was judged stays as it is. Returns how many changed their state.
+    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64>;
     /// Records a decision, or that it holds again, and suppresses the open findings that it covers on all pages on
     /// which they were seen last. Returns how many it suppressed.
     async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64>;

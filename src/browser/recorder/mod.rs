@@ -20,6 +20,7 @@ use super::events::{
     NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
     WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
+use crate::crawl::{Asked, AskedBody, Guard, is_safe};
 use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
 
 /// Requests kept of one page; the rest is counted as a gap.
@@ -41,10 +42,14 @@ pub(super) enum Reaction {
     ClosePopup { target: String },
     /// A dialog holds up the page.
     AnswerDialog { accept: bool },
-    /// A navigation waits; let it go.
+    /// A request waits; let it go.
     Continue { session: Arc<str>, paused: String },
-    /// A navigation waits; stop it.
-    Stop { session: Arc<str>, paused: String },
+    /// A request waits; stop it. A navigation is broken off, so that no page of the browser's own comes instead.
+    Stop {
+        session: Arc<str>,
+        paused: String,
+        navigation: bool,
+    },
 }
 
 /// A frame as the browser's events describe it.
@@ -67,6 +72,7 @@ pub(super) struct Recorder {
     main_session: Arc<str>,
     main_frame: String,
     may_visit: MayVisit,
+    guard: Arc<Guard>,
     navigation: Navigation,
     old_loader: String,
     loader: String,
@@ -109,11 +115,18 @@ enum Navigation {
 
 impl Recorder {
     /// A recorder for the page that `main_frame` will be navigated to.
-    pub fn new(main_session: Arc<str>, main_frame: String, may_visit: MayVisit, now: Instant) -> Self {
+    pub fn new(
+        main_session: Arc<str>,
+        main_frame: String,
+        may_visit: MayVisit,
+        guard: Arc<Guard>,
+        now: Instant,
+    ) -> Self {
         Self {
             main_session,
             main_frame,
             may_visit,
+            guard,
             navigation: Navigation::Before,
             old_loader: String::new(),
             loader: String::new(),
@@ -140,8 +153,9 @@ impl Recorder {
 
     /// Begins the next page in the same tab. What the browser holds on to (frames with their contexts) stays until the
     /// new document is committed.
-    pub fn begin(&mut self, may_visit: MayVisit, now: Instant) {
-        let next = Self::new(Arc::clone(&self.main_session), self.main_frame.clone(), may_visit, now);
+    pub fn begin(&mut self, may_visit: MayVisit, guard: Arc<Guard>, now: Instant) {
+        let (session, frame) = (Arc::clone(&self.main_session), self.main_frame.clone());
+        let next = Self::new(session, frame, may_visit, guard, now);
         let old = std::mem::replace(self, next);
         self.old_loader = if old.loader.is_empty() {
             old.old_loader
@@ -535,23 +549,53 @@ impl Recorder {
     }
 
     fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
-        let session = Arc::clone(session);
-        let id = paused.request_id;
-        if paused.frame_id != self.main_frame {
-            return Reaction::Continue { session, paused: id };
+        let kind = resource_kind(&paused.resource_type);
+        let request = &paused.request;
+        let judged = self.guard.judge(&Asked {
+            method: &request.method,
+            url: &request.url,
+            kind,
+            body: match (&request.post_data, request.has_post_data) {
+                (Some(body), _) => AskedBody::Known(body),
+                (None, false) => AskedBody::Known(""),
+                (None, true) => AskedBody::Unknown,
+            },
+        });
+        let navigation = kind == ResourceKind::Document;
+        let of_page = navigation && paused.frame_id == self.main_frame && *session == self.main_session;
+        let safe = is_safe(&request.method);
+        if of_page {
+            self.about_to_navigate = None;
         }
-        self.about_to_navigate = None;
-        let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
-        if self.navigation == Navigation::Committed && !again {
-            self.tried(&paused.request.url, LinkSource::Navigation);
-            self.stopped = true;
-            return Reaction::Stop { session, paused: id };
+        let again = safe && self.again.as_deref() == Some(without_fragment(&request.url));
+        let go = match (of_page, self.navigation) {
+            (true, Navigation::Committed) if !again => {
+                if safe {
+                    self.tried(&paused.request.url, LinkSource::Navigation);
+                }
+                self.stopped = true;
+                false
+            }
+            // What may be visited is asked of it, which knows more.
+            (true, _) if safe => {
+                let may = (self.may_visit)(&paused.request.url);
+                if !may {
+                    self.left_scope = Some(paused.request.url);
+                }
+                may
+            }
+            _ => judged.is_ok(),
+        };
+        let (session, paused) = (Arc::clone(session), paused.request_id);
+        if go {
+            Reaction::Continue { session, paused }
+        } else {
+            Reaction::Stop {
+                session,
+                paused,
+                navigation,
+            }
         }
-        if (self.may_visit)(&paused.request.url) {
-            return Reaction::Continue { session, paused: id };
-        }
-        self.left_scope = Some(paused.request.url);
-        Reaction::Stop { session, paused: id }
     }
 
     fn frame_of_session(&self, session: &Arc<str>) -> Option<String> {

@@ -41,7 +41,9 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
+};
 
 /// What the modules here are written for. Those that name no database are those of PostgreSQL, too.
 type Backend = SqliteStore;
@@ -322,6 +324,10 @@ impl Store for SqliteStore {
 
     async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64> {
         triage::close_scan(self, close).await
+    }
+
+    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+        triage::judge(self, judgements, now).await
     }
 
     async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64> {

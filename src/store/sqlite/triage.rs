@@ -7,7 +7,7 @@ use super::sql::triage::TELL;
 use super::{Backend, Connection, Result, findings, lock_scan, outward, rows, scans};
 use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
-use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
 pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
          p.status, p.complete, p.forms, p.reason, p.failed_checks, p.logged_in \
@@ -71,12 +71,31 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
         .bind(json(close.coverage)?)
         .execute(&mut *tx)
         .await?;
+    let changed = save_judged(&mut tx, close.judgements, Some(close.scan), close.ended).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+pub(super) async fn judge(store: &SqliteStore, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+    let mut writers = store.writers.lock().await;
+    let mut tx = immediate(&mut writers.durable).await?;
+    let changed = save_judged(&mut tx, judgements, None, now).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+async fn save_judged(
+    connection: &mut SqliteConnection,
+    judgements: &[Judgement],
+    scan: Option<&ScanId>,
+    now: Timestamp,
+) -> Result<u64> {
     let mut changes = Vec::new();
     let mut saved = Vec::new();
-    for judgement in close.judgements {
+    for judgement in judgements {
         // What changed since it was judged was judged by somebody who knew more.
-        let now = findings::one_in(&mut tx, &judgement.before.fingerprint).await?;
-        if now.as_ref() != Some(&judgement.before) {
+        let known = findings::one_in(connection, &judgement.before.fingerprint).await?;
+        if known.as_ref() != Some(&judgement.before) {
             continue;
         }
         if judgement.before.state != judgement.after.state {
@@ -89,8 +108,7 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
         }
         saved.push(judgement.after.clone());
     }
-    save_changed(&mut tx, &saved, &changes, Some(close.scan), close.ended).await?;
-    tx.commit().await?;
+    save_changed(connection, &saved, &changes, scan, now).await?;
     Ok(changes.len() as u64)
 }
 
