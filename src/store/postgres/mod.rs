@@ -14,6 +14,8 @@
 mod clock;
 mod open;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod server;
 mod sql;
 #[cfg(test)]
@@ -49,7 +51,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
-use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
@@ -59,7 +60,9 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
+};
 
 /// How long an operation waits for a database that is away.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -435,6 +438,10 @@ impl Store for PostgresStore {
 
     async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64> {
         again!(triage::close_scan(self, close))
+    }
+
+    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+        again!(triage::judge(self, judgements, now))
     }
 
     async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64> {

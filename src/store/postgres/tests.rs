@@ -13,13 +13,23 @@ async fn two_handles() -> (Handle, Handle, ()) {
 
 conformance::suite!(super::two_handles);
 
-/// Processes are stood for by threads with a runtime and connections each.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Stands for a process: a thread with a runtime and connections of its own.
+fn process<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(work())
+    })
+}
+
+#[tokio::test]
 async fn many_may_open_a_new_store_at_once() {
     let url = server::fresh().await;
     let open = |number: usize| {
         let url = url.clone();
-        tokio::spawn(async move {
+        process(async move || {
             let store = crate::store::open(Some(&url)).await.unwrap();
             let scan = start(&store, &format!("scan-{number}"), &["https://shop.test/"]).await;
             let lease = lease_one(&store, &scan, 0).await;
@@ -27,8 +37,8 @@ async fn many_may_open_a_new_store_at_once() {
             store.salt().await.unwrap()
         })
     };
-    let salts = futures::future::join_all((0..6).map(open)).await;
-    let salts: Vec<[u8; 32]> = salts.into_iter().map(|salt| salt.unwrap()).collect();
+    let threads: Vec<_> = (0..6).map(open).collect();
+    let salts: Vec<[u8; 32]> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(salts.iter().all(|salt| *salt == salts[0]), "one salt for all");
 }
 
@@ -94,8 +104,12 @@ async fn broken_connections_lose_nothing() {
     let recorded = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let worker = |name: &'static str| {
         let (url, scan, recorded) = (url.clone(), scan.clone(), Arc::clone(&recorded));
-        tokio::spawn(async move {
-            let store: Handle = Arc::new(PostgresStore::open(&url).await.unwrap());
+        process(async move || {
+            let store: Handle = loop {
+                if let Ok(store) = PostgresStore::open(&url).await {
+                    break Arc::new(store);
+                }
+            };
             loop {
                 // On the fixed clock no lease runs out; those whose answer was lost are given back by their owner.
                 let leases = store.lease(&ask(&scan, name, 3, 0)).await.unwrap();
@@ -126,7 +140,7 @@ async fn broken_connections_lose_nothing() {
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
     for worker in workers {
-        worker.await.unwrap();
+        worker.join().unwrap();
     }
     assert_eq!(counted(&store, &scan).await, [0, 0, 60, 0, 0]);
     assert!(recorded.load(std::sync::atomic::Ordering::Relaxed) <= 60);

@@ -18,7 +18,7 @@ mod logins;
 mod open;
 mod pictures;
 #[cfg(test)]
-mod plans;
+pub(super) mod plans;
 mod scans;
 mod sql;
 mod suppressions;
@@ -74,7 +74,8 @@ impl Writers {
 }
 
 impl SqliteStore {
-    #[expect(clippy::unused_async_trait_impl, reason = "other databases have to connect")]
+    /// The connections that write, for one at a time.
+    #[expect(clippy::unnecessary_wraps, reason = "other databases have to connect")]
     async fn writer(&self) -> Result<MutexGuard<'_, Writers>> {
         Ok(self.writers.lock().await)
     }

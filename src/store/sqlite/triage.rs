@@ -76,16 +76,16 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
     Ok(changed)
 }
 
-pub(super) async fn judge(store: &SqliteStore, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn judge(store: &Backend, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
     let changed = save_judged(&mut tx, judgements, None, now).await?;
     tx.commit().await?;
     Ok(changed)
 }
 
 async fn save_judged(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     judgements: &[Judgement],
     scan: Option<&ScanId>,
     now: Timestamp,
