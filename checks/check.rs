@@ -118,6 +118,35 @@ pub struct SiteFacts {
     pub csrf_defence: CsrfDefence,
     /// Libraries that carry backported fixes, as `name@version`.
     pub patched: Vec<String>,
+    /// How bad it is that a library's line of versions is no longer maintained.
+    pub end_of_life: EndOfLife,
+}
+
+/// How bad it is that a library's line of versions is no longer maintained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum EndOfLife {
+    /// It is mentioned where something else is wrong, and no more.
+    Off,
+    Info,
+    Low,
+    #[default]
+    Medium,
+    High,
+}
+
+impl EndOfLife {
+    /// The severity; `None` if it is no reason to report.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Off => None,
+            Self::Info => Some(Severity::Info),
+            Self::Low => Some(Severity::Low),
+            Self::Medium => Some(Severity::Medium),
+            Self::High => Some(Severity::High),
+        }
+    }
 }
 
 /// What a server verifies instead of authenticity tokens.

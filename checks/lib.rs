@@ -47,7 +47,7 @@ pub mod vulnerable_library;
 pub mod weak_csp;
 pub mod weak_hsts;
 
-pub use check::{Bodies, Check, Meta, Outcome, Probe, SiteFacts, Subject};
+pub use check::{Bodies, Check, EndOfLife, Meta, Outcome, Probe, SiteFacts, Subject};
 pub use docs::Docs;
 pub use observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 

@@ -25,7 +25,9 @@ pub fn short_hash(bytes: &[u8]) -> String {
 /// could name the key of another comment, which would then never be sent.
 #[must_use]
 pub fn marked(mut blocks: Vec<Block>, key: &str) -> Document {
-    blocks.iter_mut().for_each(|block| block.replace(MARK, "phantom note "));
+    for block in &mut blocks {
+        block.replace(MARK, "phantom note ");
+    }
     blocks.push(Block::Paragraph(vec![Inline::Code(marker(key))]));
     Document { blocks }
 }

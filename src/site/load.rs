@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use phantom_checks::SiteFacts;
-use phantom_checks::check::CsrfDefence;
+use phantom_checks::check::{CsrfDefence, EndOfLife};
 use url::Url;
 
 use super::client::{client, profile};
@@ -255,6 +255,13 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
         ("fetch-metadata", CsrfDefence::FetchMetadata),
         ("origin", CsrfDefence::Origin),
     ];
+    let ended = [
+        ("medium", EndOfLife::Medium),
+        ("high", EndOfLife::High),
+        ("low", EndOfLife::Low),
+        ("info", EndOfLife::Info),
+        ("off", EndOfLife::Off),
+    ];
     let disabled = section.get("disable", kinds::list(check_id)).unwrap_or_default();
     let facts = SiteFacts {
         hosts: Vec::new(),
@@ -265,6 +272,7 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
             .get("csrf_defence", kinds::word(&defences, &[]))
             .unwrap_or_default(),
         patched: section.get("patched", kinds::list(library)).unwrap_or_default(),
+        end_of_life: section.get("end_of_life", kinds::word(&ended, &[])).unwrap_or_default(),
     };
     section.finish(&[]);
     (disabled, facts)

@@ -119,15 +119,20 @@ fn dojo_severity(severity: Severity) -> &'static str {
     }
 }
 
+/// The fields that say what was decided; the first that is true counts.
+const DECISIONS: [(&str, Decision); 4] = [
+    ("false_p", Decision::FalsePositive),
+    ("out_of_scope", Decision::OutOfScope),
+    ("duplicate", Decision::Duplicate),
+    ("risk_accepted", Decision::WontFix),
+];
+
 /// What is read of an imported finding. A field that cannot be read is as if it were not there.
 #[derive(Debug, Clone, Default)]
 struct Incoming {
     title: String,
     unique_id_from_tool: Option<String>,
-    false_p: bool,
-    risk_accepted: bool,
-    out_of_scope: bool,
-    duplicate: bool,
+    decision: Option<Decision>,
     is_mitigated: bool,
     severity_justification: Option<String>,
     notes: Vec<Note>,
@@ -161,10 +166,9 @@ impl Incoming {
         Some(Self {
             title: text(entry, "title").unwrap_or_default(),
             unique_id_from_tool: text(entry, "unique_id_from_tool"),
-            false_p: flag("false_p"),
-            risk_accepted: flag("risk_accepted"),
-            out_of_scope: flag("out_of_scope"),
-            duplicate: flag("duplicate"),
+            decision: DECISIONS
+                .into_iter()
+                .find_map(|(name, decision)| flag(name).then_some(decision)),
             is_mitigated: flag("is_mitigated"),
             severity_justification: text(entry, "severity_justification"),
             notes: list("notes")
@@ -186,19 +190,6 @@ impl Incoming {
     fn accepted_until(&self) -> Option<Timestamp> {
         let ends: Option<Vec<Timestamp>> = self.acceptances.iter().copied().collect();
         ends?.into_iter().max()
-    }
-}
-
-impl Incoming {
-    fn decision(&self) -> Option<Decision> {
-        [
-            (self.false_p, Decision::FalsePositive),
-            (self.out_of_scope, Decision::OutOfScope),
-            (self.duplicate, Decision::Duplicate),
-            (self.risk_accepted, Decision::WontFix),
-        ]
-        .into_iter()
-        .find_map(|(flag, decision)| flag.then_some(decision))
     }
 }
 
@@ -279,7 +270,7 @@ fn take(
     place: &str,
     (before, by, now): (&[Suppression], &str, Timestamp),
 ) {
-    let Some(decision) = incoming.decision() else {
+    let Some(decision) = incoming.decision else {
         if incoming.is_mitigated && finding.state.is_open() {
             import.refused.push(format!(
                 "{place}: is mitigated there and open here; a scan must prove it fixed"
