@@ -36,7 +36,14 @@ async fn plan(connection: &mut PgConnection, statement: &str) -> Vec<String> {
     let run = async |connection: &mut PgConnection, text: String| {
         sqlx::query(AssertSqlSafe(text)).execute(connection).await.unwrap();
     };
-    run(connection, format!("PREPARE asked AS {statement}")).await;
+    // What is only compared with NULL has no type by itself.
+    let kinds = (1..=most.unwrap_or(0)).map(|number| {
+        let bare = statement.contains(&format!("${number} IS NULL"));
+        if bare { "text" } else { "unknown" }
+    });
+    let kinds = kinds.collect::<Vec<_>>().join(", ");
+    let kinds = if kinds.is_empty() { kinds } else { format!("({kinds})") };
+    run(connection, format!("PREPARE asked{kinds} AS {statement}")).await;
     let plan = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE asked{arguments}")))
         .fetch_all(&mut *connection)
         .await

@@ -8,11 +8,12 @@ use super::{Connection, Result, suppressions};
 use crate::triage::{Fingerprint, Sighting};
 
 /// What is kept under a fingerprint and goes with its finding: $1 the earlier one, $2 the one now.
-const MOVE: [&str; 7] = [
+const MOVE: [&str; 8] = [
     "UPDATE intents SET fingerprint = $2 WHERE fingerprint = $1",
     "UPDATE tickets SET fingerprint = $2 WHERE fingerprint = $1",
     "UPDATE actions SET key = replace(key, $1, $2), fingerprint = $2 WHERE fingerprint = $1",
-    "UPDATE OR REPLACE pictures SET fingerprint = $2 WHERE fingerprint = $1",
+    "DELETE FROM pictures WHERE fingerprint = $2 AND EXISTS (SELECT 1 FROM pictures WHERE fingerprint = $1)",
+    "UPDATE pictures SET fingerprint = $2 WHERE fingerprint = $1",
     "UPDATE finding_events SET fingerprint = $2 WHERE fingerprint = $1",
     super::sql::aliases::MOVE_SUPPRESSIONS,
     "INSERT INTO finding_aliases (alias, fingerprint) VALUES ($1, $2)",
