@@ -443,3 +443,17 @@ fn a_line_that_has_ended_is_told_as_the_site_wants() {
         );
     }
 }
+
+#[test]
+fn line_ends_make_no_difference() {
+    for end in ["\n", "\r\n"] {
+        let text = format!("/*!{end} * jQuery Validation Plugin v1.19.2{end} */ window.x = 1;");
+        let mut scene = scene();
+        script(&mut scene, Some("https://case.test/vendor.js"), Some(&text));
+        assert_eq!(
+            fact(one(&scene.run(&VulnerableLibrary)), "version"),
+            "1.19.2",
+            "{end:?}"
+        );
+    }
+}

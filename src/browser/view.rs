@@ -7,32 +7,58 @@
 
 use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverrideParams;
 
+use crate::site::Device;
+
 /// Width and height of a page's viewport, in CSS pixels.
-pub(super) const VIEWPORT: (i64, i64) = (1280, 800);
-/// The width of a telephone, in CSS pixels.
-const NARROW: i64 = 400;
+pub(super) const VIEWPORT: (u32, u32) = (1280, 800);
+/// The same of a telephone.
+const TELEPHONE: (u32, u32) = (400, 800);
 /// A page is painted at this part of its width and of its height.
 const SMALL: f64 = 0.1;
 
-/// The page is painted small. Positions of input events would have to be scaled down too: whoever sends some makes it
-/// [`whole`] before.
-pub(super) fn small() -> SetDeviceMetricsOverrideParams {
-    SetDeviceMetricsOverrideParams {
-        scale: Some(SMALL),
-        ..whole()
+/// What the pages of a tab are shown on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    width: u32,
+    height: u32,
+    scale: f64,
+    mobile: bool,
+}
+
+impl View {
+    /// The view of a device.
+    pub fn of(device: &Device) -> Self {
+        let (width, height) = device
+            .viewport
+            .unwrap_or(if device.touch { TELEPHONE } else { VIEWPORT });
+        Self {
+            width,
+            height,
+            scale: f64::from(device.scale.unwrap_or(100)) / 100.0,
+            mobile: device.touch,
+        }
     }
-}
 
-/// The page is painted at its own size.
-pub(super) fn whole() -> SetDeviceMetricsOverrideParams {
-    let (width, height) = VIEWPORT;
-    SetDeviceMetricsOverrideParams::new(width, height, 1.0, false)
-}
+    /// The page is painted small. Positions of input events would have to be scaled down too: whoever sends some makes
+    /// it [`View::whole`] before.
+    pub fn small(self) -> SetDeviceMetricsOverrideParams {
+        SetDeviceMetricsOverrideParams {
+            scale: Some(SMALL),
+            ..self.whole()
+        }
+    }
 
-/// As [`whole`], but as narrow as a telephone.
-pub(super) fn narrow() -> SetDeviceMetricsOverrideParams {
-    SetDeviceMetricsOverrideParams {
-        width: NARROW,
-        ..whole()
+    /// The page is painted at its own size.
+    pub fn whole(self) -> SetDeviceMetricsOverrideParams {
+        let (width, height) = (i64::from(self.width), i64::from(self.height));
+        SetDeviceMetricsOverrideParams::new(width, height, self.scale, self.mobile)
+    }
+
+    /// As [`View::whole`], but as narrow as a telephone.
+    pub fn narrow(self) -> SetDeviceMetricsOverrideParams {
+        SetDeviceMetricsOverrideParams {
+            width: i64::from(TELEPHONE.0.min(self.width)),
+            ..self.whole()
+        }
     }
 }

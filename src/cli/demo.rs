@@ -146,6 +146,8 @@ fn scan_args(args: &DemoArgs) -> ScanArgs {
         fail_on: Severity::High,
         tickets: Some(TicketMode::Live),
         resume: None,
+        profile: None,
+        unlock_account: None,
         setup: Setup::default(),
     }
 }

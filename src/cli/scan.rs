@@ -58,6 +58,12 @@ pub struct ScanArgs {
     /// Go on with a scan that did not end: the one of this id, or the last one of the target, or of all.
     #[arg(long, value_name = "SCAN", num_args = 0..=1, default_missing_value = "")]
     pub resume: Option<String>,
+    /// Show pages on one of the site's devices, a [[profile]] of its file. What is not seen there proves nothing.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Use an account again that was stopped because its login failed twice; correct its secrets first.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub unlock_account: Option<String>,
     #[command(flatten)]
     pub setup: Setup,
 }
@@ -68,6 +74,11 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
     let sites = args.sites(&config)?;
     let store = args.setup.store(&config).await?;
+    if let Some(account) = &args.unlock_account
+        && !store.unlock_account(account).await.or_incomplete()?
+    {
+        tracing::info!(account, "the account had not failed");
+    }
     let starts = args.starts(sites, &*store).await?;
     let many = starts.len() > 1;
     if many
@@ -123,6 +134,11 @@ impl ScanArgs {
             let mut site = book.find(target).or_usage()?;
             site.may_start(&config.network).or_usage()?;
             site.limits.ask(self.max_pages, self.depth);
+            if let Some(profile) = &self.profile {
+                site.use_profile(profile)
+                    .map_err(|known| no_profile(&site.id, profile, &known))
+                    .or_usage()?;
+            }
             sites.push(site);
         }
         Ok(sites)
@@ -229,7 +245,7 @@ impl Job<'_> {
             now: Arc::new(Timestamp::now),
         };
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
-        let scan = match scanner.scan(start).await {
+        let scan = match Box::pin(scanner.scan(start)).await {
             Ok(ended) => ended.record.id,
             // What is left of it is its tickets.
             Err(ScanError::Complete(scan)) if jira.is_some() && self.tickets_wait(&scan).await? => scan,
@@ -312,6 +328,14 @@ impl Job<'_> {
                 .map(|config| format!("--config {}", config.display())),
         );
         command.join(" ")
+    }
+}
+
+fn no_profile(site: &SiteId, name: &str, known: &[String]) -> anyhow::Error {
+    if known.is_empty() {
+        anyhow::anyhow!("site {site} has no [[profile]] in its file; add `{name}` there, or leave out --profile")
+    } else {
+        anyhow::anyhow!("site {site} has no profile `{name}`; it has {}", known.join(", "))
     }
 }
 

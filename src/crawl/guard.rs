@@ -16,6 +16,8 @@ pub struct Guard {
     scope: Option<Arc<ScopeRules>>,
     allowed: Vec<(AllowedRequest, PagePatterns)>,
     never: PagePatterns,
+    /// Hosts that the steps of a login speak to, besides the site's own; `None` if there are no steps now.
+    login: Option<Vec<String>>,
 }
 
 /// A request that waits to be sent.
@@ -66,7 +68,25 @@ impl Guard {
             scope: Some(scope),
             allowed: allowed.collect::<Result<_, _>>()?,
             never: PagePatterns::new(&explore.never)?,
+            login: None,
         })
+    }
+
+    /// The guard while the steps of a login are done: what they send to these hosts, or to the site's own, is sent.
+    #[must_use]
+    pub fn logging_in(&self, hosts: &[String]) -> Self {
+        Self {
+            login: Some(hosts.to_vec()),
+            ..self.clone()
+        }
+    }
+
+    fn of_login(&self, url: &Url) -> bool {
+        let (Some(hosts), Some(host)) = (&self.login, url.host_str()) else {
+            return false;
+        };
+        let own = self.scope.as_ref().is_some_and(|scope| scope.names_host(host));
+        own || hosts.iter().any(|named| named == host)
     }
 
     /// What is done on pages.
@@ -104,6 +124,9 @@ impl Guard {
                 Ok(())
             };
         }
+        if self.of_login(&url) {
+            return Ok(());
+        }
         let owned = || self.scope.as_ref().is_some_and(|scope| scope.owns(&url));
         if self.mode != ExploreMode::Full || !owned() {
             Err(Stopped::Method)
@@ -121,6 +144,7 @@ impl Guard {
         };
         let owned = |scope: &Arc<ScopeRules>| scope.owns(&url);
         is_safe(method)
+            || self.of_login(&url)
             || (self.mode == ExploreMode::Full && self.scope.as_ref().is_some_and(owned))
             || self.exceptions(method, &url).next().is_some()
     }
@@ -258,6 +282,30 @@ mod tests {
             }
             assert!(guard.sockets().is_empty());
         }
+    }
+
+    #[test]
+    fn a_login_speaks_to_its_hosts_while_it_lasts() {
+        let guard = guard("never = [\"**/pay\"]");
+        let login = guard.logging_in(&["sso.test".to_owned()]);
+        let cases = [
+            ("POST", "https://shop.test/app/login", Ok(())),
+            ("POST", "https://shop.test/app/old/login", Ok(())),
+            ("POST", "https://sso.test/auth", Ok(())),
+            ("POST", "https://a.sso.test/auth", Err(Stopped::Method)),
+            ("POST", "https://other.test/", Err(Stopped::Method)),
+            ("POST", "https://shop.test/app/pay", Err(Stopped::Never)),
+            ("GET", "https://shop.test/app/logout", Err(Stopped::Destructive)),
+        ];
+        for (method, url, expected) in cases {
+            assert_eq!(
+                judge(&login, method, url, ResourceKind::Document, ""),
+                expected,
+                "{method} {url}"
+            );
+        }
+        let after = judge(&guard, "POST", "https://sso.test/auth", ResourceKind::Document, "");
+        assert_eq!(after, Err(Stopped::Method));
     }
 
     #[test]

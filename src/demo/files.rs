@@ -252,6 +252,7 @@ mod tests {
             query: url.query().unwrap_or_default(),
             method: &Method::GET,
             headers: &headers,
+            body: &[],
         })
     }
 

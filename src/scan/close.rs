@@ -70,7 +70,11 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         .iter()
         .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
-    let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut);
+    let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut && !run.login_failed());
+    if run.keeper.is_some() {
+        let (seen, pages) = (coverage.logged_in, coverage.logged_in + coverage.logged_out);
+        run.remark(format!("{seen} of {pages} pages were seen logged in"));
+    }
     let state = if coverage.whole && worked.state == ScanState::Complete {
         compare(run, &coverage).await?
     } else {
@@ -188,7 +192,7 @@ async fn judge(
         ended,
         whole: is_whole(&run.record),
         complete,
-        logged_in: true,
+        logged_in: !run.login_failed(),
         checks,
         pages,
         key_of: &key,

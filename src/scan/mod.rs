@@ -7,6 +7,7 @@ mod account;
 mod close;
 mod event;
 mod inspect;
+mod login;
 mod owner;
 mod pictures;
 mod record;
@@ -20,6 +21,7 @@ mod worker;
 
 pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use event::ScanEvent;
+pub use login::LoginSecretError;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use replay::{ReplayError, Replayed, ReplayedCheck, ReplayedFinding, replay};
 pub use retire::retire;

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
+use super::login::{Keeper, Secrets};
 use super::pictures::Pictures;
 use super::worker::Worker;
 use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
-use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
+use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
     Guard, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
 };
@@ -40,6 +41,7 @@ pub(super) struct Parts {
     pub counts: ScanCounts,
     /// Witness pages, which no budget of pages is for.
     pub witnesses: u64,
+    pub secrets: Secrets,
 }
 
 /// A running scan.
@@ -56,6 +58,12 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    /// Headers for the site's own hosts.
+    headers: Vec<(String, String)>,
+    /// Looks after the login, if there is one.
+    pub keeper: Option<Keeper>,
+    /// What is done about consent walls.
+    pub consent: Vec<WalkStep>,
     pub guard: Arc<Guard>,
     pub pictures: Pictures,
     pub page_deadline: Duration,
@@ -92,6 +100,14 @@ impl Run {
             .iter()
             .filter_map(|check| Some((check.meta().id, check.probe()?)))
             .collect();
+        let check = site.login.as_ref().map(|login| &login.check);
+        let logged_in = check.map(|check| &check.logged_in);
+        let logged_out = check.and_then(|check| check.logged_out.as_ref());
+        let consent = parts.secrets.steps(&site.client.consent);
+        let redactor = Redactor::new(parts.salt).masking(&parts.secrets.all());
+        let headers = parts.secrets.headers.clone();
+        let keeper = site.login.clone();
+        let keeper = keeper.map(|login| Keeper::new(login, parts.secrets).consenting(consent.clone()));
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
@@ -99,10 +115,13 @@ impl Run {
             pool: parts.pool,
             egress: parts.egress,
             fetcher: parts.fetcher,
-            script: CaptureScript::new(&probes),
+            script: CaptureScript::with_login(&probes, logged_in, logged_out),
             inspector,
             scripts: Arc::default(),
-            redactor: Redactor::new(parts.salt),
+            redactor,
+            headers,
+            keeper,
+            consent,
             guard: parts.guard,
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
@@ -178,6 +197,32 @@ impl Run {
             };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
         })
+    }
+
+    /// What the steps of a login ask before they leave a page: the site's hosts, and these.
+    pub fn may_log_in(&self, hosts: &[String]) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+        let scope = Arc::clone(&self.scope);
+        let hosts = hosts.to_vec();
+        Arc::new(move |url| {
+            let host = Url::parse(url)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"));
+            let host = host.and_then(|url| url.host_str().map(str::to_owned));
+            host.is_some_and(|host| scope.names_host(&host) || hosts.contains(&host))
+        })
+    }
+
+    /// The headers of our own fetches.
+    pub fn headers_for(&self, url: &Url) -> &[(String, String)] {
+        match url.host_str() {
+            Some(host) if self.scope.names_host(host) => &self.headers,
+            _ => &[],
+        }
+    }
+
+    /// The scan was to log in, and is not.
+    pub fn login_failed(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.failed().is_some())
     }
 
     /// Something to know about the scan as a whole; said once.

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
-use crate::browser::{BrowserError, Pool, PoolOptions};
+use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
@@ -65,6 +67,14 @@ pub enum ScanError {
         site: SiteId,
         /// What is wrong with its scope.
         why: BadPattern,
+    },
+    /// A secret that the site's file names cannot be used.
+    #[error("site {site}: {why}")]
+    Secret {
+        /// The site.
+        site: SiteId,
+        /// Which one, and why.
+        why: LoginSecretError,
     },
     /// A start page is not a page of the site.
     #[error("site {site}: the start page {url} cannot be scanned: {why}; correct `start` or `scope`")]
@@ -157,9 +167,14 @@ impl Scanner {
         let rules = scope_rules(&record.site)?;
         let guard = guard(&record.site, &rules)?;
         let site = record.site.clone();
+        let secrets = Secrets::read(&site).map_err(|why| ScanError::Secret {
+            site: site.id.clone(),
+            why,
+        })?;
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self.tabs_for(&site, &rules);
-        let pool = self.browsers(&egress, tabs).await?;
+        let client = client(&site, &rules, &secrets);
+        let pool = self.browsers(&egress, tabs, client).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
         let witnesses = if resumed {
@@ -188,6 +203,7 @@ impl Scanner {
                 salt,
                 counts,
                 witnesses,
+                secrets,
             },
         ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
@@ -215,12 +231,13 @@ impl Scanner {
         site.screenshots.unwrap_or(self.config.evidence.screenshots)
     }
 
-    async fn browsers(&self, egress: &Egress, tabs: usize) -> Result<Arc<Pool>, ScanError> {
+    async fn browsers(&self, egress: &Egress, tabs: usize, client: ClientRules) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
             egress: egress.address(),
             tabs,
+            client,
         });
         let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
         Ok(Arc::new(pool))
@@ -304,7 +321,8 @@ impl Scanner {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
             private_hosts: if site.scope.allow_private {
-                rules.own_hosts()
+                let login = site.login.iter().flat_map(|login| login.hosts.clone());
+                rules.own_hosts().into_iter().chain(login).collect()
             } else {
                 Vec::new()
             },
@@ -359,7 +377,13 @@ impl Scanner {
         }
         let state = if self.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
             ScanState::Interrupted
-        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || start_lost {
+        } else if failed
+            || counts.failed > 0
+            || counts.waiting > 0
+            || counts.leased > 0
+            || start_lost
+            || run.login_failed()
+        {
             ScanState::Incomplete
         } else {
             ScanState::Complete
@@ -401,6 +425,20 @@ fn still_running(scan: &ScanId, owner: &str) -> ScanError {
     ScanError::StillRunning {
         scan: scan.clone(),
         pid: owner::pid(owner).unwrap_or("unknown").to_owned(),
+    }
+}
+
+/// Who the browsers of a scan say they are.
+fn client(site: &Site, rules: &ScopeRules, secrets: &Secrets) -> ClientRules {
+    let rules = rules.clone();
+    ClientRules {
+        headers: secrets.headers.clone(),
+        auth: secrets.http_auth.clone(),
+        is_own: Arc::new(move |url| {
+            let url = Url::parse(url).ok();
+            url.is_some_and(|url| url.host_str().is_some_and(|host| rules.names_host(host)))
+        }),
+        device: site.client.device.clone(),
     }
 }
 

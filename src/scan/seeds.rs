@@ -108,13 +108,16 @@ impl Run {
         let mut at = url.clone();
         for _ in 0..MOST_REDIRECTS {
             self.own_pace.wait(&at).await;
-            let fetched = self.fetcher.get(&at, &[], max_bytes, PATIENCE).await?;
+            let fetched = self
+                .fetcher
+                .get(&at, self.headers_for(&at), max_bytes, PATIENCE)
+                .await?;
             let next = fetched.header("location").and_then(|to| at.join(to).ok());
             match next {
                 Some(next) if (300..400).contains(&fetched.status) => at = next,
                 _ => return Ok(fetched),
             }
         }
-        self.fetcher.get(&at, &[], max_bytes, PATIENCE).await
+        self.fetcher.get(&at, self.headers_for(&at), max_bytes, PATIENCE).await
     }
 }

@@ -4,7 +4,7 @@
 //! our own where it does not. After each action only the frames in which something moved are looked at again, and there
 //! only what is new.
 
-mod input;
+pub(super) mod input;
 mod look;
 
 use std::collections::HashSet;
@@ -21,7 +21,6 @@ use super::capture::{Answers, Brought, Capture};
 use super::connection::Session;
 use super::events::{Evaluated, Nothing};
 use super::tab::Tab;
-use super::view;
 use crate::crawl::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 use input::Point;
 use look::Place;
@@ -143,7 +142,7 @@ impl<'a> Act<'a> {
             .map(|(url, _)| url.clone())
             .collect();
         self.meet(at_first.iter().map(hash_of));
-        self.view(view::whole()).await;
+        self.view(self.tab.view.whole()).await;
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
@@ -151,7 +150,7 @@ impl<'a> Act<'a> {
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
         self.explore(&mut explorer).await;
-        self.view(view::small()).await;
+        self.view(self.tab.view.small()).await;
         let cut_off = explorer.left(&self.candidates(), &self.experience());
         let over = explorer.done() >= self.plan.actions || Instant::now() >= self.until;
         self.finds.worn = self.silences >= MOST_SILENCES;
@@ -368,7 +367,7 @@ impl<'a> Act<'a> {
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
         if step.kind == StepKind::Resize {
-            self.view(view::narrow()).await;
+            self.view(self.tab.view.narrow()).await;
             return;
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));

@@ -12,7 +12,8 @@ use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
 use super::{Brought, Captured, Recorded};
 use crate::browser::redact::{self, Redactor};
-use crate::browser::tab::PageRequest;
+use crate::browser::steps::session_shown;
+use crate::browser::tab::{PageRequest, SESSION_PROBE};
 use crate::crawl::{REDACTED, is_secret};
 
 /// Links that one action may add, and forms and scripts that a page may have after all of them.
@@ -80,6 +81,8 @@ impl<'a> Builder<'a> {
                     self.evidence.page.url.clone_from(&frame.url);
                     self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
                     self.evidence.page.elements = answer.elements;
+                    let session = answer.probes.get(SESSION_PROBE).cloned().flatten();
+                    self.evidence.page.logged_in = session_shown(session.as_deref());
                 }
                 self.contents(id, answer);
             }

@@ -131,6 +131,11 @@ impl Capture<'_> {
         builder.explored(finds.explored);
         let mut captured = builder.finish(recorded, &finds.tried);
         captured.worn = finds.worn;
+        let redactor = &self.request.redactor;
+        captured.evidence = redactor.evidence(captured.evidence);
+        for text in captured.scripts.values_mut() {
+            redactor.script(text);
+        }
         Ok(captured)
     }
 

@@ -68,10 +68,14 @@ pub(super) struct FrameRecord {
 pub(super) type MayVisit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What one page did.
+// What is known of a page are facts, not states of a machine.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct Recorder {
     main_session: Arc<str>,
     main_frame: String,
     may_visit: MayVisit,
+    /// Steps lead from page to page: navigations of the page are asked about, not stopped.
+    walking: bool,
     guard: Arc<Guard>,
     navigation: Navigation,
     old_loader: String,
@@ -126,6 +130,7 @@ impl Recorder {
             main_session,
             main_frame,
             may_visit,
+            walking: false,
             guard,
             navigation: Navigation::Before,
             old_loader: String::new(),
@@ -165,6 +170,17 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Begins steps in the same tab, which lead from page to page.
+    pub fn begin_walk(&mut self, may_visit: MayVisit, guard: Arc<Guard>, now: Instant) {
+        self.begin(may_visit, guard, now);
+        self.walking = true;
+    }
+
+    /// Ends them: what was let through for their sake is stopped again.
+    pub fn end_walk(&mut self) {
+        self.guard = Arc::default();
     }
 
     /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
@@ -408,9 +424,12 @@ impl Recorder {
         if frame.id == self.main_frame && *session == self.main_session {
             if self.navigation == Navigation::Sent {
                 self.navigation = Navigation::Committed;
-                self.loader = frame.loader_id;
+                self.loader.clone_from(&frame.loader_id);
                 self.issues.clear();
                 self.issue_list.clear();
+            }
+            if self.walking {
+                self.loader = frame.loader_id;
             }
             self.again = None;
             self.dom_ready = false;
@@ -569,6 +588,13 @@ impl Recorder {
         }
         let again = safe && self.again.as_deref() == Some(without_fragment(&request.url));
         let go = match (of_page, self.navigation) {
+            (true, _) if self.walking => {
+                let may = (self.may_visit)(&paused.request.url) && (safe || judged.is_ok());
+                if !may {
+                    self.left_scope = Some(paused.request.url);
+                }
+                may
+            }
             (true, Navigation::Committed) if !again => {
                 if safe {
                     self.tried(&paused.request.url, LinkSource::Navigation);
