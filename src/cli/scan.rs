@@ -269,7 +269,7 @@ impl Job<'_> {
             now: Arc::new(Timestamp::now),
         };
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
-        let scan = match scanner.scan(start).await {
+        let scan = match Box::pin(scanner.scan(start)).await {
             Ok(ended) => ended.record.id,
             // What is left of it is its tickets.
             Err(ScanError::Complete(scan)) if jira.is_some() && self.tickets_wait(&scan).await? => scan,

@@ -71,6 +71,10 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
     let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut && !run.login_failed());
+    if run.keeper.is_some() {
+        let (seen, pages) = (coverage.logged_in, coverage.logged_in + coverage.logged_out);
+        run.remark(format!("{seen} of {pages} pages were seen logged in"));
+    }
     let state = if coverage.whole && worked.state == ScanState::Complete {
         compare(run, &coverage).await?
     } else {
