@@ -73,6 +73,14 @@ enum Token<'a> {
 /// The words and braces of a document, without comments and texts. Braces of default values nest as all others do.
 struct Tokens<'a>(&'a str);
 
+impl<'a> Tokens<'a> {
+    /// Nothing can be told of the rest.
+    fn broken(&mut self) -> Token<'a> {
+        self.0 = "";
+        Token::Broken
+    }
+}
+
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
@@ -87,26 +95,22 @@ impl<'a> Iterator for Tokens<'a> {
                         return Some(Token::Open);
                     }
                     // Variables stand between the operation's name and its body: `query Q($a: A = {b: 1}) {`.
-                    self.0 = match after_closing(rest, first) {
-                        Some(after) => after,
-                        None => {
-                            self.0 = "";
-                            return Some(Token::Broken);
-                        }
+                    let Some(after) = after_closing(rest, first) else {
+                        return Some(self.broken());
                     };
+                    self.0 = after;
                 }
                 '}' => {
                     self.0 = rest;
                     return Some(Token::Close);
                 }
                 '#' => self.0 = rest.find(['\n', '\r']).map_or("", |end| &rest[end..]),
-                '"' => match after_text(self.0) {
-                    Some(after) => self.0 = after,
-                    None => {
-                        self.0 = "";
-                        return Some(Token::Broken);
-                    }
-                },
+                '"' => {
+                    let Some(after) = after_text(self.0) else {
+                        return Some(self.broken());
+                    };
+                    self.0 = after;
+                }
                 _ if first.is_ascii_alphabetic() || first == '_' => {
                     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
                     let end = self.0.find(|c| !is_word(c)).unwrap_or(self.0.len());

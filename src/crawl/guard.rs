@@ -94,7 +94,7 @@ impl Guard {
         self.mode
     }
 
-    /// The hosts, with `*`, whose WebSockets may be written to.
+    /// The hosts, with `*`, whose web sockets may be written to.
     pub fn sockets(&self) -> Vec<String> {
         match &self.scope {
             Some(scope) if self.mode == ExploreMode::Full => scope.own_hosts(),

@@ -187,9 +187,9 @@ async fn reached(table: &str, mode: &str) -> BTreeMap<String, bool> {
 fn assert_as_expected(table: &str, mode: &str, reached: &BTreeMap<String, bool>, expected: impl Fn(&Way) -> bool) {
     let ways = Ways::read(table).0;
     let right = reached.values().filter(|reached| **reached).count();
-    println!("{mode}: {right} of {} ways reached", ways.len());
+    eprintln!("{mode}: {right} of {} ways reached", ways.len());
     for way in ways.iter().filter(|way| !reached[&way.name]) {
-        println!(
+        eprintln!(
             "  missed {}: {}",
             way.name,
             way.missed.as_deref().unwrap_or("it takes an action")

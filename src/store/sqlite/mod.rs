@@ -75,7 +75,6 @@ impl Writers {
 
 impl SqliteStore {
     /// The connections that write, for one at a time.
-    #[expect(clippy::unnecessary_wraps, reason = "other databases have to connect")]
     async fn writer(&self) -> Result<MutexGuard<'_, Writers>> {
         Ok(self.writers.lock().await)
     }
@@ -104,19 +103,16 @@ async fn immediate(connection: &mut SqliteConnection) -> Result<Transaction<'_, 
 }
 
 /// Makes other writers of a scan wait. Here each write is alone from its beginning.
-#[expect(clippy::unused_async, reason = "other databases have to ask")]
 async fn lock_scan(_: &mut Connection, _: &ScanId) -> Result<()> {
     Ok(())
 }
 
 /// The same, for whoever leases pages of these hosts. True if what was read of them may be old.
-#[expect(clippy::unused_async, reason = "other databases have to ask")]
 async fn lock_hosts(_: &mut Connection, _: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
 /// The same, for whoever changes what goes by a name.
-#[expect(clippy::unused_async, reason = "other databases have to ask")]
 async fn lock_name(_: &mut Connection, _: &str) -> Result<()> {
     Ok(())
 }
