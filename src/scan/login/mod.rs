@@ -32,8 +32,8 @@ const MOST_FALSE_ALARMS: u32 = 8;
 /// Logins of one scan, at most.
 const MOST_LOGINS: u32 = 20;
 /// A page under so much suspicion of ending the session is left alone. When a login is lost, it grows by one for the page
-/// that showed it, and by two if that page came first after the login.
-const MOST_SUSPICION: u32 = 6;
+/// that showed it, and by two if that page came first after the login and no other may have been it.
+const MOST_SUSPICION: u32 = 8;
 /// How often it is asked whether another scan is through with the account.
 const TURN_AGAIN: Duration = Duration::from_secs(1);
 /// Tries to log in whose browser died.
@@ -238,7 +238,8 @@ impl Keeper {
     async fn lost(&self, run: &Run, slot: &mut Slot, page: Option<&PageKey>) -> Result<Kept, ScanError> {
         let often = page.is_some_and(|page| {
             let mut state = self.state();
-            let more = if state.progress { 1 } else { 2 };
+            let alone = state.unsure.iter().all(|(other, _)| other == page);
+            let more = if state.progress || !alone { 1 } else { 2 };
             let suspicion = state.suspicion.entry(page.clone()).or_default();
             *suspicion += more;
             *suspicion >= MOST_SUSPICION
