@@ -17,7 +17,7 @@ use phantom_checks::evidence::{
 use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
 use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use phantom_gang::site::{Limits, Scope, Site, SiteId, Sitemaps};
+use phantom_gang::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 use phantom_gang::store;
 use url::Url;
 
@@ -179,6 +179,7 @@ fn scan(id: &str) -> ScanRecord {
                 allow_private: false,
             },
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),
@@ -291,8 +292,7 @@ fn evidence(number: usize) -> Evidence {
             ),
             frame: frame.clone(),
             source: LinkSource::Anchor,
-            rel: String::new(),
-            path: Vec::new(),
+            ..Link::default()
         });
     }
     for index in 0..6 {

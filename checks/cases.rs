@@ -3,6 +3,8 @@
 //! The form is documented in `checks/README.md`. This module only reads it; the harness that serves the case and
 //! scans it is a test of the whole program.
 
+use std::fmt;
+
 use crate::observation::{Confidence, Severity};
 
 /// What a case expects, and how it wants to be served.
@@ -137,6 +139,23 @@ impl Case {
                 self.why.push_str(value);
             }
             _ => return Err(wrong("one of expect, served, set-cookie, header, site, why")),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Flag {
+    /// As a case writes it: `flag severity=high count=2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("flag")?;
+        if let Some(severity) = self.severity {
+            write!(f, " severity={severity}")?;
+        }
+        if let Some(confidence) = self.confidence {
+            write!(f, " confidence={confidence}")?;
+        }
+        if self.count > 1 {
+            write!(f, " count={}", self.count)?;
         }
         Ok(())
     }

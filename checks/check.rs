@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Docs;
 use crate::evidence::Evidence;
-use crate::observation::{Observation, Question, Severity};
+use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 
 /// A rule: the evidence of one page in, observations or questions out.
 ///
@@ -43,6 +43,33 @@ impl Meta {
     /// The documentation, read from the header of the check's own source.
     pub fn docs(&self) -> Docs {
         Docs::parse(self.source)
+    }
+}
+
+/// The longest title, in characters.
+const LONGEST_TITLE: usize = 200;
+
+impl Meta {
+    /// An observation of this check. The title is cut to its bound, and facts without a value are left out.
+    pub(crate) fn observe(
+        &self,
+        (severity, confidence): (Severity, Confidence),
+        title: &str,
+        cause: Cause,
+        mut facts: Vec<Fact>,
+    ) -> Observation {
+        facts.retain(|fact| !fact.value.is_empty());
+        Observation {
+            check: self.id.to_owned(),
+            check_version: self.version,
+            severity,
+            confidence,
+            title: title.chars().take(LONGEST_TITLE).collect(),
+            cause,
+            aliases: Vec::new(),
+            facts,
+            third_party: false,
+        }
     }
 }
 
@@ -91,6 +118,35 @@ pub struct SiteFacts {
     pub csrf_defence: CsrfDefence,
     /// Libraries that carry backported fixes, as `name@version`.
     pub patched: Vec<String>,
+    /// How bad it is that a library's line of versions is no longer maintained.
+    pub end_of_life: EndOfLife,
+}
+
+/// How bad it is that a library's line of versions is no longer maintained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum EndOfLife {
+    /// It is mentioned where something else is wrong, and no more.
+    Off,
+    Info,
+    Low,
+    #[default]
+    Medium,
+    High,
+}
+
+impl EndOfLife {
+    /// The severity; `None` if it is no reason to report.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Off => None,
+            Self::Info => Some(Severity::Info),
+            Self::Low => Some(Severity::Low),
+            Self::Medium => Some(Severity::Medium),
+            Self::High => Some(Severity::High),
+        }
+    }
 }
 
 /// What a server verifies instead of authenticity tokens.

@@ -8,24 +8,46 @@
     allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")
 )]
 
+mod answers;
 pub mod cases;
 pub mod check;
+pub mod compromised_script_host;
+pub mod csp_violation;
+pub mod debug_page;
+pub mod directory_listing;
 pub mod docs;
 pub mod evidence;
+pub mod exposed_secret;
 mod fields;
+pub mod framing_allowed;
 pub mod hosts;
+pub mod insecure_cookie;
 pub mod insecure_form;
 pub mod missing_csrf_token;
+pub mod missing_nosniff;
 pub mod mixed_content;
 pub mod observation;
+pub mod page_over_http;
+pub mod permissive_cors;
+mod policy;
+pub mod private_address;
+pub mod script_without_integrity;
+pub mod secrets;
+pub mod server_version;
 mod session_cookie;
+pub mod session_id_in_url;
 pub mod shape;
+pub mod source_map;
 pub mod stable;
 #[cfg(test)]
 mod testing;
+pub mod token_in_storage;
+pub mod unsafe_referrer_policy;
 pub mod vulnerable_library;
+pub mod weak_csp;
+pub mod weak_hsts;
 
-pub use check::{Bodies, Check, Meta, Outcome, Probe, SiteFacts, Subject};
+pub use check::{Bodies, Check, EndOfLife, Meta, Outcome, Probe, SiteFacts, Subject};
 pub use docs::Docs;
 pub use observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 
@@ -36,6 +58,25 @@ pub fn all() -> &'static [&'static dyn Check] {
         &insecure_form::InsecureForm,
         &vulnerable_library::VulnerableLibrary,
         &missing_csrf_token::MissingCsrfToken,
+        &exposed_secret::ExposedSecret,
+        &compromised_script_host::CompromisedScriptHost,
+        &permissive_cors::PermissiveCors,
+        &debug_page::DebugPage,
+        &page_over_http::PageOverHttp,
+        &insecure_cookie::InsecureCookie,
+        &session_id_in_url::SessionIdInUrl,
+        &token_in_storage::TokenInStorage,
+        &framing_allowed::FramingAllowed,
+        &weak_csp::WeakCsp,
+        &csp_violation::CspViolation,
+        &weak_hsts::WeakHsts,
+        &script_without_integrity::ScriptWithoutIntegrity,
+        &directory_listing::DirectoryListing,
+        &private_address::PrivateAddress,
+        &unsafe_referrer_policy::UnsafeReferrerPolicy,
+        &missing_nosniff::MissingNosniff,
+        &server_version::ServerVersion,
+        &source_map::SourceMap,
     ]
 }
 

@@ -201,6 +201,16 @@ pub enum Question {
         /// An absolute http or https URL; the https form of it is asked.
         url: String,
     },
+    /// Does the answer allow an origin that nobody has, with credentials?
+    AnyOriginMayRead {
+        /// An absolute https URL, which the page has asked for by GET.
+        url: String,
+    },
+    /// Is there a source map with sources in it?
+    IsSourceMap {
+        /// An absolute http or https URL.
+        url: String,
+    },
     /// A question of a newer version, found in old evidence or asked of an old scanner.
     #[serde(other)]
     Unknown,

@@ -45,6 +45,14 @@ impl Scene {
         }
     }
 
+    /// An HTML page whose answer's headers are known.
+    pub fn document(url: &str) -> Self {
+        let mut scene = Self::new(url);
+        scene.evidence.page.mime = Some("text/html".into());
+        scene.header("content-type", "text/html");
+        scene
+    }
+
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             evidence: &self.evidence,
@@ -154,6 +162,7 @@ pub fn shape(value: &str) -> ValueShape {
         length: u32::try_from(value.chars().count()).unwrap(),
         charset,
         entropy,
+        kind: None,
     }
 }
 

@@ -21,7 +21,7 @@ use phantom_gang::config::{Baseline, Deployment, JiraConfig, Route};
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
 use phantom_gang::sandbox::{Exchange, Sandbox, SandboxOptions};
 use phantom_gang::scan::{ScanClose, ScanId, ScanRecord, ScanState, Trigger};
-use phantom_gang::site::{Limits, Scope, Site, SiteId, Sitemaps};
+use phantom_gang::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 use phantom_gang::store::{self, Store};
 use phantom_gang::tickets::{self, Clock, Event, Held, Report, Worker};
 use phantom_gang::triage::Coverage;
@@ -268,6 +268,7 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
                 allow_private: false,
             },
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),

@@ -18,3 +18,4 @@ pub mod site;
 pub mod store;
 pub mod tickets;
 pub mod triage;
+pub mod trial;

@@ -13,6 +13,20 @@ pub enum Answer {
         /// What came of it.
         outcome: HttpsOutcome,
     },
+    /// To [`Question::AnyOriginMayRead`].
+    AnyOrigin {
+        /// The URL of the question.
+        url: String,
+        /// A strange origin may read it, with credentials.
+        allowed: bool,
+    },
+    /// To [`Question::IsSourceMap`].
+    SourceMap {
+        /// The URL of the question.
+        url: String,
+        /// It is one, and has sources in it.
+        found: bool,
+    },
     /// The question could not be asked: out of scope, over budget, or not understood. It is not asked again.
     NotAsked {
         /// The question.

@@ -15,6 +15,9 @@ pub struct Link {
     /// The `rel` attribute, in lower case.
     #[serde(default)]
     pub rel: String,
+    /// The URL had a session id in its path, which capture took away.
+    #[serde(default)]
+    pub session_in_path: bool,
     /// What was done on the page before it was there; empty if it was there by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<Step>,

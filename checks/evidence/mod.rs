@@ -22,7 +22,7 @@ pub use answer::{Answer, HttpsOutcome};
 pub use cookie::{Cookie, SameSite};
 pub use form::{Field, Form, FormMethod, Submitter};
 pub use frame::{Frame, FrameKind};
-pub use issue::{Issue, MixedContentIssue, MixedContentResolution};
+pub use issue::{CspBlocked, CspIssue, Issue, MixedContentIssue, MixedContentResolution};
 pub use link::{Link, LinkSource};
 pub use page::{Header, Hop, Look, Page};
 pub use request::{Failure, Initiator, MixedContentType, Request, ResourceKind};

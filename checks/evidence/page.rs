@@ -7,6 +7,9 @@ pub struct Page {
     pub requested_url: String,
     /// The URL of the document after redirects; what the address bar shows when the page has settled.
     pub url: String,
+    /// The URL had a session id in its path, which capture took away.
+    #[serde(default)]
+    pub session_in_path: bool,
     /// The HTTP status of the document; `None` if it did not come over HTTP.
     #[serde(default)]
     pub status: Option<u16>,

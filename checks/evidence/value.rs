@@ -13,6 +13,9 @@ pub struct ValueShape {
     /// Shannon entropy of its characters in bits a character, 0 to 8.
     #[serde(default)]
     pub entropy: f32,
+    /// What it is known to be by its own look: `web-token`, or a kind of [`crate::secrets`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// The narrowest class that holds all characters of a value.

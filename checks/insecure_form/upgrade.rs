@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use url::{Host, Url};
 
+use crate::answers;
 use crate::evidence::{Evidence, Header};
 
 /// What a page's answers told the browser to upgrade.
@@ -74,21 +75,8 @@ fn note(strict: &mut BTreeMap<String, bool>, url: &str, headers: &[Header]) {
     let (Some(Host::Domain(host)), "https") = (url.host(), url.scheme()) else {
         return;
     };
-    // Browsers take the first such header and ignore the rest.
-    let Some(header) = headers.iter().find(|header| header.name == "strict-transport-security") else {
-        return;
-    };
-    let mut seconds = 0_u64;
-    let mut subdomains = false;
-    for directive in header.value.split(';') {
-        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-        match name.trim().to_ascii_lowercase().as_str() {
-            "max-age" => seconds = value.trim().trim_matches('"').parse().unwrap_or(0),
-            "includesubdomains" => subdomains = true,
-            _ => {}
-        }
-    }
-    if seconds > 0 {
-        strict.insert(host.to_owned(), subdomains);
+    let said = answers::value(headers, "strict-transport-security").and_then(answers::strict);
+    if let Some(said) = said.filter(|said| said.seconds > 0) {
+        strict.insert(host.to_owned(), said.subdomains);
     }
 }

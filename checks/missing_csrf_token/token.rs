@@ -49,6 +49,7 @@ pub(super) fn in_target(subject: &Subject<'_>, target: &Url) -> bool {
             length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
             charset,
             entropy,
+            ..ValueShape::default()
         };
         !value.is_empty() && (is_token_name(subject, &name) || looks_like_token(&name, &shape))
     });

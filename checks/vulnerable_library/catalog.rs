@@ -221,7 +221,11 @@ impl Catalog {
 impl TextRule {
     fn compiled(&self, pattern: &str) -> Option<&bytes::Regex> {
         self.regex
-            .get_or_init(|| bytes::RegexBuilder::new(pattern).unicode(false).build().ok())
+            .get_or_init(|| {
+                // Some files are published with the line ends of Windows. In a class of characters this adds two more.
+                let pattern = pattern.replace('\n', "\r?\n");
+                bytes::RegexBuilder::new(&pattern).unicode(false).build().ok()
+            })
             .as_ref()
     }
 }

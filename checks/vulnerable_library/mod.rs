@@ -20,7 +20,9 @@
 //! that fixes it is the smallest one at or above the current that no advisory names.
 //!
 //! Severity: that of the worst advisory, as published; but *low* for denial of service alone, which in a browser only
-//! hurts the visitor's own page (Next.js, which runs on the server too, excepted).
+//! hurts the visitor's own page (Next.js, which runs on the server too, excepted). A line of versions that is no longer
+//! maintained (jQuery 1 and 2, `AngularJS`, Bootstrap up to 3) is *medium* at least, also where no other advisory names
+//! the version: the next flaw will not be mended. The site's file sets another severity, or none, with `end_of_life`.
 //!
 //! Confidence: *certain* if the running library and the script's text agree on the version; *firm* if one of them tells
 //! it; *tentative* if only the URL does.
@@ -36,8 +38,8 @@
 //!
 //! Whether the page uses the vulnerable function is not looked at. A library inside a bundle that shows neither its
 //! version at run time nor a known text is not seen; which script holds a version that only the running library tells
-//! is found by the file's name, else it is `unknown`. That a line of versions is no longer maintained is mentioned, but
-//! is no reason to report it. A page can lie about its libraries.
+//! is found by the file's name, else it is `unknown`. That a line has ended is known of the libraries named above only. A
+//! page can lie about its libraries.
 //!
 //! # References
 //!
@@ -55,7 +57,7 @@ pub mod version;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::check::{Check, Meta, Outcome, Probe, Subject};
+use crate::check::{Check, EndOfLife, Meta, Outcome, Probe, Subject};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use advisories::{Advisories, Advisory};
 use catalog::Catalog;
@@ -67,7 +69,7 @@ pub struct VulnerableLibrary;
 
 static META: Meta = Meta {
     id: "vulnerable-library",
-    version: 1,
+    version: 2,
     title: "A JavaScript library has known vulnerabilities",
     severity: Severity::Medium,
     cwe: 1395,
@@ -109,7 +111,9 @@ impl Check for VulnerableLibrary {
         Outcome {
             observations: places
                 .into_iter()
-                .filter_map(|((library, place), presences)| observe(catalog, library, place, &presences))
+                .filter_map(|((library, place), presences)| {
+                    observe(catalog, subject.site.end_of_life, library, place, &presences)
+                })
                 .collect(),
             questions: Vec::new(),
         }
@@ -127,7 +131,13 @@ fn is_patched(subject: &Subject<'_>, library: &str, catalog: &Catalog, presence:
     })
 }
 
-fn observe(catalog: &Catalog, library: String, place: String, presences: &[Presence]) -> Option<Observation> {
+fn observe(
+    catalog: &Catalog,
+    ended: EndOfLife,
+    library: String,
+    place: String,
+    presences: &[Presence],
+) -> Option<Observation> {
     let mut known: Vec<(Severity, &Advisory)> = Vec::new();
     let mut affected: Vec<&Presence> = Vec::new();
     let mut end_of_life: Option<&Advisory> = None;
@@ -141,6 +151,7 @@ fn observe(catalog: &Catalog, library: String, place: String, presences: &[Prese
         {
             if advisory.end_of_life {
                 end_of_life = Some(advisory);
+                any |= ended.severity().is_some();
                 continue;
             }
             any = true;
@@ -154,7 +165,8 @@ fn observe(catalog: &Catalog, library: String, place: String, presences: &[Prese
         }
     }
     known.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.ids.cmp(&b.ids)));
-    let (severity, _) = *known.first()?;
+    let ended = end_of_life.and_then(|_| ended.severity());
+    let severity = known.first().map(|(severity, _)| *severity).max(ended)?;
     let confidence = affected.iter().map(|presence| presence.confidence()).max()?;
     let mut versions: Vec<&Version> = affected.iter().map(|presence| &presence.version).collect();
     versions.sort();
@@ -176,7 +188,7 @@ fn observe(catalog: &Catalog, library: String, place: String, presences: &[Prese
         check_version: META.version,
         severity,
         confidence,
-        title: title(&library, &versions, &shown_place),
+        title: title(&library, &versions, &shown_place, !known.is_empty()),
         facts: facts(
             catalog,
             &versions,
@@ -192,12 +204,17 @@ fn observe(catalog: &Catalog, library: String, place: String, presences: &[Prese
     })
 }
 
-fn title(library: &str, versions: &str, place: &str) -> String {
+fn title(library: &str, versions: &str, place: &str, is_vulnerable: bool) -> String {
     let versions: String = versions.chars().take(40).collect();
+    let what = if is_vulnerable {
+        "has known vulnerabilities"
+    } else {
+        "is no longer maintained"
+    };
     match place {
-        reconcile::INLINE => format!("{library} {versions} in an inline script has known vulnerabilities"),
-        reconcile::UNKNOWN => format!("{library} {versions} has known vulnerabilities"),
-        place => format!("{library} {versions} has known vulnerabilities ({place})"),
+        reconcile::INLINE => format!("{library} {versions} in an inline script {what}"),
+        reconcile::UNKNOWN => format!("{library} {versions} {what}"),
+        place => format!("{library} {versions} {what} ({place})"),
     }
 }
 

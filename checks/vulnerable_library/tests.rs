@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{CATALOG, VulnerableLibrary};
-use crate::check::{Check, Outcome};
+use crate::check::{Check, EndOfLife, Outcome};
 use crate::evidence::{Failure, ProbeAnswer, ResourceKind, Script};
 use crate::observation::{Confidence, Observation, Severity};
 use crate::testing::Scene;
@@ -419,5 +419,41 @@ fn invented_bounds_are_said_as_people_say_them() {
         ("4", "versions below 4"),
     ] {
         assert_eq!(super::ended_line(below), said);
+    }
+}
+
+#[test]
+fn a_line_that_has_ended_is_told_as_the_site_wants() {
+    let mut scene = scene();
+    running(&mut scene, json!([{"name": "bootstrap", "version": "3.9.0"}]));
+    let table = [
+        (EndOfLife::Medium, Some(Severity::Medium)),
+        (EndOfLife::High, Some(Severity::High)),
+        (EndOfLife::Info, Some(Severity::Info)),
+        (EndOfLife::Off, None),
+    ];
+    for (wanted, expected) in table {
+        scene.site.end_of_life = wanted;
+        let outcome = scene.run(&VulnerableLibrary);
+        let found = outcome.observations.first();
+        assert_eq!(found.map(|seen| seen.severity), expected, "{wanted:?}");
+        assert!(
+            found.is_none_or(|seen| seen.title.contains("no longer maintained")),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn line_ends_make_no_difference() {
+    for end in ["\n", "\r\n"] {
+        let text = format!("/*!{end} * jQuery Validation Plugin v1.19.2{end} */ window.x = 1;");
+        let mut scene = scene();
+        script(&mut scene, Some("https://case.test/vendor.js"), Some(&text));
+        assert_eq!(
+            fact(one(&scene.run(&VulnerableLibrary)), "version"),
+            "1.19.2",
+            "{end:?}"
+        );
     }
 }

@@ -132,7 +132,7 @@
     };
   };
 
-  const forms = [], links = [], scripts = [], metas = [];
+  const forms = [], links = [], scripts = [], metas = [], manifests = [];
   let inlineBytes = 0, leftOut = 0;
   const first = (most, elements) => {
     leftOut += Math.max(0, elements.length - most);
@@ -231,6 +231,7 @@
       const kind = attribute(element, 'as');
       const leads = /\b(next|prev|first|last|up|alternate|canonical|amphtml|help|search|author|license|privacy-policy|terms-of-service|prerender)\b/.test(rel) ||
         (/\b(prefetch|preload)\b/.test(rel) && (kind === 'document' || (kind === null && !/\bpreload\b/.test(rel))));
+      if (/\bmanifest\b/.test(rel) && manifests.length < 5) manifests.push(absolute(attribute(element, 'href')).slice(0, 2000));
       if (page && leads) link(attribute(element, 'href'), 'link-element', rel);
     }
     for (const script of first(500, all(root, 'script'))) {
@@ -303,7 +304,7 @@
 
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
-    elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut,
+    elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut, manifests,
     look: only || window.top !== window ? null : { paths: Array.from(paths), text: tidy(words, 20000) },
     changed: window.__phantomChanged ? window.__phantomChanged() : '',
   });

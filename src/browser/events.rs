@@ -27,6 +27,13 @@ events! {
         frame_id: Option<String>,
     }
     struct RequestData { url: String, method: String, mixed_content_type: String }
+    struct PausedRequest {
+        url: String,
+        method: String,
+        headers: BTreeMap<String, serde_json::Value>,
+        has_post_data: bool,
+        post_data: Option<String>,
+    }
     struct InitiatorData { r#type: String, url: Option<String>, line_number: Option<serde_json::Value>, stack: Option<Stack> }
     struct Stack { call_frames: Vec<CallFrame>, parent: Option<Box<Stack>> }
     struct CallFrame { url: String, line_number: i64 }
@@ -48,7 +55,19 @@ events! {
     struct WebSocketClosed { request_id: String }
     struct IssueAdded { issue: IssueData }
     struct IssueData { code: String, details: IssueDetails }
-    struct IssueDetails { mixed_content_issue_details: Option<MixedContentDetails> }
+    struct IssueDetails {
+        mixed_content_issue_details: Option<MixedContentDetails>,
+        content_security_policy_issue_details: Option<CspDetails>,
+    }
+    struct CspDetails {
+        #[serde(rename = "blockedURL")]
+        blocked_url: Option<String>,
+        violated_directive: String,
+        is_report_only: bool,
+        content_security_policy_violation_type: String,
+        source_code_location: Option<SourceLocation>,
+    }
+    struct SourceLocation { url: String, line_number: i64 }
     struct MixedContentDetails {
         resource_type: String,
         resolution_status: String,
@@ -86,7 +105,7 @@ events! {
     struct TargetData { target_id: String, r#type: String, url: String }
     struct RequestPaused {
         request_id: String,
-        request: RequestData,
+        request: PausedRequest,
         frame_id: String,
         resource_type: String,
         network_id: Option<String>,

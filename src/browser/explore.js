@@ -52,8 +52,18 @@
     }
   };
   watch(document);
+  // A frame's first, empty document may give its window on to the next one.
+  let current = document;
+  const renew = () => {
+    if (document === current) return;
+    current = document;
+    watch(document);
+    moves += 1;
+    fresh = new Set([document]);
+  };
   const connected = (node) => node.nodeType === 9 || node.isConnected;
   const take = () => {
+    renew();
     note(observer.takeRecords());
     const roots = [];
     for (const node of fresh) {
@@ -517,6 +527,7 @@
     begin();
     const element = of(which);
     if (!element || !element.isConnected) return JSON.stringify({ gone: true });
+    scripted = attempt(() => element.closest('a[href^="javascript:" i], area[href^="javascript:" i]') !== null, false);
     if (element === document.documentElement) return JSON.stringify({ gone: false, point: kind === 'click' || kind === 'double-click' || kind === 'context-menu' || kind === 'hover' ? { x: 5, y: 5 } : null });
     if ((kind === 'click' && !pickable(element) && !isField(element)) || (kind === 'submit' && value !== 'empty')) attempt(() => fillAround(element), null);
     if (kind === 'keys' || kind === 'fill' || kind === 'focus') {
@@ -625,8 +636,20 @@
       default: break;
     }
   };
+  // A link with a script is followed in a task of its own. Links are followed in turn: when one of ours has been, the
+  // page's has been too. A policy that forbids such scripts forbids both.
+  let scripted = false;
+  let followed = () => {};
+  const scriptedLink = () => Promise.race([pause(250), new Promise((resolve) => {
+    followed = resolve;
+    const link = document.createElement('a');
+    link.href = 'javascript:void window.__phantomExplore.arrived()';
+    HTMLElement.prototype.click.call(link);
+  })]);
+  const arrived = () => followed();
   // What an action has moved, once the next frame is drawn.
   const after = async () => {
+    if (scripted) { scripted = false; await scriptedLink(); }
     await frame();
     // What fades in is there at once; what never ends cannot be ended.
     const running = attempt(() => document.getAnimations().filter((one) => one.playState === 'running'), []);
@@ -634,6 +657,7 @@
       for (const animation of running.slice(0, 200)) attempt(() => animation.finish(), null);
       await frame();
     }
+    renew();
     note(observer.takeRecords());
     return JSON.stringify({ moves, due: window.__phantomDue ? window.__phantomDue() : 0, url: location.href.slice(0, 4000) });
   };
@@ -645,5 +669,5 @@
   };
   const rooted = (host, root) => { moves += 1; fresh.add(host); watch(root); };
   Object.defineProperty(window, '__phantomRooted', { value: rooted, enumerable: false });
-  Object.defineProperty(window, '__phantomExplore', { value: Object.freeze({ look, take, prepare, act, after, close }), enumerable: false });
+  Object.defineProperty(window, '__phantomExplore', { value: Object.freeze({ look, take, prepare, act, after, arrived, close }), enumerable: false });
 })();

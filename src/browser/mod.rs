@@ -7,6 +7,7 @@
 mod act;
 mod capacity;
 mod capture;
+mod client;
 mod connection;
 mod events;
 mod find;
@@ -15,19 +16,25 @@ mod pool;
 mod process;
 mod recorder;
 mod redact;
+mod state;
+mod steps;
 mod tab;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use act::Exploration;
 pub use capacity::default_tabs;
-pub use capture::{Captured, ScriptCache};
+pub use capture::{Captured, ScriptCache, SideFile};
+pub use client::{ClientRules, IsOwn};
 pub use connection::CdpError;
 pub use find::{Found, find};
 pub use picture::{Shot, Spot};
-pub use pool::{Pool, PoolOptions, PoolStats, RenderError, SharedCookies, Slot};
+pub use pool::{Pool, PoolOptions, PoolStats, RenderError, Slot};
 pub use redact::{Redactor, url as url_without_secrets};
+pub use state::{LARGEST_STATE, OriginState, SessionState, StateCookie, StorageItem};
+pub use steps::{Action, Filler, StepFailure, Walk, WalkStep, Walked};
 pub use tab::{CaptureScript, PageRequest, Visit};
 
 /// How long a call that only asks the browser itself may take.

@@ -76,6 +76,7 @@ impl Tab {
         let patience = super::CALL;
         let sleep = emulation::SetScriptExecutionDisabledParams::new;
         self.session.call::<Nothing>(sleep(true), patience).await?;
+        self.session.call::<Nothing>(self.view.whole(), patience).await?;
         let mut ask = page::CreateIsolatedWorldParams::new(self.main_frame());
         ask.world_name = Some("picture".to_owned());
         let world: WorldAnswer = self.session.call(ask, patience).await?;
@@ -84,6 +85,7 @@ impl Tab {
             pictures.push(self.picture(world.execution_context_id, spot).await?);
         }
         self.leave(request).await?;
+        self.session.call::<Nothing>(self.view.small(), patience).await?;
         self.session.call::<Nothing>(sleep(false), patience).await?;
         Ok(pictures)
     }

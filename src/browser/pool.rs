@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
+use std::sync::{Arc, Mutex as PlainMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::browser;
@@ -12,14 +12,18 @@ use chromiumoxide::cdp::browser_protocol::target;
 use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{CdpError, Connection};
-use super::events::{ContextAnswer, CookieData, CookiesAnswer, Nothing};
+use super::client::{Client, ClientRules};
+use super::connection::{CdpError, Connection, Session};
+use super::events::{ContextAnswer, CookiesAnswer, Nothing};
 use super::find::{Found, find};
 use super::picture::{Shot, Spot};
 use super::process::{Launch, Process, sweep_profiles};
+use super::state::{OriginState, SessionState, StateCookie};
+use super::steps::{Walk, Walked};
 use super::tab::{PageRequest, Tab, Visit};
 use super::{BrowserError, CALL};
 use crate::config::BrowserConfig;
+use crate::site::Selector;
 
 /// Pages after which a tab is replaced by a fresh one.
 const RECYCLE: u32 = 50;
@@ -30,7 +34,7 @@ const STARTS: u32 = 3;
 const PICTURES: Duration = Duration::from_secs(5);
 
 /// What a pool is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PoolOptions {
     /// The local browsers.
     pub config: BrowserConfig,
@@ -40,6 +44,8 @@ pub struct PoolOptions {
     pub egress: SocketAddr,
     /// Tabs in all.
     pub tabs: usize,
+    /// Who the browsers say they are.
+    pub client: ClientRules,
 }
 
 /// Counters of a pool, for progress and remarks.
@@ -51,10 +57,12 @@ pub struct PoolStats {
     pub lost_tabs: AtomicU64,
 }
 
-/// Cookies that one browser of a scan has and the others are given: a login, a session begun on the start page.
+/// The session that one browser of a scan has and the others are given: a login, what was begun on the start page.
 #[derive(Debug, Default)]
-pub struct SharedCookies {
-    cookies: PlainMutex<Vec<network::CookieParam>>,
+struct Shared {
+    state: Arc<SessionState>,
+    /// Counted up when tabs must forget the session before.
+    epoch: u64,
 }
 
 /// Why a page was not rendered. It is not the page's fault alone: it may be tried again.
@@ -78,7 +86,8 @@ pub struct Pool {
     cells: Vec<Arc<Cell>>,
     /// What became of them.
     pub stats: Arc<PoolStats>,
-    cookies: Arc<SharedCookies>,
+    shared: PlainMutex<Shared>,
+    client: Arc<Client>,
 }
 
 /// The place of one browser, whichever process fills it at the moment.
@@ -101,6 +110,21 @@ impl Running {
         !self.connection.closed().is_cancelled() && !self.condemned.is_cancelled()
     }
 
+    /// Takes a session over, in place of the one before.
+    async fn take_over(&self, state: &SessionState) {
+        let browser = self.connection.browser();
+        let forget = storage::ClearCookiesParams {
+            browser_context_id: Some(self.context.clone().into()),
+        };
+        let forgotten: Result<Nothing, _> = browser.call(forget, CALL).await;
+        let given = give_cookies(&browser, &self.context, state).await;
+        if let Err(error) = forgotten.map(|_| ()).and(given) {
+            // It starts afresh, with the session.
+            tracing::debug!(%error, "a browser does not take a session over");
+            self.condemned.cancel();
+        }
+    }
+
     async fn end(&self) {
         self.condemned.cancel();
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -115,12 +139,15 @@ impl Pool {
     pub async fn start(options: PoolOptions) -> Result<Self, BrowserError> {
         sweep_profiles();
         let found = find(&options.config).await?;
-        let user_agent = options.user_agent.replace("{{ browser }}", &found.user_agent());
+        let device = options.client.device.clone();
+        let user_agent = device.user_agent.as_ref().unwrap_or(&options.user_agent);
+        let user_agent = user_agent.replace("{{ browser }}", &found.user_agent());
         let processes = options.config.processes.clamp(1, options.tabs.max(1));
         let launch = Launch {
             found,
             config: options.config,
             user_agent,
+            device,
         };
         let pool = Self {
             launch,
@@ -134,7 +161,8 @@ impl Pool {
                 })
                 .collect(),
             stats: Arc::default(),
-            cookies: Arc::default(),
+            shared: PlainMutex::default(),
+            client: Arc::new(Client::new(options.client)),
         };
         if let Some(first) = pool.cells.first() {
             pool.running(first).await?;
@@ -174,23 +202,47 @@ impl Pool {
             cell,
             open: None,
             pages: 0,
+            epoch: 0,
         }
     }
 
     /// Takes the cookies of the browser that `slot` uses; every browser that is started from now on is given them.
     /// Called after the start page, so that all browsers of a scan share the session that it began.
     pub async fn share_cookies(&self, slot: &Slot) {
-        let Some(running) = slot.cell.current.lock().await.clone() else {
-            return;
-        };
-        let ask = storage::GetCookiesParams {
-            browser_context_id: Some(running.context.clone().into()),
-        };
-        let Ok(answer) = running.connection.browser().call::<CookiesAnswer>(ask, CALL).await else {
-            return;
-        };
-        let cookies = answer.cookies.into_iter().map(cookie_param).collect();
-        *self.cookies.cookies.lock().unwrap_or_else(PoisonError::into_inner) = cookies;
+        if let Some(cookies) = slot.cookies().await {
+            Arc::make_mut(&mut self.shared().state).cookies = cookies;
+        }
+    }
+
+    /// Gives a session to all browsers, those that run and those to come, in place of what they have.
+    pub async fn give_session(&self, state: SessionState) {
+        let state = Arc::new(state);
+        {
+            let mut shared = self.shared();
+            shared.state = Arc::clone(&state);
+            shared.epoch += 1;
+        }
+        for cell in &self.cells {
+            let running = cell.current.lock().await.clone();
+            if let Some(running) = running.filter(|running| running.alive()) {
+                running.take_over(&state).await;
+            }
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on servers are answered that ask by HTTP, or not: an answer that is wrong is not given twice.
+    pub fn answer_servers(&self, answer: bool) {
+        self.client.answer(answer);
+    }
+
+    /// The session that all browsers share, and how often it was replaced.
+    pub fn session(&self) -> (Arc<SessionState>, u64) {
+        let shared = self.shared();
+        (Arc::clone(&shared.state), shared.epoch)
     }
 
     /// Ends all browsers.
@@ -267,17 +319,8 @@ impl Pool {
         let mut downloads = browser::SetDownloadBehaviorParams::new(browser::SetDownloadBehaviorBehavior::Deny);
         downloads.browser_context_id = Some(browser_context_id.clone().into());
         browser.call::<Nothing>(downloads, CALL).await?;
-        let cookies = self
-            .cookies
-            .cookies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if !cookies.is_empty() {
-            let mut give = storage::SetCookiesParams::new(cookies);
-            give.browser_context_id = Some(browser_context_id.clone().into());
-            browser.call::<Nothing>(give, CALL).await?;
-        }
+        let (state, _) = self.session();
+        give_cookies(&browser, &browser_context_id, &state).await?;
         Ok(browser_context_id)
     }
 }
@@ -299,17 +342,27 @@ fn explain(words: &str) -> String {
         .join("; ")
 }
 
-fn cookie_param(cookie: CookieData) -> network::CookieParam {
-    let mut param = network::CookieParam::new(cookie.name, cookie.value);
-    param.domain = Some(cookie.domain);
-    param.path = Some(cookie.path);
-    param.secure = Some(cookie.secure);
-    param.http_only = Some(cookie.http_only);
-    param.same_site = cookie.same_site.and_then(|word| word.parse().ok());
-    if !cookie.session && cookie.expires > 0.0 {
-        param.expires = Some(network::TimeSinceEpoch::new(cookie.expires));
+/// Gives a context its cookies; those that the browser does not take are left out.
+async fn give_cookies(browser: &Session, context: &str, state: &SessionState) -> Result<(), CdpError> {
+    let give = async |cookies: Vec<network::CookieParam>| {
+        let mut give = storage::SetCookiesParams::new(cookies);
+        give.browser_context_id = Some(context.to_owned().into());
+        browser.call::<Nothing>(give, CALL).await
+    };
+    if state.cookies.is_empty() {
+        return Ok(());
     }
-    param
+    match give(state.cookies.iter().map(Into::into).collect()).await {
+        Err(CdpError::Refused { .. }) => {
+            for cookie in &state.cookies {
+                if let Err(CdpError::Refused { .. }) = give(vec![cookie.into()]).await {
+                    tracing::warn!(cookie = %cookie.name, domain = %cookie.domain, "the browser does not take a cookie");
+                }
+            }
+            Ok(())
+        }
+        given => given.map(|_| ()),
+    }
 }
 
 /// Through which one worker renders its pages. It keeps its tab from page to page.
@@ -318,6 +371,8 @@ pub struct Slot {
     cell: Arc<Cell>,
     open: Option<(Arc<Running>, Tab)>,
     pages: u32,
+    /// Of the session that its tab has.
+    epoch: u64,
 }
 
 impl Slot {
@@ -361,6 +416,60 @@ impl Slot {
         }
     }
 
+    /// Does steps, with no bound of time but theirs.
+    pub async fn walk(&mut self, walk: &Walk) -> Result<Walked, RenderError> {
+        let cell = Arc::clone(&self.cell);
+        let _shared = cell.gate.read().await;
+        let (running, tab) = self.ready().await?;
+        let walked = tab.walk(walk).await;
+        if tab.gone() || !running.alive() {
+            return Err(RenderError::Died("its renderer or browser ended".to_owned()));
+        }
+        self.open = Some((running, tab));
+        Ok(walked)
+    }
+
+    /// Goes to a page and looks whether it shows one thing or another; see [`Walk`] for the bounds. The inner error is
+    /// why the page could not be asked.
+    pub async fn shows(
+        &mut self,
+        url: &str,
+        is: &Selector,
+        is_not: Option<&Selector>,
+        walk: &Walk,
+    ) -> Result<Result<bool, String>, RenderError> {
+        let cell = Arc::clone(&self.cell);
+        let _shared = cell.gate.read().await;
+        let (running, tab) = self.ready().await?;
+        let shows = tab.shows(url, is, is_not, walk).await;
+        if tab.gone() || !running.alive() {
+            return Err(RenderError::Died("its renderer or browser ended".to_owned()));
+        }
+        self.open = Some((running, tab));
+        Ok(shows)
+    }
+
+    /// The session as this slot's browser has it, with the storage of the page that is open.
+    pub async fn session(&self) -> Option<SessionState> {
+        let cookies = self.cookies().await?;
+        let (_, tab) = self.open.as_ref()?;
+        let origin = tab.storage().await;
+        let kept = |origin: &OriginState| !origin.local_storage.is_empty() || !origin.session_storage.is_empty();
+        Some(SessionState {
+            cookies,
+            origins: origin.into_iter().filter(kept).collect(),
+        })
+    }
+
+    async fn cookies(&self) -> Option<Vec<StateCookie>> {
+        let running = self.cell.current.lock().await.clone()?;
+        let ask = storage::GetCookiesParams {
+            browser_context_id: Some(running.context.clone().into()),
+        };
+        let answer: CookiesAnswer = running.connection.browser().call(ask, CALL).await.ok()?;
+        Some(answer.cookies.into_iter().map(Into::into).collect())
+    }
+
     /// Pictures of what stands on the page that was rendered last, which is left by that; `None` for what cannot be
     /// shown.
     pub async fn pictures(&mut self, request: &PageRequest, spots: &[Spot]) -> Vec<Option<Shot>> {
@@ -394,7 +503,9 @@ impl Slot {
     }
 
     async fn ready(&mut self) -> Result<(Arc<Running>, Tab), RenderError> {
-        if self.pages >= RECYCLE {
+        let (session, epoch) = self.pool.session();
+        let stale = self.epoch != epoch;
+        if stale || self.pages >= RECYCLE {
             self.close().await;
         }
         if let Some((running, tab)) = self.open.take()
@@ -412,8 +523,16 @@ impl Slot {
         let mut last = None;
         for _ in 0..STARTS {
             let running = self.pool.running(&self.cell).await?;
-            match Tab::open(&running.connection, &running.context).await {
-                Ok(tab) => return Ok((running, tab)),
+            match Tab::open(&running.connection, &running.context, &session, &self.pool.client).await {
+                Ok(tab) => {
+                    if stale {
+                        for origin in &session.origins {
+                            tab.forget_storage(&origin.origin).await;
+                        }
+                    }
+                    self.epoch = epoch;
+                    return Ok((running, tab));
+                }
                 // A browser that cannot open a tab is of no use to anyone.
                 Err(error) => {
                     running.end().await;

@@ -16,6 +16,7 @@ use super::BrowserError;
 use super::connection::Connection;
 use super::find::Found;
 use crate::config::{BrowserConfig, BrowserKind};
+use crate::site::Device;
 
 const PROFILE_PREFIX: &str = "phantom-gang-profile-";
 
@@ -25,6 +26,7 @@ pub(super) struct Launch {
     pub found: Found,
     pub config: BrowserConfig,
     pub user_agent: String,
+    pub device: Device,
 }
 
 impl Launch {
@@ -41,6 +43,12 @@ impl Launch {
         });
         flags.push(format!("--user-data-dir={}", profile.display()));
         flags.push(format!("--user-agent={}", self.user_agent));
+        let locale = self.device.locale.as_deref().unwrap_or("en-GB");
+        let (language, _) = locale.split_once('-').unwrap_or((locale, ""));
+        flags.push(format!("--lang={locale}"));
+        flags.push(format!("--accept-lang={locale},{language}"));
+        let (width, height) = self.device.viewport.unwrap_or((1280, 800));
+        flags.push(format!("--window-size={width},{height}"));
         if !self.config.trust_spki.is_empty() {
             flags.push(format!(
                 "--ignore-certificate-errors-spki-list={}",
@@ -91,8 +99,6 @@ const FLAGS: &[&str] = &[
     "--disable-hang-monitor",
     "--disable-search-engine-choice-screen",
     "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider",
-    "--lang=en-GB",
-    "--window-size=1280,800",
 ];
 
 /// A running browser process. Dropping it kills the process and removes its profile.

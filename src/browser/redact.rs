@@ -1,11 +1,13 @@
 //! What must not be kept is replaced here, before it becomes evidence.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
-use phantom_checks::evidence::{Header, ValueShape};
+use phantom_checks::evidence::{Evidence, Header, Page, ValueShape};
+use phantom_checks::secrets;
 use phantom_checks::shape::{is_random, measure};
+use phantom_checks::token_in_storage::WEB_TOKEN;
 use regex::Regex;
 use sha2::Sha256;
 use url::{Url, form_urlencoded};
@@ -21,16 +23,102 @@ const LONGEST_SECRET: usize = 4_096;
 /// What string literals begin and end with.
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
+/// Shorter values are not looked for: half of each page would be masked.
+const SHORTEST_SECRET: usize = 4;
+
 /// Replaces secrets. Two installations never give equal hashes for equal values.
 #[derive(Clone)]
 pub struct Redactor {
     salt: [u8; 32],
+    /// Secrets of our own that pages may repeat, in every form that they may have there; the longest first.
+    own: Arc<[String]>,
 }
 
 impl Redactor {
     /// A redactor with this installation's salt.
     pub fn new(salt: [u8; 32]) -> Self {
-        Self { salt }
+        Self {
+            salt,
+            own: Arc::from([]),
+        }
+    }
+
+    /// The same, which also masks these values wherever a page repeats them.
+    #[must_use]
+    pub fn masking(mut self, secrets: &[String]) -> Self {
+        let forms = |secret: &String| {
+            let plus = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
+            let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            let json = serde_json::to_string(secret).unwrap_or_default();
+            let json = json.trim_matches('"').to_owned();
+            [secret.clone(), plus.replace('+', "%20"), plus, html, json]
+        };
+        let long = secrets
+            .iter()
+            .filter(|secret| secret.chars().count() >= SHORTEST_SECRET);
+        let mut own: Vec<String> = long.flat_map(forms).collect();
+        own.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        own.dedup();
+        self.own = own.into();
+        self
+    }
+
+    /// A text without our own secrets.
+    pub fn text(&self, text: &str) -> String {
+        self.own
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), REDACTED))
+    }
+
+    /// Evidence without our own secrets. A link that holds one is left out: where it leads is nobody's business.
+    pub fn evidence(&self, mut evidence: Evidence) -> Evidence {
+        if self.own.is_empty() {
+            return evidence;
+        }
+        let holds = |text: &str| self.own.iter().any(|secret| text.contains(secret.as_str()));
+        evidence.links.retain(|link| !holds(&link.url));
+        // To look through the text costs a third of what taking it apart does, and mostly there is nothing.
+        if serde_json::to_string(&evidence).is_ok_and(|text| !holds(&text)) {
+            return evidence;
+        }
+        let Ok(mut tree) = serde_json::to_value(&evidence) else {
+            return evidence;
+        };
+        if !self.mask(&mut tree) {
+            return evidence;
+        }
+        serde_json::from_value(tree).unwrap_or_else(|_| {
+            // A secret stands where evidence has words of its own; nothing of it is kept then.
+            let mut page = Page::default();
+            page.url = self.text(&evidence.page.url);
+            let mut without = Evidence::of(page);
+            without
+                .gaps
+                .push("the page repeats a secret of the login in so odd a way that nothing of it was kept".to_owned());
+            without
+        })
+    }
+
+    /// Masks a script's text.
+    pub fn script(&self, text: &mut Arc<str>) {
+        if self.own.iter().any(|secret| text.contains(secret.as_str())) {
+            *text = self.text(text).into();
+        }
+    }
+
+    /// Masks all strings of a tree; false if nothing had to be.
+    fn mask(&self, tree: &mut serde_json::Value) -> bool {
+        match tree {
+            serde_json::Value::String(text) => {
+                let masked = self.text(text);
+                let changed = masked != *text;
+                *text = masked;
+                changed
+            }
+            serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, item| self.mask(item) | any),
+            serde_json::Value::Object(fields) => fields.values_mut().fold(false, |any, item| self.mask(item) | any),
+            _ => false,
+        }
     }
 
     /// What stands for a value.
@@ -40,6 +128,7 @@ impl Redactor {
             hash: hash
                 .map(|hash| hex::encode(&hash.into_bytes()[..8]))
                 .unwrap_or_default(),
+            kind: kind_of(value),
             ..unhashed(value)
         }
     }
@@ -52,7 +141,17 @@ fn unhashed(value: &str) -> ValueShape {
         length: u32::try_from(value.chars().count()).unwrap_or(u32::MAX),
         charset,
         entropy,
+        kind: None,
     }
+}
+
+/// What a value is, or holds, by its own look.
+fn kind_of(value: &str) -> Option<String> {
+    let mut words = value.split(['"', '\'', '\\', ' ', ',']);
+    if words.any(is_web_token) {
+        return Some(WEB_TOKEN.to_owned());
+    }
+    secrets::find(value).first().map(|found| found.kind.id.to_owned())
 }
 
 /// A URL without credentials, without the session ids that some servers put into paths, and without the values of
@@ -81,6 +180,12 @@ pub fn url(text: &str) -> String {
             script(&bounded).chars().take(MOST_OF_OTHER_URL).collect()
         }
     }
+}
+
+/// Whether [`url`] takes a session id out of the path.
+pub fn has_session_in_path(text: &str) -> bool {
+    let path = Url::parse(text).ok().filter(|url| url.scheme().starts_with("http"));
+    path.is_some_and(|url| url.path().contains([';', '(']) && without_session_segments(url.path()) != url.path())
 }
 
 /// A text in which the secret parameters and the credentials of URLs are replaced.
@@ -151,14 +256,17 @@ pub fn script(text: &str) -> String {
     let (Some(named), Some(cookie), Some(literal)) = (NAMED.as_ref(), COOKIE.as_ref(), LITERAL.as_ref()) else {
         return REDACTED.to_owned();
     };
-    let text = replace(text, named, |found| {
+    // Those that are known by their look leave a mark that says what they were.
+    let text = secrets::marked(text);
+    let instead = |value: &str| secrets::mark_in(value).unwrap_or(REDACTED).to_owned();
+    let text = replace(&text, named, |found| {
         let (before, value, after) = last_literal(found)?;
-        (!value.is_empty()).then(|| format!("{before}{REDACTED}{after}"))
+        (!value.is_empty()).then(|| format!("{before}{}{after}", instead(value)))
     });
     let text = replace(&text, cookie, |found| {
         let value = found.find(QUOTES)?;
         let value = value + found[value..].find('=')? + 1;
-        Some(format!("{}{REDACTED}", &found[..value]))
+        Some(format!("{}{}", &found[..value], instead(&found[value..])))
     });
     let text = replace(&text, literal, |found| {
         let (before, value, after) = last_literal(found)?;

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::audits;
+use chromiumoxide::cdp::browser_protocol::emulation;
 use chromiumoxide::cdp::browser_protocol::fetch;
 use chromiumoxide::cdp::browser_protocol::inspector;
 use chromiumoxide::cdp::browser_protocol::network;
 use chromiumoxide::cdp::browser_protocol::page;
+use chromiumoxide::cdp::browser_protocol::storage;
 use chromiumoxide::cdp::browser_protocol::target;
 use chromiumoxide::cdp::js_protocol::runtime;
 use chromiumoxide::types::Method;
@@ -18,10 +20,16 @@ use tokio::sync::Notify;
 use super::CALL;
 use super::act::{Act, Exploration, Finds};
 use super::capture::{Capture, Captured, ScriptCache};
+use super::client::Client;
 use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
 use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
+use super::state::SessionState;
+use super::steps;
+use super::view::View;
+use crate::crawl::Guard;
+use crate::site::Selector;
 
 const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
@@ -46,13 +54,32 @@ pub struct CaptureScript {
     pub(super) versions: Arc<Vec<(&'static str, u32)>>,
 }
 
+/// Stands among the probes of checks for what shows whether one is logged in.
+pub(super) const SESSION_PROBE: &str = "session";
+
 impl CaptureScript {
     /// Puts the probes of these checks, by their ids, into the script.
     pub fn new(probes: &[(&'static str, Probe)]) -> Self {
-        let functions: Vec<String> = probes
+        Self::with_login(probes, None, None)
+    }
+
+    /// The same, with what shows that one is logged in, and what that one is not.
+    pub fn with_login(
+        probes: &[(&'static str, Probe)],
+        logged_in: Option<&Selector>,
+        logged_out: Option<&Selector>,
+    ) -> Self {
+        let mut functions: Vec<String> = probes
             .iter()
             .map(|(id, probe)| format!("{id:?}: ({})", probe.source.trim()))
             .collect();
+        if let Some(logged_in) = logged_in {
+            let out = logged_out.map_or_else(|| "null".to_owned(), steps::there);
+            let asked = steps::there(logged_in);
+            functions.push(format!(
+                "{SESSION_PROBE:?}: (() => window.top === window ? [{asked}, {out}] : null)"
+            ));
+        }
         Self {
             expression: format!("{}(null, {{{}}})", CAPTURE.trim_end(), functions.join(",\n")).into(),
             increment: format!("{}(window.__phantomExplore.take(), {{}})", CAPTURE.trim_end()).into(),
@@ -70,6 +97,8 @@ pub struct PageRequest {
     pub deadline: Duration,
     /// Asked with the URL of the navigation and of each redirect, before it leaves.
     pub may_visit: MayVisit,
+    /// Asked about every request that could change something, whoever causes it.
+    pub guard: Arc<Guard>,
     /// What is run in its frames.
     pub script: CaptureScript,
     /// Replaces secrets.
@@ -123,12 +152,18 @@ pub(super) struct Tab {
     connection: Connection,
     pub(super) session: Session,
     target: String,
+    pub(super) view: View,
     shared: Arc<Shared>,
 }
 
 impl Tab {
     /// Opens a tab and listens to all that happens in it.
-    pub async fn open(connection: &Connection, context: &str) -> Result<Self, CdpError> {
+    pub async fn open(
+        connection: &Connection,
+        context: &str,
+        session: &SessionState,
+        client: &Arc<Client>,
+    ) -> Result<Self, CdpError> {
         let browser = connection.browser();
         let mut create = target::CreateTargetParams::new("about:blank");
         create.browser_context_id = Some(context.to_owned().into());
@@ -136,37 +171,65 @@ impl Tab {
         let mut attach = target::AttachToTargetParams::new(target_id.clone());
         attach.flatten = Some(true);
         let SessionAnswer { session_id } = browser.call(attach, CALL).await?;
+        let kept = session.script();
         let (session, events) = connection.open(&session_id);
         let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
         let nowhere: MayVisit = Arc::new(|_| false);
         let main_frame = tree.frame_tree.frame.id;
-        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, Instant::now());
+        let guard = Arc::default();
+        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, guard, Instant::now());
         let shared = Arc::new(Shared {
             recorder: Mutex::new(recorder),
             changed: Notify::new(),
         });
-        tokio::spawn(pump(events, session.clone(), connection.clone(), Arc::clone(&shared)));
+        tokio::spawn(pump(
+            events,
+            session.clone(),
+            connection.clone(),
+            Arc::clone(&shared),
+            Arc::clone(client),
+        ));
         let tab = Self {
             connection: connection.clone(),
             session,
             target: target_id,
+            view: View::of(client.device()),
             shared,
         };
-        tab.enable().await?;
+        tab.enable(client).await?;
+        if let Some(script) = kept {
+            let mut give = page::AddScriptToEvaluateOnNewDocumentParams::new(script);
+            // Not in the page's world, which must not see what is not its own.
+            give.world_name = Some("session".to_owned());
+            tab.call(give).await?;
+        }
         Ok(tab)
+    }
+
+    pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.shared.recorder()
+    }
+
+    /// Begins steps that lead from page to page.
+    pub(super) fn begin_walk(&self, may_visit: MayVisit, guard: Arc<Guard>) {
+        self.shared.recorder().begin_walk(may_visit, guard, Instant::now());
+    }
+
+    /// Where a navigation wanted to that was stopped.
+    pub(super) fn left_to(&self) -> Option<String> {
+        self.shared.recorder().left_scope.clone()
+    }
+
+    /// Forgets what the scripts of an origin keep for good.
+    pub(super) async fn forget_storage(&self, origin: &str) {
+        let forget = storage::ClearDataForOriginParams::new(origin, "local_storage");
+        // An origin that the browser does not know keeps nothing.
+        let _ = self.call(forget).await;
     }
 
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
     /// renderer's, and a renderer that has not got there yet would load its first page unheard.
-    async fn enable(&self) -> Result<(), CdpError> {
-        let documents = fetch::RequestPattern {
-            resource_type: Some(network::ResourceType::Document),
-            ..fetch::RequestPattern::default()
-        };
-        let pause = fetch::EnableParams {
-            patterns: Some(vec![documents]),
-            ..fetch::EnableParams::default()
-        };
+    async fn enable(&self, client: &Client) -> Result<(), CdpError> {
         futures::try_join!(
             self.call(inspector::EnableParams::default()),
             self.call(page::EnableParams::default()),
@@ -175,9 +238,10 @@ impl Tab {
             self.call(runtime::EnableParams::default()),
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
             self.call(auto_attach()),
-            self.call(pause),
+            self.call(client.pause(pause())),
+            self.call(self.view.small()),
         )?;
-        Ok(())
+        self.show_on(client).await
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -191,6 +255,24 @@ impl Tab {
     /// Waits until a page that is loaded once more is quiet. False if it is not in time.
     pub(super) async fn settle_again(&self, until: Instant) -> bool {
         matches!(self.settle(until).await, Ok(true))
+    }
+
+    /// Makes the tab the device that the site's file asks for.
+    async fn show_on(&self, client: &Client) -> Result<(), CdpError> {
+        if client.device().touch {
+            self.call(emulation::SetTouchEmulationEnabledParams::new(true)).await?;
+        }
+        if let Some(locale) = &client.device().locale {
+            let locale = emulation::SetLocaleOverrideParams {
+                locale: Some(locale.clone()),
+            };
+            // The browser has one for all of a process, and refuses to be told twice.
+            match self.call(locale).await {
+                Err(CdpError::Refused { .. }) | Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     async fn call(&self, command: impl Method + Serialize) -> Result<Nothing, CdpError> {
@@ -213,7 +295,7 @@ impl Tab {
             // From another route of the same document it would be a step within the document, which loads nothing.
             self.leave(request).await?;
         }
-        self.shared.recorder().begin(Arc::clone(&request.may_visit), began);
+        self.begin(request, began);
         let navigated: Navigated = self
             .session
             .call(page::NavigateParams::new(request.url.as_str()), request.deadline)
@@ -235,14 +317,16 @@ impl Tab {
             until: began + request.deadline,
         };
         let waited_for = cut_short.then(|| self.waited_for()).flatten();
-        let first = capture.answers().await?;
-        let finds = match &request.explore {
+        let (first, finds) = match &request.explore {
             Some(plan) => {
+                let mut act = Act::new(self, &capture, plan);
+                act.install().await;
+                let first = capture.answers().await?;
                 let left = (began + request.deadline).saturating_duration_since(Instant::now());
-                let until = Instant::now() + left.mul_f32(plan.share);
-                Act::new(self, &capture, plan, until).run(&first).await
+                let finds = act.run(&first, Instant::now() + left.mul_f32(plan.share)).await;
+                (first, finds)
             }
-            None => Finds::default(),
+            None => (capture.answers().await?, Finds::default()),
         };
         let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
@@ -251,11 +335,14 @@ impl Tab {
         Ok(Visit::Page(Box::new(captured)))
     }
 
+    fn begin(&self, request: &PageRequest, now: Instant) {
+        let (may_visit, guard) = (Arc::clone(&request.may_visit), Arc::clone(&request.guard));
+        self.shared.recorder().begin(may_visit, guard, now);
+    }
+
     /// Leaves the page before.
     pub(super) async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
-        self.shared
-            .recorder()
-            .begin(Arc::clone(&request.may_visit), Instant::now());
+        self.begin(request, Instant::now());
         let blank = page::NavigateParams::new("about:blank");
         self.session
             .call::<Navigated>(blank, request.deadline)
@@ -330,7 +417,7 @@ impl Tab {
     }
 
     /// Waits until the page is quiet. False if a bound ended the wait before the page had loaded.
-    async fn settle(&self, until: Instant) -> Result<bool, CdpError> {
+    pub(super) async fn settle(&self, until: Instant) -> Result<bool, CdpError> {
         let mut loaded_at = None;
         loop {
             let changed = self.shared.changed.notified();
@@ -426,7 +513,21 @@ fn auto_attach() -> target::SetAutoAttachParams {
     attach
 }
 
-async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>) {
+/// The requests that wait for a word of ours: those that can have a body, and those that can lead a frame away. Images,
+/// styles, scripts, fonts and media are always asked for by GET, and there are many of them.
+fn pause() -> fetch::EnableParams {
+    use network::ResourceType::{CspViolationReport, Document, Fetch, Other, Ping, Xhr};
+    let patterns = [Document, Xhr, Fetch, Ping, CspViolationReport, Other].map(|kind| fetch::RequestPattern {
+        resource_type: Some(kind),
+        ..fetch::RequestPattern::default()
+    });
+    fetch::EnableParams {
+        patterns: Some(patterns.into()),
+        ..fetch::EnableParams::default()
+    }
+}
+
+async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>, client: Arc<Client>) {
     let gone = session.gone().clone();
     loop {
         let event = tokio::select! {
@@ -439,7 +540,10 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
             let mut recorder = shared.recorder();
             let now = Instant::now();
             loop {
-                reactions.extend(recorder.take(&event, now));
+                if !client.take(&event, &session) {
+                    let reaction = recorder.take(&event, now);
+                    reactions.extend(reaction.map(|reaction| (reaction, client.headers(&event))));
+                }
                 match events.try_next() {
                     Some(next) => event = next,
                     None => break,
@@ -449,38 +553,62 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
                 recorder.dropped += 1;
             }
         }
-        for reaction in reactions {
-            react(reaction, &session, &connection);
+        for (reaction, headers) in reactions {
+            react(reaction, headers, &session, &connection, &client);
         }
         shared.changed.notify_waiters();
     }
     shared.changed.notify_waiters();
 }
 
-fn react(reaction: Reaction, session: &Session, connection: &Connection) {
+fn react(
+    reaction: Reaction,
+    headers: Option<Vec<fetch::HeaderEntry>>,
+    session: &Session,
+    connection: &Connection,
+    client: &Arc<Client>,
+) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
-            let child = session.child(&child);
-            child.tell(&network::EnableParams::default());
-            child.tell(&runtime::EnableParams::default());
-            if !worker {
-                child.tell(&inspector::EnableParams::default());
-                child.tell(&page::EnableParams::default());
-                child.tell(&audits::EnableParams::default());
-                child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
-            }
-            child.tell(&auto_attach());
-            child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+            tokio::spawn(set_up(session.child(&child), worker, Arc::clone(client)));
         }
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
         Reaction::Continue { session: at, paused } => {
-            session.child(&at).tell(&fetch::ContinueRequestParams::new(paused));
+            let mut go = fetch::ContinueRequestParams::new(paused);
+            go.headers = headers;
+            session.child(&at).tell(&go);
         }
-        Reaction::Stop { session: at, paused } => {
-            session
-                .child(&at)
-                .tell(&fetch::FailRequestParams::new(paused, network::ErrorReason::Aborted));
+        Reaction::Stop {
+            session: at,
+            paused,
+            navigation,
+        } => {
+            let reason = if navigation {
+                network::ErrorReason::Aborted
+            } else {
+                network::ErrorReason::BlockedByClient
+            };
+            session.child(&at).tell(&fetch::FailRequestParams::new(paused, reason));
         }
+    }
+}
+
+/// Listens to a frame of another site or a worker, and lets it run once its requests wait for us. If the browser does
+/// not say so, it never runs.
+async fn set_up(child: Session, worker: bool, client: Arc<Client>) {
+    child.tell(&network::EnableParams::default());
+    child.tell(&runtime::EnableParams::default());
+    if !worker {
+        child.tell(&inspector::EnableParams::default());
+        child.tell(&page::EnableParams::default());
+        child.tell(&audits::EnableParams::default());
+        child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
+    }
+    child.tell(&auto_attach());
+    match child.call::<Nothing>(client.pause(pause()), CALL).await {
+        // Dedicated workers have no requests of their own: theirs wait at their page.
+        Ok(_) | Err(CdpError::Refused { .. }) => child.tell(&runtime::RunIfWaitingForDebuggerParams::default()),
+        Err(error) => tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped"),
     }
 }

@@ -38,7 +38,7 @@ const ALL: u32 = 100_000;
                         It ends with 0 only if exactly what was planted was found."
 )]
 pub struct DemoArgs {
-    /// Write a report: json=FILE or html=FILE; may be given several times.
+    /// Write a report, as json, html, sarif, junit or csv; may be given several times.
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     reports: Vec<Destination>,
     /// Use this many tabs at once; without it, by cores and memory.
@@ -140,12 +140,15 @@ fn scan_args(args: &DemoArgs) -> ScanArgs {
     ScanArgs {
         targets: Vec::new(),
         max_pages: None,
+        explore: None,
         depth: None,
         tabs: args.tabs,
         reports: args.reports.clone(),
         fail_on: Severity::High,
         tickets: Some(TicketMode::Live),
         resume: None,
+        profile: None,
+        unlock_account: None,
         setup: Setup::default(),
     }
 }

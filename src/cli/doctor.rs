@@ -6,7 +6,7 @@ use console::{Style, Term};
 
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::session::{self, Setup};
-use crate::browser::{Pool, PoolOptions, default_tabs};
+use crate::browser::{ClientRules, Pool, PoolOptions, default_tabs};
 use crate::config::Config;
 use crate::egress::{Egress, EgressRules, UPSTREAM_WARNING};
 use crate::jira::Client;
@@ -107,6 +107,7 @@ async fn browser(config: &Config) -> Vec<(&'static str, Health)> {
         user_agent: config.network.user_agent.clone(),
         egress: egress.address(),
         tabs: 1,
+        client: ClientRules::default(),
     });
     match pool.await {
         Err(error) => found.push(("browser", Health::Bad(error.to_string()))),

@@ -10,10 +10,11 @@ use phantom_checks::Severity;
 use super::exit::{Ended, Failure, OrExit};
 use super::output::{Shape, print, print_json};
 use super::paint;
-use super::session::Setup;
+use super::session::{Setup, sites};
 use crate::config::{Config, parse_duration, parse_end_of_day};
 use crate::report::safe::{fit, one_line};
 use crate::report::{self, FindingSheet, plural};
+use crate::scan::retire;
 use crate::site::SiteId;
 use crate::store::Store;
 use crate::tickets::meant;
@@ -61,6 +62,22 @@ enum FindingsCommand {
                       phantom findings suppress --list\n  phantom findings suppress --lift c0ffee00c0ff"
     )]
     Suppress(Box<SuppressArgs>),
+    /// Withdraw what is open on a site that is no longer scanned
+    #[command(
+        after_help = "Its tickets say so once, with the next `phantom tickets sync`. Nothing is called fixed, and what was \
+                      suppressed or fixed stays so.\n\nExamples:\n  phantom findings withdraw --site shop-old --dry-run\n  \
+                      phantom findings withdraw --site shop-old"
+    )]
+    Withdraw {
+        /// The site, by its id.
+        #[arg(long, value_name = "SITE")]
+        site: String,
+        /// Say what would be withdrawn, and withdraw nothing.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        setup: Setup,
+    },
     /// Show what became of a finding through time
     #[command(after_help = "Example:\n  phantom findings history 9f1c2a7be0d4")]
     History {
@@ -195,6 +212,7 @@ pub async fn run(args: FindingsArgs) -> Ended {
             print(show(&sheet, &Style::new()))
         }
         FindingsCommand::Suppress(args) => suppress(*args).await,
+        FindingsCommand::Withdraw { site, dry_run, setup } => withdraw(SiteId(site), dry_run, &setup).await,
         FindingsCommand::History { which, shape, setup } => {
             let sheet = sheet(&which, &setup).await?;
             if shape.json {
@@ -368,6 +386,33 @@ impl SuppressArgs {
             host: self.host.as_ref().map(|host| host.to_ascii_lowercase()),
         }
     }
+}
+
+async fn withdraw(site: SiteId, dry_run: bool, setup: &Setup) -> Ended {
+    if sites()?.sites().any(|one| one.id == site) {
+        let error = anyhow::anyhow!("a file in sitemaps/ still describes {site}; delete it first, or scan it again");
+        return Err(error).or_usage();
+    }
+    let store = setup.store(&setup.config()?).await?;
+    let findings = store.all_findings(Some(&site)).await.or_incomplete()?;
+    if findings.is_empty() {
+        let error =
+            anyhow::anyhow!("no finding of {site} is known; `phantom findings list` shows of which sites there are");
+        return Err(error).or_usage();
+    }
+    let (gone, verb) = if dry_run {
+        let open = findings.into_iter().filter(|finding| finding.state.is_open()).collect();
+        (open, "would be withdrawn")
+    } else {
+        let gone = retire(&*store, &site, Timestamp::now()).await.or_incomplete()?;
+        (gone, "withdrawn")
+    };
+    let mut lines: Vec<String> = gone
+        .iter()
+        .map(|one: &Finding| format!("{}  {}", one.fingerprint.short(), fit(&one.title, 100)))
+        .collect();
+    lines.push(format!("{} {verb}", plural(gone.len() as u64, "finding")));
+    print(plain(&lines))
 }
 
 async fn list_suppressions(store: &dyn Store, shape: Shape, now: Timestamp) -> Ended {

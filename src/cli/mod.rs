@@ -1,5 +1,6 @@
 //! The command line: what a person types becomes a call into the library, and what comes of it lines on a terminal.
 
+mod checks;
 mod demo;
 mod doctor;
 mod exit;
@@ -79,6 +80,8 @@ enum Command {
     Sites(sites::SitesArgs),
     /// Look at one finding again, in seconds: still there, gone, or could not reach
     Verify(verify::VerifyArgs),
+    /// List checks, explain them, try their cases, and run them over what was stored
+    Checks(checks::ChecksArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
     /// Run a stand-in for Jira, to rehearse a configuration against
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
             Command::Tickets(args) => tickets_command::run(args).await,
             Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
+            Command::Checks(args) => checks::run(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }

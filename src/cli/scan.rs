@@ -18,7 +18,7 @@ use crate::browser::default_tabs;
 use crate::config::{Config, TicketMode};
 use crate::report::{self, Context, Destination, Report};
 use crate::scan::{Listener, ScanError, ScanId, ScanState, Scanner, Start, Trigger};
-use crate::site::{Site, SiteId};
+use crate::site::{ExploreMode, Site, SiteId};
 use crate::store::Store;
 use crate::tickets::Report as Filed;
 
@@ -43,10 +43,13 @@ pub struct ScanArgs {
     /// Follow this many links from a start page at most; 0 looks at the start pages alone.
     #[arg(long, value_name = "N")]
     pub depth: Option<u32>,
+    /// Only observe pages, or use them as well, without changing anything; without it, what the site's file says.
+    #[arg(long, value_name = "MODE")]
+    pub explore: Option<Explore>,
     /// Use this many tabs at once; without it, by cores and memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub tabs: Option<u16>,
-    /// Write a report: json=FILE or html=FILE; may be given several times. With several targets, FILE holds {site}.
+    /// Write a report, as json, html, sarif, junit or csv; may be given several times. With several targets, FILE holds {site}.
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<Destination>,
     /// Exit with 1 if there is a finding of this severity or worse.
@@ -58,6 +61,12 @@ pub struct ScanArgs {
     /// Go on with a scan that did not end: the one of this id, or the last one of the target, or of all.
     #[arg(long, value_name = "SCAN", num_args = 0..=1, default_missing_value = "")]
     pub resume: Option<String>,
+    /// Show pages on one of the site's devices, a [[profile]] of its file. What is not seen there proves nothing.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Use an account again that was stopped because its login failed twice; correct its secrets first.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub unlock_account: Option<String>,
     #[command(flatten)]
     pub setup: Setup,
 }
@@ -68,6 +77,11 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
     let sites = args.sites(&config)?;
     let store = args.setup.store(&config).await?;
+    if let Some(account) = &args.unlock_account
+        && !store.unlock_account(account).await.or_incomplete()?
+    {
+        tracing::info!(account, "the account had not failed");
+    }
     let starts = args.starts(sites, &*store).await?;
     let many = starts.len() > 1;
     if many
@@ -114,6 +128,24 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     Ok(worst)
 }
 
+/// What may be asked for on the command line: what changes a site's state is for its file to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Explore {
+    /// Links are followed, and what a page does by itself is seen.
+    Observe,
+    /// Pages are clicked, typed into and searched as well; nothing that could change state is sent.
+    Safe,
+}
+
+impl From<Explore> for ExploreMode {
+    fn from(mode: Explore) -> Self {
+        match mode {
+            Explore::Observe => Self::Observe,
+            Explore::Safe => Self::Safe,
+        }
+    }
+}
+
 impl ScanArgs {
     /// The targets with the budgets of the command line.
     fn sites(&self, config: &Config) -> Result<Vec<Site>, Failure> {
@@ -123,6 +155,14 @@ impl ScanArgs {
             let mut site = book.find(target).or_usage()?;
             site.may_start(&config.network).or_usage()?;
             site.limits.ask(self.max_pages, self.depth);
+            if let Some(mode) = self.explore {
+                site.ask_mode(mode.into());
+            }
+            if let Some(profile) = &self.profile {
+                site.use_profile(profile)
+                    .map_err(|known| no_profile(&site.id, profile, &known))
+                    .or_usage()?;
+            }
             sites.push(site);
         }
         Ok(sites)
@@ -229,7 +269,7 @@ impl Job<'_> {
             now: Arc::new(Timestamp::now),
         };
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
-        let scan = match scanner.scan(start).await {
+        let scan = match Box::pin(scanner.scan(start)).await {
             Ok(ended) => ended.record.id,
             // What is left of it is its tickets.
             Err(ScanError::Complete(scan)) if jira.is_some() && self.tickets_wait(&scan).await? => scan,
@@ -315,6 +355,14 @@ impl Job<'_> {
                 .map(|config| format!("--config {}", config.display())),
         );
         command.join(" ")
+    }
+}
+
+fn no_profile(site: &SiteId, name: &str, known: &[String]) -> anyhow::Error {
+    if known.is_empty() {
+        anyhow::anyhow!("site {site} has no [[profile]] in its file; add `{name}` there, or leave out --profile")
+    } else {
+        anyhow::anyhow!("site {site} has no profile `{name}`; it has {}", known.join(", "))
     }
 }
 

@@ -48,6 +48,7 @@ enum TicketsCommand {
         setup: Setup,
     },
     /// Look at all tickets again and bring them into line
+    #[command(after_help = "Example:\n  phantom tickets sync")]
     Sync {
         #[command(flatten)]
         setup: Setup,
@@ -64,6 +65,7 @@ enum TicketsCommand {
         setup: Setup,
     },
     /// List what Jira refused, and why
+    #[command(after_help = "Examples:\n  phantom tickets dead\n  phantom tickets dead --json")]
     Dead {
         #[command(flatten)]
         shape: Shape,
@@ -80,7 +82,6 @@ enum TicketsCommand {
     },
 }
 
-/// How it is shown.
 /// Does what is asked.
 pub async fn run(args: TicketsArgs) -> Ended {
     match args.command {

@@ -280,10 +280,19 @@ fn ticket_defaults(mut section: Section<'_>) -> Option<TicketDefaults> {
 /// `sqlite:` and a path, made relative to the folder of the settings: the store must not depend on where a command is
 /// started. The value may hold a password and is not repeated.
 fn store(value: Value<'_>, folder: &Path) -> Result<String, Wrong> {
-    let expected = "write \"sqlite:\" and the path of a file, such as \"sqlite:phantom.db\"";
+    let expected = "write \"sqlite:\" and the path of a file, such as \"sqlite:phantom.db\", or \
+                    \"postgres://USER@HOST/DATABASE\"";
     let text = kinds::text(value)?;
-    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return Err(Wrong::new("= \"postgres:…\" is not supported yet", expected));
+    if let Some(("postgres" | "postgresql", rest)) = text.split_once("://") {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        if user.contains(':') || rest.contains("password=") {
+            return Err(Wrong::new(
+                "holds a password, which does not belong in a file",
+                "leave it out, and set PGPASSWORD or write it into ~/.pgpass",
+            ));
+        }
+        return Ok(text);
     }
     let path = text
         .strip_prefix("sqlite:")

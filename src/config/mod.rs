@@ -241,7 +241,7 @@ pub enum JiraAuth {
 }
 
 /// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretSource {
     /// In this environment variable.

@@ -171,7 +171,7 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
         ),
         (
             "store = \"postgres://scanner:hunter2@db/phantom\"",
-            "`store` = \"postgres:…\" is not supported yet (etc/phantom.toml:1:9); write \"sqlite:\" and the path of a file, such as \"sqlite:phantom.db\"",
+            "`store` holds a password, which does not belong in a file (etc/phantom.toml:1:9); leave it out, and set PGPASSWORD or write it into ~/.pgpass",
         ),
         (
             "serve = { listen = \"127.0.0.1:8686\" }",

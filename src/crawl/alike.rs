@@ -3,7 +3,7 @@
 //! Alike are pages of one [`Template`] whose documents are alike, too. What a document looks like is known only
 //! afterwards, so the budget of a template is that of one kind of document, and grows with each kind that is found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use phantom_checks::evidence::Look;
 
@@ -60,11 +60,32 @@ struct Group {
     used_up: Option<String>,
     /// Pages that were found when it was used up already.
     cut: u64,
+    /// Pages that wait for their turn or had it, by a hash of their keys.
+    kept: HashSet<u64>,
+    /// Links to pages that were found and not kept.
+    not_kept: u64,
 }
 
 impl Group {
     fn room(&self, budget: u64) -> u64 {
         budget.saturating_mul(self.kinds.len().clamp(1, MOST_KINDS) as u64)
+    }
+
+    /// Whether a page is kept that was found: as many are as could ever have their turn.
+    fn keeps(&mut self, page: u64, budget: u64) -> bool {
+        let most = budget.saturating_mul(MOST_KINDS as u64 * TRIES).max(MOST_CUT);
+        self.kept.contains(&page) || (self.kept.len() as u64) < most
+    }
+
+    /// What becomes of a page that is found when the budget is used up.
+    fn cut(&mut self) -> Option<Room> {
+        let reason = self.used_up.clone()?;
+        self.cut += 1;
+        if self.cut <= MOST_CUT {
+            return Some(Room::UsedUp(reason));
+        }
+        self.not_kept += 1;
+        Some(Room::NotEvenKept)
     }
 
     /// Marks the budget as used up if it is.
@@ -183,38 +204,37 @@ impl Alike {
         }
     }
 
-    /// What becomes of a page that was found.
-    pub fn found(&mut self, template: &Template) -> Room {
-        let new_path = self.is_new_path(template);
-        let groups = [
-            self.patterns.get_mut(&template.pattern),
-            self.families.get_mut(&template.family),
-        ];
-        let used_up = |group: &mut Group| {
-            let reason = group.used_up.clone()?;
-            group.cut += 1;
-            Some(if group.cut > MOST_CUT {
-                Room::NotEvenKept
-            } else {
-                Room::UsedUp(reason)
-            })
-        };
-        if let Some(room) = groups.into_iter().flatten().find_map(used_up) {
+    /// What becomes of a page that was found; `page` is a hash of its key.
+    pub fn found(&mut self, template: &Template, page: u64) -> Room {
+        let budget = self.per_template.saturating_mul(FAMILY);
+        if let Some(room) = self.patterns.get_mut(&template.pattern).and_then(Group::cut) {
             return room;
         }
-        let wide = self.families.get_mut(&template.wide).filter(|_| new_path);
-        wide.and_then(used_up).unwrap_or(Room::Free)
+        let new_path = self.is_new_path(template);
+        let names = [Some(&template.family), Some(&template.wide).filter(|_| new_path)];
+        for name in names.into_iter().flatten() {
+            let group = self.families.entry(name.clone()).or_default();
+            if let Some(room) = group.cut() {
+                return room;
+            }
+            if !group.keeps(page, budget) {
+                group.not_kept += 1;
+                return Room::NotEvenKept;
+            }
+            group.kept.insert(page);
+        }
+        Room::Free
     }
 
     /// What was found and not even kept, as sentences.
     pub fn remarks(&self) -> Vec<String> {
         let all = self.patterns.iter().chain(&self.families);
         let mut remarks: Vec<String> = all
-            .filter(|(_, group)| group.cut > MOST_CUT)
+            .filter(|(_, group)| group.not_kept > 0)
             .map(|(name, group)| {
-                let more = group.cut - MOST_CUT;
                 format!(
-                    "{more} more links to pages like {} were found and not kept",
+                    "{} more links to pages like {} were found and not kept",
+                    group.not_kept,
                     short(name)
                 )
             })
@@ -278,8 +298,8 @@ mod tests {
             Ok(()),
             "an honest page beside it"
         );
-        assert_eq!(alike.found(&template("/calendar/2027/1")), Room::UsedUp(why));
-        assert_eq!(alike.found(&template("/calendar/help")), Room::Free);
+        assert_eq!(alike.found(&template("/calendar/2027/1"), 0), Room::UsedUp(why));
+        assert_eq!(alike.found(&template("/calendar/help"), 0), Room::Free);
     }
 
     #[test]
@@ -365,14 +385,38 @@ mod tests {
     }
 
     #[test]
+    fn no_more_wait_than_could_have_their_turn() {
+        let mut alike = Alike::new(1);
+        let word = |number: u64| -> String { number.to_string().bytes().map(|b| char::from(b + 49)).collect() };
+        let found = |alike: &mut Alike, id: u64| alike.found(&template(&format!("/p/{}", word(id))), id);
+        for id in 0..MOST_CUT {
+            assert_eq!(found(&mut alike, id), Room::Free);
+            assert_eq!(found(&mut alike, 0), Room::Free, "it is known");
+        }
+        assert_eq!(found(&mut alike, MOST_CUT), Room::NotEvenKept);
+        assert_eq!(
+            alike.found(&template("/about/us"), 7),
+            Room::Free,
+            "an honest page beside it"
+        );
+        assert_eq!(
+            alike.remarks(),
+            ["1 more links to pages like shop.test/p/* were found and not kept"]
+        );
+    }
+
+    #[test]
     fn what_is_cut_off_is_kept_to_a_bound_and_counted_beyond() {
         let mut alike = Alike::new(1);
         alike.take(&template("/p/1")).unwrap();
         alike.take(&template("/p/2")).unwrap_err();
         for id in 0..MOST_CUT {
-            assert!(matches!(alike.found(&template(&format!("/p/{id}"))), Room::UsedUp(_)));
+            assert!(matches!(
+                alike.found(&template(&format!("/p/{id}")), id),
+                Room::UsedUp(_)
+            ));
         }
-        assert_eq!(alike.found(&template("/p/0")), Room::NotEvenKept);
+        assert_eq!(alike.found(&template("/p/0"), 0), Room::NotEvenKept);
         assert_eq!(
             alike.remarks(),
             ["1 more links to pages like shop.test/p/{n} were found and not kept"]

@@ -261,7 +261,7 @@ mod tests {
             frame: "main".to_owned(),
             source,
             rel: "nofollow".to_owned(),
-            path: Vec::new(),
+            ..Link::default()
         }
     }
 

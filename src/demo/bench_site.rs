@@ -199,6 +199,7 @@ mod tests {
             query: "",
             method: &Method::GET,
             headers: &HeaderMap::new(),
+            body: &[],
         });
         let Body::Full(bytes) = reply.body else {
             panic!("a body of another kind")

@@ -82,17 +82,33 @@ pub struct Ask<'a> {
     pub method: &'a Method,
     /// All headers.
     pub headers: &'a HeaderMap,
+    /// What was sent after them, at most a megabyte.
+    pub body: &'a [u8],
 }
 
 impl Ask<'_> {
     /// Whether the visitor sent a cookie of this name.
     pub fn has_cookie(&self, name: &str) -> bool {
+        self.cookie(name).is_some()
+    }
+
+    /// The value of a cookie that the visitor sent.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
         self.headers
             .get_all("cookie")
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(';'))
-            .any(|pair| pair.split('=').next().is_some_and(|key| key.trim() == name))
+            .find_map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (key.trim() == name).then_some(value.trim())
+            })
+    }
+
+    /// A field of the form that was sent.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let mut fields = url::form_urlencoded::parse(self.body);
+        fields.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     }
 }
 

@@ -100,7 +100,10 @@ impl Files {
         let is_html = extension(name) == "html";
         match std::str::from_utf8(&data) {
             Ok(text) if is_html && self.rules.templates => {
-                Bytes::from(self.in_layout(host, text).replace(TOKEN, token))
+                // Policies in the rules name the token as the nonce of all scripts.
+                let page = self.in_layout(host, text);
+                let page = page.replace("<script", "<script nonce={{token}}");
+                Bytes::from(page.replace(TOKEN, token))
             }
             _ => match data {
                 Cow::Borrowed(data) => Bytes::from_static(data),
@@ -169,8 +172,9 @@ impl Content for Files {
         for cookie in rule.iter().flat_map(|rule| &rule.cookies) {
             reply = reply.header("set-cookie", &cookie.replace(TOKEN, &token));
         }
-        let headers = host.map(|host| host.headers.clone()).unwrap_or_default();
-        reply.headers.extend(headers);
+        for (name, value) in host.iter().flat_map(|host| &host.headers) {
+            reply = reply.header(name, &value.replace(TOKEN, &token));
+        }
         reply
     }
 
@@ -248,6 +252,7 @@ mod tests {
             query: url.query().unwrap_or_default(),
             method: &Method::GET,
             headers: &headers,
+            body: &[],
         })
     }
 

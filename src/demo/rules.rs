@@ -12,7 +12,7 @@ use super::content::Tls;
 #[serde(deny_unknown_fields)]
 pub(super) struct Rules {
     /// Files that begin with `<title>` are put into their host's `_layout.html`, and `{{token}}` stands for a new
-    /// random value in each reply.
+    /// random value in each reply. It is also the nonce of all scripts.
     #[serde(default)]
     pub(super) templates: bool,
     /// What holds for all replies of a host, by its name.
@@ -34,6 +34,7 @@ pub(super) struct HostRule {
     /// `Set-Cookie` values, sent with every page to a visitor who does not send a cookie of that name.
     #[serde(default)]
     pub(super) cookies: Vec<String>,
+    /// Headers of all its replies, in which `{{token}}` stands for the reply's random value.
     #[serde(default)]
     pub(super) headers: Vec<(String, String)>,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::http::{HeaderName, HeaderValue, Request, Response};
 use futures::{StreamExt as _, future, stream};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -25,6 +26,9 @@ use super::{DemoError, Files, certs};
 
 /// Replies in flight are given this long when the microsite stops.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// What is sent with a request is read so far, in bytes.
+const LONGEST_BODY: usize = 1 << 20;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -157,14 +161,18 @@ impl Host {
 
     async fn answer(self, request: Request<Incoming>, scheme: Scheme) -> Result<Response<HttpBody>, Dropped> {
         let host = host_of(&request);
-        let headers = request.headers();
+        let (request, body) = request.into_parts();
+        let body = Limited::new(body, LONGEST_BODY).collect().await;
+        let body = body.map(Collected::to_bytes).unwrap_or_default();
+        let headers = &request.headers;
         let ask = Ask {
             scheme,
             host: &host,
-            path: request.uri().path(),
-            query: request.uri().query().unwrap_or_default(),
-            method: request.method(),
+            path: request.uri.path(),
+            query: request.uri.query().unwrap_or_default(),
+            method: &request.method,
             headers,
+            body: &body,
         };
         let agent = headers.get("user-agent").and_then(|value| value.to_str().ok());
         self.log.push(LogEntry {

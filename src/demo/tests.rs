@@ -21,6 +21,7 @@ fn get(files: &Files, url: &Url) -> Reply {
         query: url.query().unwrap_or_default(),
         method: &Method::GET,
         headers: &HeaderMap::new(),
+        body: &[],
     })
 }
 

@@ -110,6 +110,36 @@ impl Block {
         }
     }
 
+    /// Replaces a word wherever a text says it. A link whose address says it becomes a text.
+    pub(crate) fn replace(&mut self, word: &str, with: &str) {
+        let edit = |text: &mut String| {
+            if text.contains(word) {
+                *text = text.replace(word, with);
+            }
+        };
+        let edit_run = |run: &mut Vec<Inline>| {
+            for inline in run {
+                if let Inline::Link { text, to } = inline
+                    && to.as_str().contains(word)
+                {
+                    *inline = Inline::Text(std::mem::take(text));
+                }
+                let (Inline::Text(text) | Inline::Strong(text) | Inline::Code(text) | Inline::Link { text, .. }) =
+                    inline;
+                edit(text);
+            }
+        };
+        match self {
+            Self::Heading { text, .. } | Self::Code(text) => edit(text),
+            Self::Paragraph(run) => edit_run(run),
+            Self::Bullets(items) => items.iter_mut().for_each(edit_run),
+            Self::Table { header, rows, .. } => {
+                header.iter_mut().for_each(edit);
+                rows.iter_mut().flatten().for_each(edit_run);
+            }
+        }
+    }
+
     /// Makes the block smaller by about a quarter. False if nothing is left to take.
     pub(crate) fn shrink(&mut self) -> bool {
         match self {

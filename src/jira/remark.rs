@@ -8,9 +8,12 @@ use super::lifecycle::Says;
 use super::text::{cut, line};
 use crate::triage::Finding;
 
+/// How the line by which a comment is found again begins.
+const MARK: &str = "phantom-note-";
+
 /// The line by which a comment is found again: made of the idempotency key of its action.
 pub fn marker(key: &str) -> String {
-    format!("phantom-note-{}", short_hash(key.as_bytes()))
+    format!("{MARK}{}", short_hash(key.as_bytes()))
 }
 
 /// 16 hexadecimal digits.
@@ -18,9 +21,13 @@ pub fn short_hash(bytes: &[u8]) -> String {
     hex::encode(&Sha256::digest(bytes)[..8])
 }
 
-/// A document with the line by which it is found again.
+/// A document with the line by which it is found again. Text of a page that reads like such a line is changed: a page
+/// could name the key of another comment, which would then never be sent.
 #[must_use]
 pub fn marked(mut blocks: Vec<Block>, key: &str) -> Document {
+    for block in &mut blocks {
+        block.replace(MARK, "phantom note ");
+    }
     blocks.push(Block::Paragraph(vec![Inline::Code(marker(key))]));
     Document { blocks }
 }
@@ -100,5 +107,31 @@ mod tests {
             assert!(texts.insert(rendered));
         }
         assert_ne!(marker("f/1/a"), marker("f/1/b"));
+    }
+
+    #[test]
+    fn a_page_cannot_speak_for_another_comment() {
+        let other = marker("f/1/say-reopened/1");
+        let mut finding = finding(1);
+        finding.title = format!("A form: {other}");
+        let mut blocks = remark(Says::Worse, &finding, 12, "SEC-1");
+        blocks.push(Block::Bullets(vec![vec![Inline::link(
+            &other,
+            &format!("https://x.test/{other}"),
+        )]]));
+        blocks.push(Block::Code(other.clone()));
+        let document = marked(blocks, "f/1/x");
+        for text in [
+            super::super::wiki::plain(&super::super::wiki::render(&document)),
+            super::super::adf::plain(&super::super::adf::render(&document)),
+            super::super::wiki::render(&document),
+            super::super::adf::render(&document).to_string(),
+        ] {
+            assert!(!text.contains(&other), "{text}");
+            assert!(
+                text.contains(&marker("f/1/x")) || text.contains("phantom\\-note"),
+                "{text}"
+            );
+        }
     }
 }

@@ -105,6 +105,14 @@ impl Transport {
         tokio::time::sleep_until(turn).await;
     }
 
+    /// The next request keeps its distance from this moment: a permit may have waited until it was used, and two
+    /// requests must not come close together for that.
+    async fn sent_now(&self) {
+        let earliest = Instant::now() + self.pace;
+        let mut next = self.next.lock().await;
+        *next = Some(next.map_or(earliest, |next| next.max(earliest)));
+    }
+
     async fn exchange(&self, call: &Call) -> Result<Vec<u8>, Failure> {
         let mut request = self
             .http
@@ -122,6 +130,7 @@ impl Transport {
                 .header("X-Atlassian-Token", "no-check")
                 .multipart(Form::new().part("file", part));
         }
+        self.sent_now().await;
         let response = request.send().await.map_err(|error| broken(call, &error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = capped(response).await;

@@ -1,12 +1,13 @@
 //! The client on its way: through a proxy, and to a server whose authority only `ca_file` knows.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Client, Failure, Myself};
+use super::{Client, Failure, Myself, TransitionRequest};
 use crate::config::{JiraAuth, JiraConfig, SecretSource};
 
 const ANSWER: &[u8] =
@@ -90,4 +91,22 @@ async fn an_extra_authority_is_trusted_and_nothing_else_is() {
         matches!(&refused, Failure::NotSent { why, .. } if why.contains("certificate")),
         "{refused:?}"
     );
+}
+
+/// What was to be recorded first took most of the time until the next turn.
+#[tokio::test]
+async fn a_request_that_was_late_puts_off_the_next_one() {
+    let (mut config, _token) = config("http://127.0.0.1:1");
+    config.requests_per_s = 4.0;
+    let client = Client::new(&config).unwrap();
+    let permit = client.permit().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let sent = Instant::now();
+    let request = TransitionRequest {
+        id: "31".to_owned(),
+        resolution: None,
+    };
+    client.transition(permit, "1", &request).await.unwrap_err();
+    let _next = client.permit().await;
+    assert!(sent.elapsed() >= Duration::from_millis(250), "{:?}", sent.elapsed());
 }

@@ -45,7 +45,10 @@ fn block(block: &Block) -> String {
         Block::Heading { level, text } => format!("h{}. {}", (*level).clamp(1, 6), escape(&line(text))),
         Block::Paragraph(content) => start_of_line(&run(content)),
         Block::Bullets(items) => {
-            let items = items.iter().map(|item| run(item)).filter(|item| !item.is_empty());
+            let items = items
+                .iter()
+                .map(|item| start_of_line(&run(item)))
+                .filter(|item| !item.is_empty());
             items.map(|item| format!("* {item}")).collect::<Vec<_>>().join("\n")
         }
         Block::Code(text) => format!("{{noformat}}\n{}\n{{noformat}}", verbatim(text)),
@@ -58,7 +61,7 @@ fn table(header: &[String], rows: &[Vec<Vec<Inline>>], omitted: u64) -> String {
     let head: Vec<String> = header.iter().map(|text| filled(escape(&line(text)))).collect();
     let mut lines = vec![format!("||{}||", head.join("||"))];
     for row in rows {
-        let cells: Vec<String> = row.iter().map(|cell| filled(run(cell))).collect();
+        let cells: Vec<String> = row.iter().map(|cell| filled(start_of_line(&run(cell)))).collect();
         lines.push(format!("|{}|", cells.join("|")));
     }
     if omitted > 0 {
@@ -284,6 +287,27 @@ mod tests {
             "h2. How to fix\n\n*Site&#58;* shop, {{a\\_b}} {{&#67;ode}} [docs|https://x.test/a?b=%7Bc%7D%7Cd]\n\n* one\n* two\n\n\
              {noformat}\na { noformat} { CODE:x} {b}\n{noformat}\n\n||Page||Seen||\n|a&#124;b| |\n\n… and 2 more"
         );
+    }
+
+    #[test]
+    fn a_heading_begins_nowhere() {
+        for word in ["h1. x", "bq. x"] {
+            let inline = || vec![Inline::text(word)];
+            let document = Document {
+                blocks: vec![
+                    Block::Paragraph(inline()),
+                    Block::Bullets(vec![inline()]),
+                    Block::Table {
+                        header: vec!["Page".to_owned()],
+                        rows: vec![vec![inline()]],
+                        omitted: 0,
+                    },
+                ],
+            };
+            let rendered = render(&document);
+            assert!(!rendered.contains(word), "{rendered}");
+            assert_eq!(plain(&rendered).matches(word).count(), 3, "{rendered}");
+        }
     }
 
     #[test]

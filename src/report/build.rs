@@ -110,6 +110,10 @@ async fn gone(store: &dyn Store, record: &ScanRecord) -> Result<Vec<(Finding, Op
     Ok(gone)
 }
 
+/// Why a page was not used in all ways in which it can be.
+const CUT_OFF: &str = "its share of actions or time was used up before all that can be done on it was tried; raise \
+                       `explore.actions_per_page` to see more";
+
 /// What the pages' evidence says could not be captured, with the page's URL. One page is read at a time, so that
 /// memory stays flat; pages whose evidence is no longer kept say nothing.
 async fn gaps(store: &dyn Store, scan: &ScanId) -> Result<Vec<(String, String)>, ReportError> {
@@ -117,6 +121,9 @@ async fn gaps(store: &dyn Store, scan: &ScanId) -> Result<Vec<(String, String)>,
     for page in store.pages(scan, PageState::Done, u32::MAX).await? {
         if let Some(evidence) = store.evidence(scan, &page.key).await? {
             gaps.extend(evidence.gaps.into_iter().map(|gap| (gap, page.url.clone())));
+            if evidence.explored.is_some_and(|explored| explored.cut_off > 0) {
+                gaps.push((CUT_OFF.to_owned(), page.url.clone()));
+            }
         }
     }
     Ok(gaps)
@@ -409,7 +416,7 @@ mod tests {
     use super::*;
     use crate::crawl::PageKey;
     use crate::scan::Trigger;
-    use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
+    use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
     use crate::triage::{Fingerprint, Past};
 
     fn record(state: ScanState) -> ScanRecord {
@@ -433,6 +440,7 @@ mod tests {
                     duration: Duration::from_mins(1),
                     ..Limits::default()
                 },
+                explore: Explore::default(),
                 disabled_checks: vec!["mixed-content".to_owned()],
                 facts: SiteFacts::default(),
                 suppress: Vec::new(),

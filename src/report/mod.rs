@@ -3,13 +3,16 @@
 //! To add a format: a file with a `FORMAT`, and its line in `FORMATS`.
 
 mod build;
+mod csv;
 mod html;
 mod json;
+mod junit;
 mod model;
 mod not_checked;
 pub mod safe;
 #[cfg(test)]
 pub(crate) mod sample;
+mod sarif;
 mod sheet;
 mod suppressed;
 mod verdict;
@@ -36,7 +39,7 @@ use crate::scan::ScanId;
 use crate::store::StoreError;
 
 /// Every way to write a report. One line a format.
-const FORMATS: &[Format] = &[json::FORMAT, html::FORMAT];
+const FORMATS: &[Format] = &[json::FORMAT, html::FORMAT, sarif::FORMAT, junit::FORMAT, csv::FORMAT];
 
 /// A way to write a report. Reads from its name.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::ScanError;
 use super::run::Run;
-use crate::crawl::{Lease, NewPage, PageState, Room, Template, UsedUp};
+use crate::crawl::{Lease, NewPage, PageState, Room, Template, UsedUp, hash_of};
 
 /// Pages that may wait, in a scan's limit of pages: those beyond would never have their turn.
 const MOST_WAITING: u64 = 10;
@@ -56,7 +56,7 @@ impl Run {
         let mut alike = self.alike();
         let room = |mut page: NewPage| {
             if let (None, Some(template)) = (&page.skip, &page.template) {
-                match alike.found(template) {
+                match alike.found(template, hash_of(&page.key.0)) {
                     Room::Free => {}
                     Room::UsedUp(reason) => page.skip = Some(reason),
                     Room::NotEvenKept => return None,

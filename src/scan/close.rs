@@ -74,7 +74,12 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
     let walled = walled(run).await?;
-    let coverage = coverage(run, &looks, &pages, &walled, whole && ran_through && !cut);
+    let ran_whole = whole && ran_through && !cut && !run.login_failed();
+    let coverage = coverage(run, &looks, &pages, &walled, ran_whole);
+    if run.keeper.is_some() {
+        let (seen, pages) = (coverage.logged_in, coverage.logged_in + coverage.logged_out);
+        run.remark(format!("{seen} of {pages} pages were seen logged in"));
+    }
     let blocked = coverage.too_much_walled().filter(|_| !run.record.trigger.is_look());
     let state = if let (Some(blocked), true) = (blocked, ran_through) {
         run.remark(blocked);
@@ -227,7 +232,7 @@ async fn judge(
         ended,
         whole: is_whole(&run.record),
         complete,
-        logged_in: true,
+        logged_in: !run.login_failed(),
         checks,
         pages,
         key_of: &key,

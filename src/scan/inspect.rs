@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use phantom_checks::evidence::{Answer, Evidence, HttpsOutcome};
-use phantom_checks::{Bodies, Check, Observation, Question, SiteFacts, Subject};
+use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFacts, Subject};
 use url::Url;
 
 use crate::egress::Fetcher;
@@ -16,6 +16,8 @@ use crate::triage::Picture;
 const MOST_QUESTIONS: usize = 40;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a source map that are read.
+const MOST_OF_MAP: usize = 1 << 20;
 /// Answers kept in memory for a scan.
 const MOST_ANSWERS: usize = 10_000;
 
@@ -39,12 +41,25 @@ pub(super) struct Inspected {
     pub pictures: Vec<Picture>,
 }
 
-struct Texts<'a>(&'a BTreeMap<String, Arc<str>>);
+/// Script texts by hash.
+pub(super) struct Texts<'a>(pub &'a BTreeMap<String, Arc<str>>);
 
 impl Bodies for Texts<'_> {
     fn text(&self, hash: &str) -> Option<&str> {
         self.0.get(hash).map(|text| &**text)
     }
+}
+
+/// What each check makes of a page; `None` for one that failed. A check that fails on one odd page must neither end the
+/// scan nor pass for silence.
+pub(super) fn look(checks: &[&'static dyn Check], subject: &Subject<'_>) -> Vec<(&'static Meta, Option<Outcome>)> {
+    checks
+        .iter()
+        .map(|check| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| check.run(subject)));
+            (check.meta(), outcome.ok())
+        })
+        .collect()
 }
 
 impl Inspector {
@@ -86,13 +101,12 @@ impl Inspector {
             bodies: &Texts(scripts),
             site: &self.facts,
         };
-        for check in &self.checks {
-            // A check that fails on one odd page must neither end the scan nor pass for silence.
-            if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| check.run(&subject))) {
+        for (meta, outcome) in look(&self.checks, &subject) {
+            if let Some(outcome) = outcome {
                 inspected.observations.extend(outcome.observations);
                 questions.extend(outcome.questions);
             } else {
-                let (id, url) = (check.meta().id, &evidence.page.url);
+                let (id, url) = (meta.id, &evidence.page.url);
                 inspected.failed_checks.push(id.to_owned());
                 let failure = format!("the check {id} failed on {url}; please report it");
                 inspected.failures.push(failure);
@@ -111,6 +125,8 @@ impl Inspector {
         }
         let answer = match &question {
             Question::HttpsAnswers { url } => self.ask_https(url, &question).await,
+            Question::AnyOriginMayRead { url } => self.ask_any_origin(url, &question).await,
+            Question::IsSourceMap { url } => self.ask_source_map(url, &question).await,
             Question::Unknown => not_asked(&question, "this version does not understand the question"),
         };
         let mut answers = self.answers();
@@ -139,9 +155,49 @@ impl Inspector {
         }
     }
 
+    /// Asks as a page of an origin would that nobody has.
+    async fn ask_any_origin(&self, text: &str, question: &Question) -> Answer {
+        let Ok(url) = Url::parse(text) else {
+            return not_asked(question, "it is not a URL");
+        };
+        let origin = format!("https://{:08x}.invalid", rand::random::<u32>());
+        let headers = [("origin".to_owned(), origin.clone())];
+        match self.fetcher.get(&url, &headers, 1_024, PATIENCE).await {
+            Ok(fetched) => Answer::AnyOrigin {
+                url: text.to_owned(),
+                allowed: fetched.header("access-control-allow-origin") == Some(&origin)
+                    && fetched.header("access-control-allow-credentials") == Some("true"),
+            },
+            Err(error) => not_asked(question, &error.to_string()),
+        }
+    }
+
+    async fn ask_source_map(&self, text: &str, question: &Question) -> Answer {
+        let Ok(url) = Url::parse(text) else {
+            return not_asked(question, "it is not a URL");
+        };
+        match self.fetcher.get(&url, &[], MOST_OF_MAP, PATIENCE).await {
+            Ok(fetched) => Answer::SourceMap {
+                url: text.to_owned(),
+                found: fetched.status == 200 && is_source_map(&fetched.body),
+            },
+            Err(error) => not_asked(question, &error.to_string()),
+        }
+    }
+
     fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The beginning of a map is enough: the rest may be megabytes.
+fn is_source_map(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let has = |key: &str| text.contains(key);
+    text.trim_start_matches(")]}'").trim_start().starts_with('{')
+        && has("\"version\"")
+        && has("\"sources\"")
+        && has("\"sourcesContent\"")
 }
 
 fn not_asked(question: &Question, why: &str) -> Answer {

@@ -95,6 +95,8 @@ mod tests {
             frame: String::new(),
             source: LinkSource::Anchor,
             rel: String::new(),
+            session_in_path: false,
+            path: Vec::new(),
         })
         .to_vec();
         evidence.requests.push(Request {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use phantom_checks::evidence::Evidence;
 use url::Url;
 
+use super::ScanError;
 use super::run::Run;
-use crate::crawl::reached::{Baseline, Instead, Known, instead, is_login_page};
+use crate::crawl::PageState;
+use crate::crawl::reached::{Baseline, Instead, Known, instead, is_login_page, is_login_path};
 
 /// Login pages that are compared with.
 const MOST_LOGINS: usize = 8;
@@ -72,11 +74,23 @@ impl Looks {
 }
 
 impl Run {
+    /// Takes in the login pages that the newest scan of the site saw: who looks at a few pages meets none.
+    pub(super) async fn remember_logins(&self) -> Result<(), ScanError> {
+        let Some(newest) = self.store.newest_scan(Some(&self.site.id)).await? else {
+            return Ok(());
+        };
+        let done = self.store.pages(&newest.id, PageState::Done, u32::MAX).await?;
+        let is_login = |url: &str| Url::parse(url).is_ok_and(|url| is_login_path(url.path()));
+        for page in done.iter().filter(|page| is_login(&page.url)).take(MOST_LOGINS) {
+            if let Some(evidence) = self.store.evidence(&newest.id, &page.key).await? {
+                self.looks.judge(&evidence, false);
+            }
+        }
+        Ok(())
+    }
+
     /// An address of the same origin that cannot exist, if this is to be asked for.
     pub(super) fn address_of_nothing(&self, url: &Url) -> Option<Url> {
-        if self.record.trigger.is_look() && self.looks.lacks(url) {
-            self.looks.keep_missing(url, None);
-        }
         if !self.looks.lacks(url) {
             return None;
         }

@@ -11,21 +11,27 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::inspect::Inspector;
+use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
 use super::reached::Looks;
 use super::worker::Worker;
 use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
-use crate::browser::{CaptureScript, Pool, Redactor, ScriptCache};
+use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
-    Alike, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached, pace,
+    Alike, Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook,
+    limit_reached, pace,
 };
 use crate::egress::{Egress, Fetcher};
-use crate::site::{ScopeRules, Site};
+use crate::site::{ExploreMode, ScopeRules, Site};
 use crate::store::{Store, StoreError};
 
 /// Remarks that are kept of one scan.
 const MOST_REMARKS: usize = 200;
+/// Files beside pages that one scan asks for.
+const MOST_SIDE_FILES: usize = 200;
+/// The part of the time left to a page, once it has been seen, that its exploration may take.
+const EXPLORE_SHARE: f32 = 0.6;
 /// Hashes of stored script texts that are remembered; beyond it some are offered to the store again, which is harmless.
 const MOST_HASHES: usize = 50_000;
 
@@ -33,6 +39,7 @@ const MOST_HASHES: usize = 50_000;
 pub(super) struct Parts {
     pub record: ScanRecord,
     pub rules: ScopeRules,
+    pub guard: Arc<Guard>,
     pub owner: String,
     pub egress: Egress,
     pub pool: Arc<Pool>,
@@ -41,6 +48,9 @@ pub(super) struct Parts {
     pub counts: ScanCounts,
     /// Witness pages, which no budget of pages is for.
     pub witnesses: u64,
+    /// Their keys.
+    pub pinned: HashSet<PageKey>,
+    pub secrets: Secrets,
 }
 
 /// A running scan.
@@ -57,6 +67,13 @@ pub(super) struct Run {
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
+    /// Headers for the site's own hosts.
+    headers: Vec<(String, String)>,
+    /// Looks after the login, if there is one.
+    pub keeper: Option<Keeper>,
+    /// What is done about consent walls.
+    pub consent: Vec<WalkStep>,
+    pub guard: Arc<Guard>,
     pub pictures: Pictures,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
@@ -84,10 +101,13 @@ pub(super) struct Run {
     pub(super) listed: AtomicU64,
     pub(super) looks: Looks,
     pub(super) organisation: Organisation,
+    pinned: HashSet<PageKey>,
+    experience: Arc<Mutex<Experience>>,
     restarts_told: AtomicU64,
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
     stored_texts: Mutex<HashSet<String>>,
+    side_files: Mutex<HashSet<Url>>,
 }
 
 impl Run {
@@ -99,6 +119,14 @@ impl Run {
             .iter()
             .filter_map(|check| Some((check.meta().id, check.probe()?)))
             .collect();
+        let check = site.login.as_ref().map(|login| &login.check);
+        let logged_in = check.map(|check| &check.logged_in);
+        let logged_out = check.and_then(|check| check.logged_out.as_ref());
+        let consent = parts.secrets.steps(&site.client.consent);
+        let redactor = Redactor::new(parts.salt).masking(&parts.secrets.all());
+        let headers = parts.secrets.headers.clone();
+        let keeper = site.login.clone();
+        let keeper = keeper.map(|login| Keeper::new(login, parts.secrets).consenting(consent.clone()));
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
@@ -106,10 +134,14 @@ impl Run {
             pool: parts.pool,
             egress: parts.egress,
             fetcher: parts.fetcher,
-            script: CaptureScript::new(&probes),
+            script: CaptureScript::with_login(&probes, logged_in, logged_out),
             inspector,
             scripts: Arc::default(),
-            redactor: Redactor::new(parts.salt),
+            redactor,
+            headers,
+            keeper,
+            consent,
+            guard: parts.guard,
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {
@@ -134,10 +166,13 @@ impl Run {
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
+            pinned: parts.pinned,
+            experience: Arc::default(),
             restarts_told: AtomicU64::new(0),
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
             stored_texts: Mutex::default(),
+            side_files: Mutex::default(),
             record: parts.record,
             site,
         }
@@ -189,6 +224,51 @@ impl Run {
             };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
         })
+    }
+
+    /// How far a page is explored. One that died with its browser is not: what was done with it may be why. On a
+    /// witness page everything is tried, whatever came of it elsewhere, because its silence is taken for a proof.
+    pub fn exploration(&self, lease: &Lease) -> Option<Exploration> {
+        let explore = &self.site.explore;
+        if explore.mode == ExploreMode::Observe || lease.alone || lease.crashes > 0 {
+            return None;
+        }
+        let experience = if self.pinned.contains(&lease.key) {
+            Arc::default()
+        } else {
+            Arc::clone(&self.experience)
+        };
+        Some(Exploration {
+            actions: explore.actions_per_page,
+            share: EXPLORE_SHARE,
+            experience,
+        })
+    }
+
+    /// What the steps of a login ask before they leave a page: the site's hosts, and these.
+    pub fn may_log_in(&self, hosts: &[String]) -> Arc<dyn Fn(&str) -> bool + Send + Sync> {
+        let scope = Arc::clone(&self.scope);
+        let hosts = hosts.to_vec();
+        Arc::new(move |url| {
+            let host = Url::parse(url)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"));
+            let host = host.and_then(|url| url.host_str().map(str::to_owned));
+            host.is_some_and(|host| scope.names_host(&host) || hosts.contains(&host))
+        })
+    }
+
+    /// The headers of our own fetches.
+    pub fn headers_for(&self, url: &Url) -> &[(String, String)] {
+        match url.host_str() {
+            Some(host) if self.scope.names_host(host) => &self.headers,
+            _ => &[],
+        }
+    }
+
+    /// The scan was to log in, and is not.
+    pub fn login_failed(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.failed().is_some())
     }
 
     /// Something to know about the scan as a whole; said once.
@@ -286,6 +366,12 @@ impl Run {
     /// The budgets of pages that are alike.
     pub fn alike(&self) -> MutexGuard<'_, Alike> {
         lock(&self.alike)
+    }
+
+    /// Whether a file beside a page is asked for the first time.
+    pub fn first_asked(&self, url: &Url) -> bool {
+        let mut asked = lock(&self.side_files);
+        asked.len() < MOST_SIDE_FILES && asked.insert(url.clone())
     }
 
     /// Those of these texts that were not stored by this run yet.

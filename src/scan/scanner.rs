@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
-use crate::browser::{BrowserError, Pool, PoolOptions};
+use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
-use crate::crawl::{LinkRules, NewPage, RobotsBook};
+use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
@@ -66,6 +68,14 @@ pub enum ScanError {
         site: SiteId,
         /// What is wrong with its scope.
         why: BadPattern,
+    },
+    /// A secret that the site's file names cannot be used.
+    #[error("site {site}: {why}")]
+    Secret {
+        /// The site.
+        site: SiteId,
+        /// Which one, and why.
+        why: LoginSecretError,
     },
     /// A start page is not a page of the site.
     #[error("site {site}: the start page {url} cannot be scanned: {why}; correct `start` or `scope`")]
@@ -158,17 +168,24 @@ impl Scanner {
             }
         };
         let rules = scope_rules(&record.site)?;
+        let guard = guard(&record.site, &rules)?;
         let site = record.site.clone();
+        let secrets = Secrets::read(&site).map_err(|why| ScanError::Secret {
+            site: site.id.clone(),
+            why,
+        })?;
         let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
         let tabs = self.tabs_for(&site, &rules);
-        let pool = self.browsers(&egress, tabs).await?;
+        let client = client(&site, &rules, &secrets);
+        let pool = self.browsers(&egress, tabs, client).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
-        let witnesses = if resumed {
-            0
-        } else {
-            self.record(&record, pages, &rules).await?
-        };
+        let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
+        let witnesses = if resumed { 0 } else { pinned.len() as u64 };
+        let pinned_keys = pinned.iter().map(|page| page.key.clone()).collect();
+        if !resumed {
+            self.record(&record, &[pages, pinned].concat()).await?;
+        }
         self.take(&record, before.as_deref(), &owner, resumed).await?;
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
@@ -182,6 +199,7 @@ impl Scanner {
             Parts {
                 record,
                 rules,
+                guard,
                 owner,
                 egress,
                 pool,
@@ -189,6 +207,8 @@ impl Scanner {
                 salt,
                 counts,
                 witnesses,
+                pinned: pinned_keys,
+                secrets,
             },
         ));
         if !run.pool.sandboxed() && self.config.browser.sandbox {
@@ -198,6 +218,9 @@ impl Scanner {
         }
         if resumed {
             run.remember_alike().await?;
+        }
+        if run.record.trigger.is_look() {
+            run.remember_logins().await?;
         }
         let worked = self.work(&run, tabs, counts.done > 0).await;
         run.pool.end().await;
@@ -219,19 +242,20 @@ impl Scanner {
         site.screenshots.unwrap_or(self.config.evidence.screenshots)
     }
 
-    async fn browsers(&self, egress: &Egress, tabs: usize) -> Result<Arc<Pool>, ScanError> {
+    async fn browsers(&self, egress: &Egress, tabs: usize, client: ClientRules) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
             egress: egress.address(),
             tabs,
+            client,
         });
         let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
         Ok(Arc::new(pool))
     }
 
-    /// Records a new scan with its start pages and the witnesses that it looks at. Returns how many these are.
-    async fn record(&self, record: &ScanRecord, start: Vec<NewPage>, rules: &ScopeRules) -> Result<u64, ScanError> {
+    /// Records a new scan with its start pages and the witnesses that it looks at.
+    async fn record(&self, record: &ScanRecord, pages: &[NewPage]) -> Result<(), ScanError> {
         if !record.trigger.is_look() {
             let now = (self.now)();
             let said = record.site.suppressions(now);
@@ -240,10 +264,8 @@ impl Scanner {
                 self.store.drop_pictures(&record.site.id).await?;
             }
         }
-        let pinned = close::witness_pages(&*self.store, record, rules).await?;
-        let witnesses = pinned.len() as u64;
-        self.store.create_scan(record, &[start, pinned].concat()).await?;
-        Ok(witnesses)
+        self.store.create_scan(record, pages).await?;
+        Ok(())
     }
 
     /// Makes the scan ours.
@@ -308,7 +330,8 @@ impl Scanner {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
             private_hosts: if site.scope.allow_private {
-                rules.own_hosts()
+                let login = site.login.iter().flat_map(|login| login.hosts.clone());
+                rules.own_hosts().into_iter().chain(login).collect()
             } else {
                 Vec::new()
             },
@@ -328,7 +351,10 @@ impl Scanner {
         if let Some(listed) = run.read_sitemaps().await {
             run.listed.store(listed.len() as u64, Ordering::Relaxed);
             run.store.add_pages(&run.scan, &listed).await?;
-            run.seeded.cancel();
+            if let Some(named) = run.read_well_known().await {
+                run.store.add_pages(&run.scan, &named).await?;
+                run.seeded.cancel();
+            }
         }
         let mut workers = JoinSet::new();
         workers.spawn(async move { first.all_pages().await });
@@ -364,7 +390,13 @@ impl Scanner {
         }
         let state = if self.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
             ScanState::Interrupted
-        } else if failed || counts.failed > 0 || counts.waiting > 0 || counts.leased > 0 || start_lost {
+        } else if failed
+            || counts.failed > 0
+            || counts.waiting > 0
+            || counts.leased > 0
+            || start_lost
+            || run.login_failed()
+        {
             ScanState::Incomplete
         } else {
             ScanState::Complete
@@ -411,6 +443,20 @@ fn still_running(scan: &ScanId, owner: &str) -> ScanError {
     }
 }
 
+/// Who the browsers of a scan say they are.
+fn client(site: &Site, rules: &ScopeRules, secrets: &Secrets) -> ClientRules {
+    let rules = rules.clone();
+    ClientRules {
+        headers: secrets.headers.clone(),
+        auth: secrets.http_auth.clone(),
+        is_own: Arc::new(move |url| {
+            let url = Url::parse(url).ok();
+            url.is_some_and(|url| url.host_str().is_some_and(|host| rules.names_host(host)))
+        }),
+        device: site.client.device.clone(),
+    }
+}
+
 /// A scan that is yet to be recorded, with its start pages.
 fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Vec<NewPage>), ScanError> {
     let rules = scope_rules(&site)?;
@@ -450,7 +496,16 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
 }
 
 pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
-    ScopeRules::new(&site.scope).map_err(|why| ScanError::Scope {
+    site.rules().map_err(|why| ScanError::Scope {
+        site: site.id.clone(),
+        why,
+    })
+}
+
+/// What all requests of a scan are asked.
+fn guard(site: &Site, rules: &ScopeRules) -> Result<Arc<Guard>, ScanError> {
+    let guard = Guard::new(&site.explore, Arc::new(rules.clone()));
+    guard.map(Arc::new).map_err(|why| ScanError::Scope {
         site: site.id.clone(),
         why,
     })

@@ -3,10 +3,15 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use phantom_checks::evidence::{Link, LinkSource};
 use url::Url;
 
 use super::run::Run;
-use crate::crawl::{LONGEST_ROBOTS, LONGEST_SITEMAP, NewPage, Robots, RobotsAnswer, Sitemap};
+use crate::browser::{Captured, SideFile, url_without_secrets};
+use crate::crawl::{
+    LONGEST_ROBOTS, LONGEST_SITEMAP, NewPage, Robots, RobotsAnswer, Sitemap, looks_destructive, manifest_hints,
+    source_map_hints, text_hints,
+};
 use crate::egress::{FetchError, Fetched};
 use crate::site::Sitemaps;
 
@@ -14,6 +19,10 @@ use crate::site::Sitemaps;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Sitemap files that are read of one site.
 const MOST_SITEMAPS: usize = 200;
+/// Texts beside a site in which it may name pages.
+const WELL_KNOWN: [&str; 3] = ["/llms.txt", "/humans.txt", "/.well-known/security.txt"];
+/// The longest such text, manifest or source map that is read, in bytes.
+const LONGEST_SIDE_FILE: usize = 4 << 20;
 /// Redirects that a fetch follows; robots.txt may redirect this often (RFC 9309, section 2.3.1.2).
 const MOST_REDIRECTS: usize = 5;
 
@@ -77,6 +86,72 @@ impl Run {
         Some(pages)
     }
 
+    /// The pages that the usual texts beside a site name.
+    pub(super) async fn read_well_known(&self) -> Option<Vec<NewPage>> {
+        let mut pages = Vec::new();
+        let mut asked = HashSet::new();
+        for start in &self.site.start {
+            if self.site.sitemaps != Sitemaps::Auto || !asked.insert(start.origin()) {
+                continue;
+            }
+            for path in WELL_KNOWN {
+                let Ok(at) = start.join(path) else { continue };
+                if !self.robots().allows(&at) || self.scope().admits(&at).is_err() {
+                    continue;
+                }
+                if let Ok(file) = self.fetch(&at, LONGEST_SIDE_FILE).await?
+                    && file.status == 200
+                {
+                    let hints = text_hints(&file.body);
+                    let urls = hints.iter().filter_map(|hint| at.join(hint).ok());
+                    pages.extend(urls.filter_map(|url| self.rules().page(&url, 1, None).ok()));
+                }
+            }
+        }
+        Some(pages)
+    }
+
+    /// What the files beside a page name is put among its links. Each file is asked for once a scan.
+    pub(super) async fn read_side_files(&self, captured: &mut Captured) {
+        let main = captured
+            .evidence
+            .main_frame()
+            .map(|frame| frame.id.clone())
+            .unwrap_or_default();
+        let Ok(page) = Url::parse(&captured.evidence.page.url) else {
+            return;
+        };
+        for file in std::mem::take(&mut captured.files) {
+            let (SideFile::Manifest(url) | SideFile::SourceMap(url)) = &file;
+            let Ok(at) = Url::parse(url) else { continue };
+            if at.host() != page.host() || looks_destructive(&at) || !self.first_asked(&at) {
+                continue;
+            }
+            self.learn_robots(&at).await;
+            if !self.robots().allows(&at) {
+                continue;
+            }
+            let Some(Ok(fetched)) = self.fetch(&at, LONGEST_SIDE_FILE).await else {
+                continue;
+            };
+            if fetched.status != 200 {
+                continue;
+            }
+            let (hints, base) = match &file {
+                SideFile::Manifest(_) => (manifest_hints(&fetched.body), &at),
+                SideFile::SourceMap(_) => (source_map_hints(&fetched.body), &page),
+            };
+            let found = hints.iter().filter_map(|hint| base.join(hint).ok()).map(|url| Link {
+                url: url_without_secrets(url.as_str()),
+                frame: main.clone(),
+                source: LinkSource::Hint,
+                ..Link::default()
+            });
+            let found: Vec<_> = found.collect();
+            captured.evidence.links.extend(found);
+        }
+    }
+
     fn sitemap_urls(&self) -> (VecDeque<Url>, bool) {
         match &self.site.sitemaps {
             Sitemaps::List(urls) => (urls.iter().cloned().collect(), true),
@@ -108,13 +183,16 @@ impl Run {
         let mut at = url.clone();
         for _ in 0..MOST_REDIRECTS {
             self.own_pace.wait(&at).await;
-            let fetched = self.fetcher.get(&at, &[], max_bytes, PATIENCE).await?;
+            let fetched = self
+                .fetcher
+                .get(&at, self.headers_for(&at), max_bytes, PATIENCE)
+                .await?;
             let next = fetched.header("location").and_then(|to| at.join(to).ok());
             match next {
                 Some(next) if (300..400).contains(&fetched.status) => at = next,
                 _ => return Ok(fetched),
             }
         }
-        self.fetcher.get(&at, &[], max_bytes, PATIENCE).await
+        self.fetcher.get(&at, self.headers_for(&at), max_bytes, PATIENCE).await
     }
 }

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::inspect::Inspected;
+use super::login::{self, Kept};
 use super::run::Run;
 use super::scanner::document_url;
 use super::{ScanError, ScanEvent};
-use crate::browser::{Captured, PageRequest, RenderError, Shot, Slot, Visit};
+use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
 use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
 use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
 use crate::triage::Picture;
@@ -31,6 +32,8 @@ pub(super) struct Worker {
     number: usize,
     slot: Slot,
     waits: u32,
+    /// What the last page showed of the session.
+    sign: Option<login::Seen>,
 }
 
 /// How often the session of a resumed scan is begun again, if browsers die with it.
@@ -76,6 +79,7 @@ impl Worker {
             number,
             slot,
             waits: 0,
+            sign: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl Worker {
     /// session that it began. With `visited`, an earlier process has looked at it; then the page is visited for its
     /// session alone.
     pub async fn begin_session(&mut self, visited: bool) -> Result<(), ScanError> {
+        self.log_in().await?;
         if visited {
             self.visit_start().await;
         } else {
@@ -90,6 +95,28 @@ impl Worker {
         }
         let run = Arc::clone(&self.run);
         run.stop.run_until_cancelled(run.pool.share_cookies(&self.slot)).await;
+        Ok(())
+    }
+
+    /// Logs in, if the site's file says how, and answers its consent wall.
+    async fn log_in(&mut self) -> Result<(), ScanError> {
+        let run = Arc::clone(&self.run);
+        if let Some(keeper) = &run.keeper {
+            return keeper.begin(&run, &mut self.slot).await;
+        }
+        if run.consent.is_empty() {
+            return Ok(());
+        }
+        let answered = login::consent(&run, &mut self.slot, &run.consent);
+        match run.stop.run_until_cancelled(answered).await {
+            None => {}
+            Some(Ok(())) => {
+                let session = login::merged(SessionState::default(), self.slot.session().await);
+                run.pool.give_session(session).await;
+            }
+            Some(Err(RenderError::NoBrowser(error))) => return Err(error.into()),
+            Some(Err(error)) => run.remark(format!("client.consent: {error}")),
+        }
         Ok(())
     }
 
@@ -115,6 +142,7 @@ impl Worker {
             url: url.to_string(),
             deadline: run.page_deadline,
             may_visit: run.may_visit(),
+            guard: Arc::clone(&run.guard),
             script: run.script.clone(),
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
@@ -124,7 +152,14 @@ impl Worker {
 
     /// Looks at pages until none is left.
     pub async fn all_pages(&mut self) -> Result<(), ScanError> {
-        while self.one_page().await? != Turn::Over {}
+        let run = Arc::clone(&self.run);
+        loop {
+            while self.one_page().await? != Turn::Over {}
+            let Some(keeper) = &run.keeper else { break };
+            if run.stop.is_cancelled() || !keeper.last_look(&run, &mut self.slot).await? {
+                break;
+            }
+        }
         self.slot.close().await;
         Ok(())
     }
@@ -142,7 +177,7 @@ impl Worker {
         });
         let run = Arc::clone(&self.run);
         let seen = tokio::select! {
-            seen = self.look_at(&lease) => seen?,
+            seen = self.look_logged_in(&lease) => seen?,
             () = grace_over(&run) => Seen::Again {
                 why: "the scan was stopped".to_owned(),
                 crashed: false,
@@ -229,6 +264,32 @@ impl Worker {
         }
     }
 
+    /// Looks at a page and after the login.
+    async fn look_logged_in(&mut self, lease: &Lease) -> Result<Seen, ScanError> {
+        self.sign = None;
+        let mut seen = self.look_at(lease).await?;
+        let run = Arc::clone(&self.run);
+        let (Some(keeper), Some(sign)) = (&run.keeper, self.sign) else {
+            return Ok(seen);
+        };
+        let kept = keeper.after(&run, &mut self.slot, &lease.key, sign).await?;
+        if let Seen::Page(looked) = &mut seen {
+            looked.captured.evidence.page.logged_in = Some(kept == Kept::In);
+        }
+        Ok(match kept {
+            Kept::In | Kept::Out => seen,
+            Kept::LeftAlone => {
+                let why = "looking at it ends the session, so it is left alone".to_owned();
+                Seen::Not(PageOutcome::Skipped(why))
+            }
+            Kept::Again => Seen::Again {
+                why: "the login was lost".to_owned(),
+                crashed: false,
+                host_waits: None,
+            },
+        })
+    }
+
     async fn look_at(&mut self, lease: &Lease) -> Result<Seen, ScanError> {
         let run = Arc::clone(&self.run);
         run.learn_robots(&lease.url).await;
@@ -243,7 +304,9 @@ impl Worker {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
         self.learn_missing(lease).await;
-        let request = self.request(&lease.url);
+        let mut request = self.request(&lease.url);
+        request.explore = run.exploration(lease);
+        let asked = Instant::now();
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
         if run.egress.budget_exhausted() && !matches!(rendered, Err(RenderError::NoBrowser(_))) {
@@ -253,6 +316,9 @@ impl Worker {
                 crashed: false,
                 host_waits: None,
             });
+        }
+        if let (Some(keeper), Ok(visit)) = (&run.keeper, &rendered) {
+            self.sign = keeper.sign(&lease.url, visit).map(|sign| login::Seen { sign, asked });
         }
         match rendered {
             Ok(visit) => match self.judge(lease, visit) {
@@ -282,6 +348,7 @@ impl Worker {
         let run = &self.run;
         let mut inspected = Inspected::default();
         if !instead.is_some_and(|instead| instead.what.is_foreign()) {
+            run.read_side_files(&mut captured).await;
             inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
             if !run.record.trigger.is_look() {
                 self.learn_linked_robots(&captured).await;
@@ -363,7 +430,7 @@ impl Worker {
                 {
                     return skipped(format!("redirects to a challenge at {host}"));
                 }
-                let to = crate::browser::url_without_secrets(&to);
+                let to = self.run.redactor.text(&crate::browser::url_without_secrets(&to));
                 return skipped(format!("redirects to {to}, which is not to be visited"));
             }
             Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {

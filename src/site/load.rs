@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use phantom_checks::SiteFacts;
-use phantom_checks::check::CsrfDefence;
+use phantom_checks::check::{CsrfDefence, EndOfLife};
 use url::Url;
 
 use super::client::{client, profile};
+use super::explore::explore;
 use super::login::login;
 use super::scope::ScopeRules;
-use super::{Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
+use super::{Explore, Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
 use crate::config::{ConfigError, kinds, read_file};
 use crate::crawl::page_key;
@@ -69,6 +70,7 @@ impl Site {
             sitemaps: Sitemaps::Auto,
             scope,
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts {
                 hosts: rules.own_hosts(),
@@ -113,9 +115,10 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let sitemaps = root.get("sitemaps", sitemaps).unwrap_or(Sitemaps::Auto);
     let scope = scope(root.section_or_empty("scope"), start.as_deref().unwrap_or_default());
     let limits = limits(root.section_or_empty("limits"));
+    let explore = explore(root.section_or_empty("explore"));
     let (disabled_checks, mut facts) = checks(root.section_or_empty("checks"));
     if let Some(start) = &start {
-        facts.hosts = own_hosts(&root, &scope, start);
+        facts.hosts = own_hosts(&root, &scope, &explore.never, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
     let mut evidence = root.section_or_empty("evidence");
@@ -127,7 +130,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let login = root
         .section("login")
         .and_then(|section| login(section, folder, account).map(Box::new));
-    root.finish(&["run_on", "schedule", "explore"]);
+    root.finish(&["run_on", "schedule"]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -138,6 +141,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         sitemaps,
         scope,
         limits,
+        explore,
         disabled_checks,
         facts,
         suppress,
@@ -149,8 +153,10 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
 }
 
 /// The hosts of a scope. Reports start pages that lie outside of it.
-fn own_hosts(root: &Section<'_>, scope: &Scope, start: &[Url]) -> Vec<String> {
-    match ScopeRules::new(scope) {
+fn own_hosts(root: &Section<'_>, scope: &Scope, never: &[String], start: &[Url]) -> Vec<String> {
+    let mut scope = scope.clone();
+    scope.exclude.extend(never.iter().cloned());
+    match ScopeRules::new(&scope) {
         Ok(rules) => {
             for url in start {
                 if let Err(why) = rules.admits(url) {
@@ -170,7 +176,7 @@ fn own_hosts(root: &Section<'_>, scope: &Scope, start: &[Url]) -> Vec<String> {
     }
 }
 
-fn default_scope(start: &[Url]) -> Scope {
+pub(super) fn default_scope(start: &[Url]) -> Scope {
     let mut include: Vec<_> = start
         .iter()
         .map(|url| format!("{}/**", url.origin().ascii_serialization()))
@@ -218,7 +224,7 @@ fn scope(mut section: Section<'_>, start: &[Url]) -> Scope {
 }
 
 /// Reads a pattern and tries it in a scope.
-fn pattern<'d>(in_scope: impl Fn(String) -> Scope) -> impl Fn(Value<'d>) -> Result<String, Wrong> {
+pub(super) fn pattern<'d>(in_scope: impl Fn(String) -> Scope) -> impl Fn(Value<'d>) -> Result<String, Wrong> {
     move |value| {
         let text = kinds::text(value)?;
         ScopeRules::new(&in_scope(text.clone()))
@@ -262,6 +268,13 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
         ("fetch-metadata", CsrfDefence::FetchMetadata),
         ("origin", CsrfDefence::Origin),
     ];
+    let ended = [
+        ("medium", EndOfLife::Medium),
+        ("high", EndOfLife::High),
+        ("low", EndOfLife::Low),
+        ("info", EndOfLife::Info),
+        ("off", EndOfLife::Off),
+    ];
     let disabled = section.get("disable", kinds::list(check_id)).unwrap_or_default();
     let facts = SiteFacts {
         hosts: Vec::new(),
@@ -272,6 +285,7 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
             .get("csrf_defence", kinds::word(&defences, &[]))
             .unwrap_or_default(),
         patched: section.get("patched", kinds::list(library)).unwrap_or_default(),
+        end_of_life: section.get("end_of_life", kinds::word(&ended, &[])).unwrap_or_default(),
     };
     section.finish(&[]);
     (disabled, facts)

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod draft;
+mod explore;
 mod load;
 mod login;
 mod private;
@@ -27,6 +28,7 @@ use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionSc
 pub use check::{Checked, check};
 pub use client::{Client, Device, Profile};
 pub use draft::{Draft, RobotsSay, id_of};
+pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
 #[cfg(test)]
 pub(crate) use load::keys_read_from;
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
@@ -69,6 +71,9 @@ pub struct Site {
     pub scope: Scope,
     /// Where a scan of it ends.
     pub limits: Limits,
+    /// How its pages are explored.
+    #[serde(default)]
+    pub explore: Explore,
     /// Ids of checks that do not run.
     pub disabled_checks: Vec<String>,
     /// What the checks are told about it.
@@ -111,6 +116,19 @@ pub struct SiteSuppression {
 }
 
 impl Site {
+    /// The mode that somebody asked for, in place of that of the site's file. What is then not done proves nothing.
+    pub fn ask_mode(&mut self, mode: ExploreMode) {
+        self.limits.narrowed |= mode < self.explore.mode;
+        self.explore.mode = mode;
+    }
+
+    /// Which pages belong to the site and may be visited.
+    pub fn rules(&self) -> Result<ScopeRules, BadPattern> {
+        let mut scope = self.scope.clone();
+        scope.exclude.extend(self.explore.never.iter().cloned());
+        ScopeRules::new(&scope)
+    }
+
     /// Uses one of the site's devices. What a scan does not see on it proves nothing of the others. The names of the
     /// devices there are, if it is none of them.
     pub fn use_profile(&mut self, name: &str) -> Result<(), Vec<String>> {

@@ -16,7 +16,7 @@ mod tests {
     use crate::site::{Site, keys_read_from};
 
     /// A file with every table there is, so that the reader asks for every key.
-    const EVERY_TABLE: &str = r##"
+    const EVERY_TABLE: &str = r#"
 id = "shop"
 start = ["https://www.shop.example/"]
 [client]
@@ -25,6 +25,8 @@ consent = [{ click = "css:#ok" }]
 [client.headers_env]
 [[profile]]
 name = "phone"
+[explore]
+allow_requests = [{ method = "POST", path = "/graphql", graphql = "query" }]
 [login]
 check = { url = "https://www.shop.example/me", logged_in = "css:#me" }
 steps = [{ go = "https://www.shop.example/in" }]
@@ -35,7 +37,7 @@ http_auth = { user = "me", password_env = "SHOP_PASSWORD" }
 check = "mixed-content"
 reason = "archive"
 by = "me"
-"##;
+"#;
 
     fn schema() -> Value {
         serde_json::from_str(SCHEMA).unwrap()

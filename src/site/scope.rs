@@ -72,6 +72,12 @@ impl ScopeRules {
             .any(|pattern| pattern.host.as_deref().is_some_and(|hosts| wildcard(hosts, host)))
     }
 
+    /// Whether a URL is on a host of the site and not excluded, whatever its path: what pages of the site speak to.
+    pub fn owns(&self, url: &Url) -> bool {
+        let excluded = |place: Place<'_>| self.exclude.iter().any(|pattern| pattern.matches(&place));
+        url.host_str().is_some_and(|host| self.names_host(host)) && Place::of(url).is_some_and(|place| !excluded(place))
+    }
+
     /// The patterns of the hosts that the scope includes, in lower case, each once.
     pub fn own_hosts(&self) -> Vec<String> {
         let mut hosts: Vec<_> = self.include.iter().filter_map(|pattern| pattern.host.clone()).collect();
@@ -88,7 +94,7 @@ impl ScopeRules {
 }
 
 /// Patterns of pages, such as those of a suppression: as in a scope's `exclude`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PagePatterns(Vec<Pattern>);
 
 impl PagePatterns {

@@ -33,6 +33,21 @@ fn the_annotated_example_is_valid() {
     assert_eq!(site.facts.csrf_token_fields, ["shop_nonce"]);
     assert_eq!(site.disabled_checks, ["missing-csrf-token"]);
     assert_eq!(site.limits.duration, Duration::from_hours(3));
+    assert_eq!(site.explore.mode, ExploreMode::Observe);
+    assert_eq!(site.explore.allow_requests.len(), 1);
+    assert_eq!(site.explore.never.len(), 2);
+}
+
+#[test]
+fn what_nothing_is_sent_to_is_no_page() {
+    let site = read(&format!("{SHOP}[explore]\nnever = [\"**/secret/**\"]")).unwrap();
+    let rules = site.rules().unwrap();
+    for (url, admitted) in [
+        ("https://www.shop.example/secret/a", false),
+        ("https://www.shop.example/a", true),
+    ] {
+        assert_eq!(rules.admits(&Url::parse(url).unwrap()).is_ok(), admitted, "{url}");
+    }
 }
 
 #[test]
@@ -94,8 +109,32 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`limits.pages_per_template` is 0 (sitemaps/shop.toml:4:22); write a whole number from 1 to 10000000",
         ),
         (
-            "[explore]\nmode = \"safe\"",
-            "`explore` is not supported yet (sitemaps/shop.toml:3:2); remove it",
+            "[explore]\nmode = \"full\"",
+            "`explore.mode` = \"full\" submits forms that change the site's state (sitemaps/shop.toml:4:8); add `allow_state_change = true` if this is a test system, or write \"safe\"",
+        ),
+        (
+            "[explore]\nmode = \"save\"",
+            "`explore.mode` is \"save\" (sitemaps/shop.toml:4:8); did you mean \"safe\"? Write \"observe\" or \"safe\" or \"full\"",
+        ),
+        (
+            "[explore]\nallow_request = []",
+            "`explore.allow_request` is not a known key (sitemaps/shop.toml:4:1); did you mean `allow_requests`?",
+        ),
+        (
+            "[explore]\nallow_requests = [{ path = \"/a\" }]",
+            "`explore.allow_requests.method` is missing (sitemaps/shop.toml:4:19); add it: the method, such as \"POST\"",
+        ),
+        (
+            "[explore]\nallow_requests = [{ method = \"post\", path = \"**/a\", host = \"a/b\", graphql = \"mutation\" }]",
+            "`explore.allow_requests.method` is \"post\" (sitemaps/shop.toml:4:30); write a method in capital letters, such as \"POST\"\n`explore.allow_requests.path` is \"**/a\" (sitemaps/shop.toml:4:45); begin it with \"/\", and name another host as `host`\n`explore.allow_requests.host` is \"a/b\" (sitemaps/shop.toml:4:60); write a host such as \"api.shop.example\" or \"*.shop.example\"\n`explore.allow_requests.graphql` is \"mutation\" (sitemaps/shop.toml:4:77); write \"query\"",
+        ),
+        (
+            "[explore]\nnever = [\"delete\"]",
+            "`explore.never` [0] = \"delete\" is no pattern of URLs (sitemaps/shop.toml:4:10); begin it with \"https://\", \"http://\", \"*://\", \"/\" or \"**\"",
+        ),
+        (
+            "[explore]\nnever = [\"/**\"]",
+            "`start` names https://www.shop.example/, which is excluded by the site's pattern `/**` (sitemaps/shop.toml:2:9); include it under [scope], or start elsewhere",
         ),
         (
             "[login]\ncheck = { url = \"https://www.shop.example/me\", logged_in = \"css:#me\" }",

@@ -1,24 +1,45 @@
-//! Where a store is: from what a person writes to a path.
+//! Where a store is: from what a person writes to a path or a server.
 
 use std::path::PathBuf;
 
 use super::{Result, StoreError};
 
-/// The path of the SQLite file that `location` names; `None` is the platform's data folder.
-pub(super) fn sqlite_path(location: Option<&str>) -> Result<PathBuf> {
+/// Where a store is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// The URL of a PostgreSQL database.
+    Server(String),
+}
+
+/// The place that `location` names; `None` is the platform's data folder.
+pub(super) fn place(location: Option<&str>) -> Result<Place> {
     let Some(location) = location else {
-        return default_path();
+        return default_path().map(Place::File);
     };
     let refused = |why: &str| {
         Err(StoreError::Open {
             url: without_password(location),
             why: why.to_owned(),
-            hint: "write it as sqlite:PATH, for example sqlite:/var/lib/phantom-gang/phantom.db".to_owned(),
+            hint: "write it as sqlite:PATH, for example sqlite:/var/lib/phantom-gang/phantom.db, or as \
+                   postgres://USER@HOST/DATABASE"
+                .to_owned(),
         })
     };
     let path = match location.split_once(':') {
         Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
-        Some(("postgres" | "postgresql", _)) => return refused("PostgreSQL is not supported yet"),
+        Some(("postgres" | "postgresql", rest)) => {
+            return match rest.strip_prefix("//") {
+                Some(rest) if !rest.is_empty() => Ok(Place::Server(location.to_owned())),
+                _ => Err(StoreError::Open {
+                    url: without_password(location),
+                    why: "the server is missing".to_owned(),
+                    hint: "write it as postgres://USER@HOST/DATABASE, with the password in PGPASSWORD or ~/.pgpass"
+                        .to_owned(),
+                }),
+            };
+        }
         // A mistyped kind must not begin a new history in a file of that name.
         Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             return refused(&format!("there is no store of the kind {scheme}"));
@@ -28,7 +49,7 @@ pub(super) fn sqlite_path(location: Option<&str>) -> Result<PathBuf> {
     match path {
         "" => refused("the path is missing"),
         ":memory:" => refused("a store that is gone with its process cannot resume a scan"),
-        path => Ok(PathBuf::from(path)),
+        path => Ok(Place::File(PathBuf::from(path))),
     }
 }
 
@@ -43,8 +64,10 @@ fn default_path() -> Result<PathBuf> {
     }
 }
 
-/// The location as it may be shown: what stands between `://` and the last `@` of the authority is left out.
-fn without_password(location: &str) -> String {
+/// The location as it may be shown: what stands between `://` and the last `@` of the authority is left out, and so are
+/// parameters, one of which may be the password.
+pub(super) fn without_password(location: &str) -> String {
+    let location = location.split_once('?').map_or(location, |(location, _)| location);
     let Some((scheme, rest)) = location.split_once("://") else {
         return location.to_owned();
     };
@@ -70,27 +93,31 @@ mod tests {
             ("scans.db", "scans.db"),
             ("/var/lib/a:b.db", "/var/lib/a:b.db"),
         ] {
-            assert_eq!(sqlite_path(Some(location)).unwrap(), PathBuf::from(path), "{location}");
+            assert_eq!(place(Some(location)).unwrap(), Place::File(path.into()), "{location}");
         }
+        let server = "postgres://gang@db/scans?sslmode=verify-full";
+        assert_eq!(place(Some(server)).unwrap(), Place::Server(server.to_owned()));
         assert!(default_path().unwrap().ends_with("phantom.db"));
     }
 
     #[test]
     fn what_is_refused_and_why() {
         for (location, said) in [
-            (
-                "postgres://gang:pa@ss@db/scans",
-                "postgres://…@db/scans: PostgreSQL is not supported yet",
-            ),
+            ("postgres://", "the server is missing"),
             ("mysql://db/scans", "no store of the kind mysql"),
             ("sqlight:scans.db", "no store of the kind sqlight"),
             ("sqlite:", "the path is missing"),
             ("", "the path is missing"),
             ("sqlite::memory:", "cannot resume"),
         ] {
-            let error = sqlite_path(Some(location)).unwrap_err().to_string();
+            let error = place(Some(location)).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
-            assert!(!error.contains("pa@ss"), "{error}");
+        }
+        for location in [
+            "postgres://gang:pa@ss@db/scans",
+            "postgres://gang@db/scans?password=pa@ss",
+        ] {
+            assert_eq!(without_password(location), "postgres://…@db/scans");
         }
     }
 }

@@ -4,6 +4,8 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,9 @@ use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, P
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
+};
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -41,23 +45,64 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store holds something this version cannot read: {0}")]
     Corrupt(String),
+    /// The database does not answer.
+    #[error("the database cannot be reached: {0}; check that it runs and that the network to it is up")]
+    Away(String),
+    /// Two writers stood in each other's way, and this one gave way.
+    #[error("the store was busy: {0}; try again")]
+    Clash(String),
     /// Anything else the database said.
     #[error("the store failed: {0}")]
     Database(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        match error {
+            #[cfg(feature = "postgres")]
+            Database(database) if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
+                postgres::said(database.downcast_ref())
+            }
+            Database(database) => sqlite::said(&*database),
+            error @ (Io(_) | Tls(_) | PoolTimedOut | PoolClosed | Protocol(_) | WorkerCrashed) => {
+                Self::Away(error.to_string())
+            }
+            other => Self::Database(other.to_string()),
+        }
+    }
+}
+
+/// The error of an operation on a scan that the store does not know.
+fn no_such_scan(id: &ScanId) -> StoreError {
+    StoreError::Database(format!("there is no scan {id} in it"))
 }
 
 /// A shorthand for what every operation returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Opens the store at `location`, made if there is none yet: `sqlite:PATH`, a plain path, or `None` for SQLite in the
-/// platform's data folder. Several processes may have one store open.
+/// platform's data folder; `postgres://…` for a database that many machines share. Several processes may have one store
+/// open.
 ///
 /// # Errors
 /// [`StoreError::Open`] says what is wrong with the place and what to do about it; [`StoreError::Full`] that there is
 /// no room.
 pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
-    let path = location::sqlite_path(location)?;
-    Ok(Arc::new(sqlite::SqliteStore::open(&path).await?))
+    Ok(match location::place(location)? {
+        location::Place::File(path) => Arc::new(sqlite::SqliteStore::open(&path).await?),
+        #[cfg(feature = "postgres")]
+        location::Place::Server(url) => Arc::new(postgres::PostgresStore::open(&url).await?),
+        #[cfg(not(feature = "postgres"))]
+        location::Place::Server(url) => {
+            return Err(StoreError::Open {
+                url: location::without_password(&url),
+                why: "this program was built without PostgreSQL".to_owned(),
+                hint: "build it with `cargo build --release --features postgres`, or name a file with --store"
+                    .to_owned(),
+            });
+        }
+    })
 }
 
 /// What is kept, and the transactions on it. Every method is atomic: after a crash at any instant it has happened
@@ -191,6 +236,9 @@ pub trait Store: Send + Sync {
     /// Ends a scan: its state, its coverage, and where its findings stand; each whose state changes wishes for its
     /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state.
     async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64>;
+    /// Records where findings stand by a person's word; each whose state changes wishes for its ticket. A finding that
+    /// is no longer as it was judged stays as it is. Returns how many changed their state.
+    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64>;
     /// Records a decision, or that it holds again, and suppresses the open findings that it covers on all pages on
     /// which they were seen last. Returns how many it suppressed.
     async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64>;

@@ -1,7 +1,7 @@
 //! What the outbox holds. The store keeps it; these are the words.
 
 use jiff::Timestamp;
-use phantom_checks::Severity;
+use phantom_checks::{Confidence, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::scan::Verified;
@@ -165,6 +165,8 @@ pub struct Detail {
     pub pages: Option<u64>,
     /// The version of the check.
     pub check_version: Option<u32>,
+    /// How sure the check was.
+    pub confidence: Option<Confidence>,
     /// The project in which it was to be created.
     pub project: Option<String>,
     /// The first whole scan of its site found it.

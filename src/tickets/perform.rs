@@ -62,6 +62,7 @@ impl Recorded {
                 severity: Some(case.finding.severity),
                 pages: Some(case.pages),
                 check_version: Some(case.finding.check_version),
+                confidence: Some(case.finding.confidence),
                 ..Detail::default()
             }),
         }

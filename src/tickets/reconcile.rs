@@ -430,6 +430,9 @@ fn history(actions: &[ActionRecord], generation: u32) -> History {
             }
             ActionKind::Suppress => {
                 history.ruled_at.insert(occasion.to_owned(), action.at);
+                if let Some(confidence) = detail.confidence {
+                    history.ruled_confidence.insert(occasion.to_owned(), confidence);
+                }
                 if let Some(version) = detail.check_version {
                     history.ruled.insert(occasion.to_owned(), version);
                 }
@@ -494,6 +497,7 @@ pub(super) async fn draft(
             severity: Some(finding.severity),
             pages: Some(page_count),
             check_version: Some(finding.check_version),
+            confidence: Some(finding.confidence),
             project: Some(defaults.project),
             baseline: false,
             verified: None,

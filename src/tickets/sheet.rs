@@ -28,7 +28,10 @@ pub(super) fn of_pages(pages: &[FindingPage]) -> Upload {
 /// A cell that no spreadsheet takes for a formula: <https://owasp.org/www-community/attacks/CSV_Injection>.
 fn inert(text: &str) -> String {
     let text = visible(text).replace(['\n', '\t'], " ");
-    if text.trim_start().starts_with(['=', '+', '-', '@']) {
+    if text
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    {
         format!("'{text}")
     } else {
         text
@@ -52,11 +55,15 @@ mod tests {
             page(" @SUM(1)"),
             page("+1\n-2"),
             page("\u{202e}x"),
+            page("＝SUM(1)"),
         ]);
         let text = String::from_utf8(sheet.bytes.clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 5, "{text}");
-        for (line, expected) in lines[1..].iter().zip(["'=HYPERLINK", "' @SUM", "'+1 -2", "<U+202E>x"]) {
+        assert_eq!(lines.len(), 6, "{text}");
+        for (line, expected) in lines[1..]
+            .iter()
+            .zip(["'=HYPERLINK", "' @SUM", "'+1 -2", "<U+202E>x", "'＝SUM"])
+        {
             assert!(line.starts_with("\"https://shop.test/?a=\"\"b\"\",c\","), "{line}");
             assert!(line.contains(expected), "{line}");
         }

@@ -17,7 +17,8 @@ use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
 use crate::triage::{
-    Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, PageLook, Past, Picture, Suppression,
+    Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, Judgement, PageLook, Past, Picture,
+    Suppression,
 };
 
 /// A configuration for the sandbox, but for the token.
@@ -557,6 +558,9 @@ impl Store for FakeStore {
         not_here()
     }
     async fn coverages(&self, _: &SiteId, _: &ScanId, _: u32) -> Result<Vec<Coverage>> {
+        not_here()
+    }
+    async fn judge(&self, _: &[Judgement], _: Timestamp) -> Result<u64> {
         not_here()
     }
     async fn close_scan(&self, _: &ScanClose<'_>) -> Result<u64> {

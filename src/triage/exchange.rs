@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use phantom_checks::{Confidence, Severity};
-use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::config::parse_end_of_day;
 
 use super::{DecidedIn, Decision, Finding, FindingState, Fingerprint, Suppression, SuppressionScope};
 
@@ -17,6 +18,8 @@ use super::{DecidedIn, Decision, Finding, FindingState, Fingerprint, Suppression
 const DECIDED: &str = " decided: ";
 /// The longest reason that is taken over, in characters.
 const LONGEST_REASON: usize = 1_000;
+/// The longest name of a person, likewise.
+const LONGEST_NAME: usize = 200;
 
 /// A finding that is exported, with what belongs to it.
 #[derive(Debug, Clone)]
@@ -116,46 +119,77 @@ fn dojo_severity(severity: Severity) -> &'static str {
     }
 }
 
-/// What is read of an imported finding.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+/// The fields that say what was decided; the first that is true counts.
+const DECISIONS: [(&str, Decision); 4] = [
+    ("false_p", Decision::FalsePositive),
+    ("out_of_scope", Decision::OutOfScope),
+    ("duplicate", Decision::Duplicate),
+    ("risk_accepted", Decision::WontFix),
+];
+
+/// What is read of an imported finding. A field that cannot be read is as if it were not there.
+#[derive(Debug, Clone, Default)]
 struct Incoming {
     title: String,
     unique_id_from_tool: Option<String>,
-    false_p: Option<bool>,
-    risk_accepted: Option<bool>,
-    out_of_scope: Option<bool>,
-    duplicate: Option<bool>,
-    is_mitigated: Option<bool>,
+    decision: Option<Decision>,
+    is_mitigated: bool,
     severity_justification: Option<String>,
     notes: Vec<Note>,
+    /// When each acceptance of the risk ends; `None` if it does not.
+    acceptances: Vec<Option<Timestamp>>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 struct Note {
     entry: String,
-    author: Option<Author>,
-    date: Option<String>,
+    author: Option<String>,
+    date: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Author {
-    Name(String),
-    Person { username: String },
+fn text(entry: &Value, name: &str) -> Option<String> {
+    entry.get(name)?.as_str().map(str::to_owned)
+}
+
+/// A time, or the end of a day.
+fn moment(entry: &Value, name: &str) -> Option<Timestamp> {
+    let text = entry.get(name)?.as_str()?;
+    text.parse().ok().or_else(|| parse_end_of_day(text))
 }
 
 impl Incoming {
-    fn decision(&self) -> Option<Decision> {
-        [
-            (self.false_p, Decision::FalsePositive),
-            (self.out_of_scope, Decision::OutOfScope),
-            (self.duplicate, Decision::Duplicate),
-            (self.risk_accepted, Decision::WontFix),
-        ]
-        .into_iter()
-        .find_map(|(flag, decision)| (flag == Some(true)).then_some(decision))
+    /// `None` if the entry is no object.
+    fn read(entry: &Value) -> Option<Self> {
+        entry.as_object()?;
+        let flag = |name: &str| entry.get(name).and_then(Value::as_bool) == Some(true);
+        let list = |name: &str| entry.get(name).and_then(Value::as_array).into_iter().flatten();
+        Some(Self {
+            title: text(entry, "title").unwrap_or_default(),
+            unique_id_from_tool: text(entry, "unique_id_from_tool"),
+            decision: DECISIONS
+                .into_iter()
+                .find_map(|(name, decision)| flag(name).then_some(decision)),
+            is_mitigated: flag("is_mitigated"),
+            severity_justification: text(entry, "severity_justification"),
+            notes: list("notes")
+                .map(|note| Note {
+                    entry: text(note, "entry").unwrap_or_default(),
+                    author: text(note, "author")
+                        .or_else(|| text(note.get("author")?, "username"))
+                        .filter(|name| !name.trim().is_empty()),
+                    date: moment(note, "date"),
+                })
+                .collect(),
+            acceptances: list("accepted_risks")
+                .map(|one| moment(one, "expiration_date"))
+                .collect(),
+        })
+    }
+
+    /// When the acceptance of the risk ends: the last of several; never, if one does not.
+    fn accepted_until(&self) -> Option<Timestamp> {
+        let ends: Option<Vec<Timestamp>> = self.acceptances.iter().copied().collect();
+        ends?.into_iter().max()
     }
 }
 
@@ -205,14 +239,9 @@ pub fn import(
         .collect();
     let mut import = Import::default();
     for (index, entry) in entries.iter().enumerate() {
-        let incoming = match Incoming::deserialize(entry) {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                import
-                    .refused
-                    .push(format!("entry {}: cannot be read: {error}", index + 1));
-                continue;
-            }
+        let Some(incoming) = Incoming::read(entry) else {
+            import.refused.push(format!("entry {}: is no finding", index + 1));
+            continue;
         };
         let place = format!("entry {} ({})", index + 1, cut(&incoming.title, 80));
         let Some(id) = incoming.unique_id_from_tool.as_deref().filter(|id| !id.is_empty()) else {
@@ -241,8 +270,8 @@ fn take(
     place: &str,
     (before, by, now): (&[Suppression], &str, Timestamp),
 ) {
-    let Some(decision) = incoming.decision() else {
-        if incoming.is_mitigated == Some(true) && finding.state.is_open() {
+    let Some(decision) = incoming.decision else {
+        if incoming.is_mitigated && finding.state.is_open() {
             import.refused.push(format!(
                 "{place}: is mitigated there and open here; a scan must prove it fixed"
             ));
@@ -251,9 +280,17 @@ fn take(
         }
         return;
     };
+    let until = incoming.accepted_until().filter(|_| decision == Decision::WontFix);
+    if let Some(until) = until.filter(|until| *until <= now) {
+        let day = until.strftime("%Y-%m-%d");
+        let why = format!("{place}: its risk was accepted until {day}, which is over");
+        import.refused.push(why);
+        return;
+    }
     let (author, reason, created) = said(incoming, decision, by, now);
     let suppression = Suppression {
         decided_in: DecidedIn::Import,
+        until,
         ..Suppression::new(
             SuppressionScope::finding(finding.fingerprint.clone()),
             decision,
@@ -267,7 +304,7 @@ fn take(
     let same = |known: &Suppression| {
         known.scope == suppression.scope
             && known.decision == suppression.decision
-            && known.holds(now, finding.check_version)
+            && known.holds(now, finding.check_version, finding.confidence)
     };
     if before.iter().chain(&import.taken).any(same) {
         import.known += 1;
@@ -288,15 +325,13 @@ fn said(incoming: &Incoming, decision: Decision, by: &str, now: Timestamp) -> (S
             Some((author, reason)) if !author.is_empty() => (author, reason),
             _ => (by, text),
         };
-        return (author.to_owned(), cut(reason, LONGEST_REASON), now);
+        return (cut(author, LONGEST_NAME), cut(reason, LONGEST_REASON), now);
     }
     if let Some(note) = incoming.notes.iter().rfind(|note| !note.entry.trim().is_empty()) {
-        let author = match &note.author {
-            Some(Author::Name(name) | Author::Person { username: name }) if !name.is_empty() => name,
-            _ => by,
-        };
-        let at = note.date.as_deref().and_then(|date| date.parse().ok()).unwrap_or(now);
-        return (author.to_owned(), cut(note.entry.trim(), LONGEST_REASON), at);
+        let author = note.author.as_deref().unwrap_or(by);
+        // What was decided tomorrow was decided by a clock that is wrong.
+        let at = note.date.unwrap_or(now).min(now);
+        return (cut(author, LONGEST_NAME), cut(note.entry.trim(), LONGEST_REASON), at);
     }
     (
         by.to_owned(),
@@ -455,7 +490,8 @@ mod tests {
                 {"entry": "see 12", "author": {"username": "ann"}, "date": "2026-11-01T10:00:00Z"}
             ]},
         ]});
-        let import = import(&entries.to_string(), &[one], &[], "me", NOW).unwrap();
+        let now = "2026-11-20T00:00:00Z".parse().unwrap();
+        let import = import(&entries.to_string(), &[one], &[], "me", now).unwrap();
         assert_eq!((import.taken.len(), import.undecided, import.refused.len()), (1, 1, 4));
         let taken = &import.taken[0];
         assert_eq!(
@@ -470,6 +506,65 @@ mod tests {
         {
             assert!(refused.contains(part), "{refused}");
         }
+    }
+
+    #[test]
+    fn odd_values_lose_themselves_and_not_the_decision() {
+        let one = finding("cdn.test", FindingState::Seen);
+        let now: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
+        let taken = |entry: Value| {
+            let mut entry = entry;
+            entry["unique_id_from_tool"] = json!(one.fingerprint);
+            let file = json!({ "results": [entry] }).to_string();
+            import(&file, std::slice::from_ref(&one), &[], "me", now).unwrap()
+        };
+        for odd in [
+            json!({"false_p": true, "title": null, "notes": null}),
+            json!({"false_p": true, "title": 7, "notes": {}, "severity_justification": []}),
+            json!({"false_p": true, "notes": [null, 1, {"entry": 3}, {"entry": "seen", "author": 12, "date": 5}]}),
+            json!({"false_p": true, "risk_accepted": "yes", "duplicate": 1, "is_mitigated": null}),
+        ] {
+            let import = taken(odd.clone());
+            assert_eq!(import.taken.len(), 1, "{odd}: {:?}", import.refused);
+            assert_eq!(
+                (import.taken[0].decision, import.taken[0].author.as_str()),
+                (Decision::FalsePositive, "me")
+            );
+        }
+        let long = "x".repeat(1 << 20);
+        let late = json!({"entry": long, "author": {"username": long}, "date": "2099-01-01T00:00:00Z"});
+        let import = taken(json!({"out_of_scope": true, "notes": [late]}));
+        let decided = &import.taken[0];
+        assert_eq!(
+            (decided.author.len(), decided.reason.len(), decided.created),
+            (200, 1_000, now)
+        );
+        assert_eq!(taken(json!({"false_p": "true"})).undecided, 1, "only what is true is");
+    }
+
+    #[test]
+    fn an_accepted_risk_is_accepted_as_long_as_it_is_there() {
+        let one = finding("cdn.test", FindingState::Seen);
+        let now: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
+        let of = |ends: Value| {
+            let entry = json!({"unique_id_from_tool": one.fingerprint, "risk_accepted": true, "accepted_risks": ends});
+            let file = json!({ "results": [entry] }).to_string();
+            import(&file, std::slice::from_ref(&one), &[], "me", now).unwrap()
+        };
+        let until = |ends: Value| of(ends).taken[0].until.map(|end| end.to_string());
+        let end = |text: &str| json!({ "expiration_date": text });
+        assert_eq!(until(json!([])), None);
+        let two = json!([end("2026-12-01T00:00:00Z"), end("2027-01-31")]);
+        assert_eq!(until(two).as_deref(), Some("2027-02-01T00:00:00Z"));
+        assert_eq!(
+            until(json!([end("2026-12-01T00:00:00Z"), {"expiration_date": null}])),
+            None
+        );
+        let over = of(json!([end("2026-11-01T00:00:00Z")]));
+        assert!(
+            over.taken.is_empty() && over.refused[0].contains("which is over"),
+            "{over:?}"
+        );
     }
 
     #[test]

@@ -230,6 +230,26 @@ pub fn judge_unseen(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Judgemen
     })
 }
 
+/// Withdraws a finding whose site is no longer scanned. `None` if it is not open: what is decided or proved stays so.
+pub fn retired(finding: &Finding, now: Timestamp) -> Option<Judgement> {
+    if !finding.state.is_open() {
+        return None;
+    }
+    let mut after = finding.clone();
+    Some(Judgement {
+        why: withdraw(&mut after, Why::SiteRetired, now),
+        before: finding.clone(),
+        after,
+    })
+}
+
+fn withdraw(finding: &mut Finding, why: Why, now: Timestamp) -> Why {
+    finding.state = FindingState::Withdrawn;
+    finding.past.withdrawn = Some(now);
+    finding.past.clean_scans = 0;
+    why
+}
+
 /// A suppressed finding stays so until its suppression is over; then it is one that was not observed.
 fn still_suppressed(finding: &mut Finding, facts: &ScanFacts<'_>) -> Why {
     finding.past.suppressed_by = suppression(finding, facts);
@@ -260,10 +280,7 @@ fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Why {
         return Why::Suppressed(id);
     }
     if let Some(why) = gone(finding, facts) {
-        finding.state = FindingState::Withdrawn;
-        finding.past.withdrawn = Some(facts.ended);
-        finding.past.clean_scans = 0;
-        return why;
+        return withdraw(finding, why, facts.ended);
     }
     let why = match shortfall(finding, facts) {
         None => {

@@ -28,7 +28,7 @@ use crate::site::SiteId;
 pub use coverage::{Coverage, is_blocked};
 pub use event::FindingEvent;
 pub use filter::{FindingFilter, named};
-pub use judge::{CheckRan, Judgement, PageLook, PagesSeen, ScanFacts, Why, judge_unseen, reached};
+pub use judge::{CheckRan, Judgement, PageLook, PagesSeen, ScanFacts, Why, judge_unseen, reached, retired};
 pub use past::{CLEAN_SCANS, Past, WITNESSES, Witness};
 pub use picture::{PICTURE_PREFIX, Picture};
 pub use sighting::{Seen, Sighting};

@@ -93,6 +93,7 @@ impl Sighting {
             fingerprint: &self.fingerprint,
             check: &self.check,
             check_version: self.check_version,
+            confidence: self.confidence,
             site,
             cause: &self.cause,
         }

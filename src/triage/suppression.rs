@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use phantom_checks::{Cause, Severity};
+use phantom_checks::{Cause, Confidence, Severity};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -131,6 +131,9 @@ pub struct Suppression {
     pub severity_then: Option<Severity>,
     /// The version of the check then, if it covers one finding.
     pub check_version_then: Option<u32>,
+    /// How sure the check was then.
+    #[serde(default)]
+    pub confidence_then: Option<Confidence>,
     /// When a finding was covered by it last. The store keeps it.
     pub matched: Option<Timestamp>,
 }
@@ -157,6 +160,7 @@ impl Suppression {
             ticket: None,
             severity_then: None,
             check_version_then: None,
+            confidence_then: None,
             matched: None,
         }
         .identified()
@@ -167,6 +171,7 @@ impl Suppression {
     pub fn about(mut self, finding: &Finding) -> Self {
         self.severity_then = Some(finding.severity);
         self.check_version_then = Some(finding.check_version);
+        self.confidence_then = Some(finding.confidence);
         self
     }
 
@@ -186,12 +191,13 @@ impl Suppression {
         self
     }
 
-    /// It is still in effect at this time for what this version of the check says. A false positive is looked at again
-    /// when the check changed.
-    pub fn holds(&self, now: Timestamp, check_version: u32) -> bool {
-        let same_check = self.decision != Decision::FalsePositive
-            || self.check_version_then.is_none_or(|then| then == check_version);
-        same_check && !self.is_expired(now)
+    /// It is still in effect at this time for what this version of the check says, as sure as it is. A false positive
+    /// is looked at again when the check changed, or when what was seen makes it surer than it was.
+    pub fn holds(&self, now: Timestamp, check_version: u32, confidence: Confidence) -> bool {
+        let as_it_was = self.decision != Decision::FalsePositive
+            || (self.check_version_then.is_none_or(|then| then == check_version)
+                && self.confidence_then.is_none_or(|then| confidence <= then));
+        as_it_was && !self.is_expired(now)
     }
 
     /// Its time is over.
@@ -218,6 +224,8 @@ pub struct Subject<'a> {
     pub check: &'a str,
     /// The version of its check.
     pub check_version: u32,
+    /// How sure the check is.
+    pub confidence: Confidence,
     /// Its site.
     pub site: &'a SiteId,
     /// Its cause.
@@ -231,6 +239,7 @@ impl<'a> Subject<'a> {
             fingerprint: &finding.fingerprint,
             check: &finding.check,
             check_version: finding.check_version,
+            confidence: finding.confidence,
             site: &finding.site,
             cause: &finding.cause,
         }
@@ -267,7 +276,8 @@ impl Suppressions {
     /// The suppression that covers a finding on all of these pages. Without pages only one that asks for none does.
     pub fn everywhere(&self, subject: &Subject<'_>, urls: &[&str], now: Timestamp) -> Option<&Suppression> {
         let covering = self.all.iter().find(|(suppression, patterns)| {
-            suppression.holds(now, subject.check_version) && covers(&suppression.scope, patterns, subject, urls)
+            suppression.holds(now, subject.check_version, subject.confidence)
+                && covers(&suppression.scope, patterns, subject, urls)
         });
         covering.map(|(suppression, _)| suppression)
     }
@@ -377,6 +387,7 @@ mod tests {
             fingerprint: &fingerprint,
             check: "mixed-content",
             check_version: 3,
+            confidence: Confidence::Firm,
             site: &site,
             cause: &cause,
         };
@@ -455,13 +466,22 @@ mod tests {
         let later = NOW + jiff::SignedDuration::from_hours(1);
         let mut suppression = suppression(SuppressionScope::default());
         suppression.until = Some(later);
-        assert!(suppression.holds(NOW, 1));
-        assert!(!suppression.holds(later, 1), "the end is not part of it");
+        assert!(suppression.holds(NOW, 1, Confidence::Firm));
+        assert!(
+            !suppression.holds(later, 1, Confidence::Firm),
+            "the end is not part of it"
+        );
         suppression.until = None;
         suppression.check_version_then = Some(1);
-        assert!(suppression.holds(later, 2), "a risk stays accepted");
+        assert!(suppression.holds(later, 2, Confidence::Firm), "a risk stays accepted");
         suppression.decision = Decision::FalsePositive;
-        assert!(suppression.holds(later, 1) && !suppression.holds(later, 2));
+        assert!(suppression.holds(later, 1, Confidence::Firm) && !suppression.holds(later, 2, Confidence::Firm));
+        suppression.confidence_then = Some(Confidence::Tentative);
+        assert!(suppression.holds(later, 1, Confidence::Tentative));
+        assert!(
+            !suppression.holds(later, 1, Confidence::Firm),
+            "what was seen makes it surer"
+        );
     }
 
     #[test]

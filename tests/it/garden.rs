@@ -196,7 +196,13 @@ pub async fn undisturbed() -> &'static Undisturbed {
         assert_eq!(harvest.done.len(), PAGES as usize, "{:#?}", harvest.done);
         assert_eq!(harvest.pages.known, u64::from(PAGES), "{:#?}", harvest.pages);
         let checks: BTreeSet<&str> = harvest.findings.iter().filter_map(|one| one[0].as_str()).collect();
-        assert_eq!(checks.len(), 4, "a finding of every check: {:#?}", harvest.findings);
+        let core = [
+            "mixed-content",
+            "insecure-form",
+            "vulnerable-library",
+            "missing-csrf-token",
+        ];
+        assert!(core.iter().all(|id| checks.contains(id)), "{:#?}", harvest.findings);
         assert!(harvest.tickets.len() >= 3, "{:#?}", harvest.tickets);
         Undisturbed {
             harvest,

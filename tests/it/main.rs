@@ -10,6 +10,7 @@ mod demo;
 mod faults;
 mod garden;
 mod interrupt;
+mod login;
 mod nights;
 mod pictures;
 mod preflight;

@@ -1,5 +1,6 @@
 //! Pages in whose place something else answers: they are said, prove nothing, and too many make a scan incomplete.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
@@ -16,9 +17,10 @@ fn prose(number: usize) -> String {
         "tea", "cup", "leaf", "pot", "water", "steam", "milk", "sugar", "spoon", "table",
     ];
     let pick = |step: usize| words[(number * 7 + step * (number + 3)) % words.len()];
-    (0..60)
-        .map(|step| format!("{}{} ", pick(step), "s".repeat(step % 3)))
-        .collect()
+    (0..60).fold(String::new(), |mut text, step| {
+        let _ = write!(text, "{}{} ", pick(step), "s".repeat(step % 3));
+        text
+    })
 }
 
 fn page(title: &str, body: &str) -> Reply {
@@ -35,9 +37,10 @@ fn article(number: usize) -> Reply {
 }
 
 fn links(count: usize) -> String {
-    (1..=count)
-        .map(|number| format!("<a href=/article-{number}>{number}</a> "))
-        .collect()
+    (1..=count).fold(String::new(), |mut html, number| {
+        let _ = write!(html, "<a href=/article-{number}>{number}</a> ");
+        html
+    })
 }
 
 fn number(path: &str) -> Option<usize> {
@@ -104,11 +107,9 @@ async fn a_site_that_turns_to_challenges_half_way_is_incomplete() {
         "{}",
         ran.stdout
     );
-    assert_eq!(
-        report["findings"].as_array().unwrap().len(),
-        0,
-        "a challenge is not the site's page: {report:#}"
-    );
+    let findings = report["findings"].as_array().unwrap();
+    let of_its_form = findings.iter().find(|finding| finding["check"] == "missing-csrf-token");
+    assert_eq!(of_its_form, None, "a challenge is not the site's page");
 
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;

@@ -56,6 +56,18 @@ fn word(number: u64) -> String {
     number.to_string().bytes().map(|digit| char::from(digit + 49)).collect()
 }
 
+/// Each facet can be added to those that are there.
+fn facets(query: &str) -> Reply {
+    let chosen: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+    let facets = ["color", "size", "brand", "price", "rating", "stock", "ship", "style"];
+    let to = facets.iter().enumerate().map(|(value, facet)| {
+        let with = format!("{facet}={value}");
+        let all: Vec<&str> = chosen.iter().copied().chain([with.as_str()]).collect();
+        format!("/facets?{}", all.join("&"))
+    });
+    page(&format!("Facets {query}"), &format!("<ul><li>{}</ul>", links(to)))
+}
+
 /// The least part of the traps that scanners walk into.
 fn traps(ask: &Ask<'_>) -> Reply {
     let parts: Vec<&str> = ask.path.trim_start_matches('/').split('/').collect();
@@ -80,6 +92,7 @@ fn traps(ask: &Ask<'_>) -> Reply {
                 "/mirror/x/y",
             ]),
         ),
+        ["facets"] => facets(ask.query),
         ["about"] => page("About", &links(["/blog/first-post", "/blog/second-post"])),
         ["blog", post] => page(post, "<article><p>A post of its own.</p></article>"),
         ["hall", "of", "fame"] => page("Fame", "<ol><li>Ada</ol>"),
@@ -94,17 +107,6 @@ fn traps(ask: &Ask<'_>) -> Reply {
                 &format!("{year}, {month}"),
                 &format!("<table><tr><td>1</table>{}{more}", links(to)),
             )
-        }
-        // Each facet can be added to those that are there.
-        ["facets"] => {
-            let chosen: Vec<&str> = ask.query.split('&').filter(|pair| !pair.is_empty()).collect();
-            let facets = ["color", "size", "brand", "price", "rating", "stock", "ship", "style"];
-            let to = facets.iter().enumerate().map(|(value, facet)| {
-                let with = format!("{facet}={value}");
-                let all: Vec<&str> = chosen.iter().copied().chain([with.as_str()]).collect();
-                format!("/facets?{}", all.join("&"))
-            });
-            page(&format!("Facets {}", ask.query), &format!("<ul><li>{}</ul>", links(to)))
         }
         // An id leads to two others.
         ["item", id] => {
@@ -134,8 +136,8 @@ fn traps(ask: &Ask<'_>) -> Reply {
         ["visit", session, "members"] => page(
             "Members",
             &format!(
-                "<p>Our members.</p>{}",
-                format!("<a href=/visit/{}/members>Again</a>", next_session(session))
+                "<p>Our members.</p><a href=/visit/{}/members>Again</a>",
+                next_session(session)
             ),
         ),
         ["members"] => page("Members", "<p>Our members.</p>"),
@@ -261,6 +263,7 @@ async fn a_scan_of_traps_ends_and_says_what_it_cut_off() {
     ] {
         assert!(said(&report, reason) >= 1, "{reason}");
     }
+    // As many wait as could have their turn; of what is found when they are used up, a thousand are kept.
     let leaves = said(&report, "60 pages like traps.test/leaf/*");
     assert!((900..=3_100).contains(&leaves), "{leaves} leaves are kept");
     assert!(

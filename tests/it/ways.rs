@@ -15,11 +15,17 @@ const HOST: &str = "https://ways.test";
 const SITE: &str = r#"
 id = "ways"
 start = ["https://ways.test/"]
+[scope]
+include = ["https://ways.test/**", "https://part.ways.test/**"]
 [limits]
 pages = 1000
 pages_per_s = 1000
 concurrency = 8
+[explore]
 "#;
+
+/// Puts a link on the page that no string in the page gives away.
+const SHOW: &str = r#"document.body.insertAdjacentHTML("beforeend", "<a href=" + "/reached/" + "{name}>on</a>")"#;
 
 #[derive(Deserialize)]
 struct Table {
@@ -30,20 +36,27 @@ struct Table {
 struct Way {
     name: String,
     html: String,
-    /// Why a scan does not get there.
+    /// Why a scan in the mode of the table does not get there.
     #[serde(default)]
     missed: Option<String>,
+    /// What the mode of the table does not reach, `safe` does.
+    #[serde(default)]
+    needs_action: bool,
     #[serde(default)]
     status: Option<u16>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default)]
     extra: BTreeMap<String, String>,
+    /// Files at the root of the host.
+    #[serde(default)]
+    root: BTreeMap<String, String>,
 }
 
 impl Way {
     fn filled(&self, text: &str) -> String {
-        text.replace("{to}", &format!("/reached/{}", self.name))
+        text.replace("{show}", SHOW)
+            .replace("{to}", &format!("/reached/{}", self.name))
             .replace("{name}", &self.name)
             .replace("{host}", HOST)
     }
@@ -83,8 +96,8 @@ impl Way {
 struct Ways(Vec<Way>);
 
 impl Ways {
-    fn read() -> Self {
-        let table: Table = toml::from_str(include_str!("../ways/observe.toml")).unwrap();
+    fn read(text: &str) -> Self {
+        let table: Table = toml::from_str(text).unwrap();
         Self(table.way)
     }
 
@@ -100,9 +113,21 @@ impl Ways {
 
 impl Content for Ways {
     fn get(&self, ask: &Ask<'_>) -> Reply {
-        if ask.host == "other.test" {
-            let to = ask.query.strip_prefix("to=").unwrap_or_default();
-            return Reply::html(format!("<!doctype html><a target=_top href={HOST}/reached/{to}>on</a>"));
+        let to = ask.query.strip_prefix("to=").unwrap_or_default();
+        match (ask.host, ask.path) {
+            ("other.test", "/frame") => {
+                return Reply::html(format!("<!doctype html><a target=_top href={HOST}/reached/{to}>on</a>"));
+            }
+            ("other.test" | "part.ways.test", _) => {
+                let shows = SHOW
+                    .replace("/reached/", &format!("{HOST}/reached/"))
+                    .replace("{name}", to);
+                return Reply::html(format!(
+                    "<!doctype html><body><button id=b>more</button><script>b.onclick = () => {{ if (self !== top) \
+                     {shows} }}</script>"
+                ));
+            }
+            _ => {}
         }
         let found = match ask.path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
             [""] => Some(Reply::html(self.index())),
@@ -116,46 +141,93 @@ impl Content for Ways {
             }),
             _ => None,
         };
-        found.unwrap_or_else(|| Reply::status(StatusCode::NOT_FOUND))
+        let at_root = || {
+            let way = self.0.iter().find(|way| way.root.contains_key(ask.path))?;
+            let kind = if ask.path.ends_with("xml") {
+                "application/xml"
+            } else {
+                "text/plain"
+            };
+            Some(Reply::ok(kind, way.filled(&way.root[ask.path])))
+        };
+        found
+            .or_else(at_root)
+            .unwrap_or_else(|| Reply::status(StatusCode::NOT_FOUND))
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_scan_that_only_observes_finds_the_ways_on() {
-    let ways = Ways::read();
-    let expected: BTreeMap<String, bool> = ways
-        .0
-        .iter()
-        .map(|way| (way.name.clone(), way.missed.is_none()))
-        .collect();
-    assert!(
-        expected.len() >= 100 && expected.len() == ways.0.len(),
-        "names are unique"
-    );
+/// Scans in a mode, and says which ways led on.
+async fn reached(table: &str, mode: &str) -> BTreeMap<String, bool> {
+    let ways = Ways::read(table);
+    let names: BTreeSet<String> = ways.0.iter().map(|way| way.name.clone()).collect();
+    assert_eq!(names.len(), ways.0.len(), "names are unique");
     let bench = Bench::of(ways, "").await;
-    bench.write("ways.toml", SITE);
+    bench.write("ways.toml", &format!("{SITE}mode = {mode:?}\n"));
     let (ran, _) = bench.scan(&["ways.toml", "--tickets", "off"]).await;
+    assert!(!ran.stdout.contains("never finished loading"), "{}", ran.stdout);
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;
     let done = store.pages(&scan, PageState::Done, u32::MAX).await.unwrap();
-    let done: BTreeSet<String> = done.into_iter().map(|row| row.url.clone()).collect();
+    // What a form adds to an address makes no difference here.
+    let done: BTreeSet<String> = done
+        .into_iter()
+        .map(|row| row.url.as_str().split('?').next().unwrap_or_default().to_owned())
+        .collect();
     let target = |name: &String| match name.as_str() {
         "hash-route" => format!("{HOST}/app#/{name}"),
         "hash-bang-route" => format!("{HOST}/app#!/{name}"),
         _ => format!("{HOST}/reached/{name}"),
     };
-    let reached: BTreeMap<String, bool> = expected
-        .keys()
-        .map(|name| (name.clone(), done.contains(&target(name))))
-        .collect();
-    let surprises: Vec<_> = reached
+    names
+        .into_iter()
+        .map(|name| (name.clone(), done.contains(&target(&name))))
+        .collect()
+}
+
+fn assert_as_expected(table: &str, mode: &str, reached: &BTreeMap<String, bool>, expected: impl Fn(&Way) -> bool) {
+    let ways = Ways::read(table).0;
+    let right = reached.values().filter(|reached| **reached).count();
+    eprintln!("{mode}: {right} of {} ways reached", ways.len());
+    for way in ways.iter().filter(|way| !reached[&way.name]) {
+        eprintln!(
+            "  missed {}: {}",
+            way.name,
+            way.missed.as_deref().unwrap_or("it takes an action")
+        );
+    }
+    let surprises: Vec<_> = ways
         .iter()
-        .filter(|(name, reached)| expected[*name] != **reached)
+        .filter(|way| expected(way) != reached[&way.name])
+        .map(|way| (&way.name, reached[&way.name]))
         .collect();
-    assert!(
-        surprises.is_empty(),
-        "reached or not, unlike the table: {surprises:?}\n{}",
-        ran.stdout
-    );
-    assert!(!ran.stdout.contains("never finished loading"), "{}", ran.stdout);
+    assert!(surprises.is_empty(), "reached or not, unlike the table: {surprises:#?}");
+}
+
+const OBSERVE: &str = include_str!("../ways/observe.toml");
+const SAFE: &str = include_str!("../ways/safe.toml");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_only_observes_finds_the_ways_on() {
+    let found = reached(OBSERVE, "observe").await;
+    assert!(found.len() >= 100);
+    assert_as_expected(OBSERVE, "observe", &found, |way| way.missed.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_only_observes_does_nothing() {
+    let found = reached(SAFE, "observe").await;
+    assert_as_expected(SAFE, "observe", &found, |_| false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_uses_pages_finds_what_their_use_leads_to() {
+    let found = reached(SAFE, "safe").await;
+    assert!(found.len() >= 100);
+    assert_as_expected(SAFE, "safe", &found, |way| way.missed.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_that_uses_pages_finds_all_that_one_that_observes_does() {
+    let found = reached(OBSERVE, "safe").await;
+    assert_as_expected(OBSERVE, "safe", &found, |way| way.missed.is_none() || way.needs_action);
 }

@@ -17,7 +17,7 @@ const LONG_PRESS: Duration = Duration::from_millis(1_050);
 
 /// A point of the main frame, in CSS pixels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Point {
+pub(in crate::browser) struct Point {
     pub x: f64,
     pub y: f64,
 }
@@ -124,7 +124,8 @@ impl Act<'_> {
     }
 }
 
-fn event(
+/// One event of the mouse.
+pub(in crate::browser) fn event(
     kind: DispatchMouseEventType,
     at: Point,
     button: Option<MouseButton>,
@@ -137,10 +138,11 @@ fn event(
 }
 
 /// A key going down and up.
-fn key(name: &str) -> [DispatchKeyEventParams; 2] {
+pub(in crate::browser) fn key(name: &str) -> [DispatchKeyEventParams; 2] {
     let (key, code, number, text) = match name {
         "Enter" => ("Enter".to_owned(), "Enter".to_owned(), 13, Some("\r".to_owned())),
         "Space" => (" ".to_owned(), "Space".to_owned(), 32, Some(" ".to_owned())),
+        "Tab" => (name.to_owned(), name.to_owned(), 9, None),
         "Escape" => (name.to_owned(), name.to_owned(), 27, None),
         "ArrowLeft" => (name.to_owned(), name.to_owned(), 37, None),
         "ArrowUp" => (name.to_owned(), name.to_owned(), 38, None),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chromiumoxide::cdp::browser_protocol::dom;
 use chromiumoxide::cdp::browser_protocol::dom_debugger;
+use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverrideParams;
 use chromiumoxide::cdp::js_protocol::runtime;
 use futures::future::join_all;
 use phantom_checks::evidence::{Step, StepKind};
@@ -16,7 +17,8 @@ use super::Act;
 use crate::browser::events::{Evaluated, ListenerData, ListenersAnswer, Nothing, RemoteObject, ResolvedAnswer};
 use crate::crawl::{Candidate, HandlerHints, hash_of};
 
-const EXPLORE: &str = include_str!("../explore.js");
+/// Puts our script into a frame, if it is not there, and gives its document.
+const INSTALL: &str = concat!(include_str!("../explore.js"), "document");
 /// Handles that we hold in a page, released after each look.
 const GROUP: &str = "explore";
 /// Elements with the same listener that are looked at.
@@ -42,6 +44,13 @@ pub(super) struct Place {
     pub elements: Vec<usize>,
     /// Our script is there.
     pub ready: bool,
+}
+
+impl Place {
+    /// Which document of which frame it is.
+    pub fn document(&self) -> (String, i64) {
+        (self.id.clone(), self.context)
+    }
 }
 
 #[derive(Deserialize)]
@@ -108,13 +117,16 @@ impl Act<'_> {
         true
     }
 
+    /// Puts our script into a frame.
+    pub(super) async fn is_installed(&self, place: &Place) -> bool {
+        let session = self.session(&place.session);
+        let installed = self.handle(place, INSTALL).await.is_some();
+        session.tell(&runtime::ReleaseObjectGroupParams::new(GROUP));
+        installed
+    }
+
     async fn ask_what_can_be_done(&self, place: &Place) -> Option<LookAnswer> {
-        let script = if place.ready {
-            "document"
-        } else {
-            concat!(include_str!("../explore.js"), "document")
-        };
-        debug_assert!(!EXPLORE.is_empty());
+        let script = if place.ready { "document" } else { INSTALL };
         let (document, window) = tokio::join!(self.handle(place, script), self.handle(place, "window"));
         let document = document?;
         let (inside, whole) = tokio::join!(
@@ -237,17 +249,9 @@ impl Act<'_> {
         object_id
     }
 
-    pub(super) async fn tell_emulation(&self, narrow: bool) {
-        use chromiumoxide::cdp::browser_protocol::emulation;
+    pub(super) async fn view(&self, view: SetDeviceMetricsOverrideParams) {
         let session = self.session(self.tab.session().id());
-        let _: Result<Nothing, _> = if narrow {
-            let metrics = emulation::SetDeviceMetricsOverrideParams::new(400, 800, 1.0, false);
-            session.call(metrics, self.patience()).await
-        } else {
-            session
-                .call(emulation::ClearDeviceMetricsOverrideParams::default(), self.patience())
-                .await
-        };
+        let _: Result<Nothing, _> = session.call(view, self.patience()).await;
     }
 }
 

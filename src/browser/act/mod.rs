@@ -4,7 +4,7 @@
 //! our own where it does not. After each action only the frames in which something moved are looked at again, and there
 //! only what is new.
 
-mod input;
+pub(super) mod input;
 mod look;
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::page;
 use chromiumoxide::cdp::js_protocol::runtime;
-use phantom_checks::evidence::{Explored, Step, StepKind};
+use phantom_checks::evidence::{Explored, ResourceKind, Step, StepKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,12 +27,16 @@ use look::Place;
 
 /// How long a frame may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take until all frames are watched.
+const INSTALLING: Duration = Duration::from_secs(2);
 /// How long the consequences of one action are waited for.
 const SETTLE_BOUND: Duration = Duration::from_millis(1_500);
 /// Nothing is in flight and nothing has happened for this long: the consequences are there.
-const QUIET: Duration = Duration::from_millis(25);
+const QUIET: Duration = Duration::from_millis(40);
 /// A document that was about to be asked for is not asked for any more after this long.
 const ABOUT_TO: Duration = Duration::from_millis(400);
+/// An answer to what an action has asked for is waited for so long.
+const ANSWER_BOUND: Duration = Duration::from_millis(800);
 /// Frames of one page that are explored.
 const MOST_FRAMES: usize = 12;
 /// Pieces of evidence that actions may add to a page.
@@ -75,7 +79,6 @@ pub(super) struct Act<'a> {
     finds: Finds,
     silences: u32,
     base: String,
-    narrow: bool,
 }
 
 #[derive(Deserialize)]
@@ -112,24 +115,34 @@ struct Before {
 }
 
 impl<'a> Act<'a> {
-    pub fn new(tab: &'a Tab, capture: &'a Capture<'a>, plan: &'a Exploration, until: Instant) -> Self {
+    pub fn new(tab: &'a Tab, capture: &'a Capture<'a>, plan: &'a Exploration) -> Self {
         Self {
             tab,
             capture,
             plan,
-            until,
+            until: Instant::now() + INSTALLING,
             places: Vec::new(),
             known: HashSet::new(),
             finds: Finds::default(),
             silences: 0,
             base: String::new(),
-            narrow: false,
+        }
+    }
+
+    /// Begins to note what moves, before the page is looked at: so nothing falls between that look and the first action.
+    pub async fn install(&mut self) {
+        for mut place in self.explorable() {
+            place.ready = self.is_installed(&place).await;
+            if place.ready {
+                self.places.push(place);
+            }
         }
     }
 
     /// Explores the page of which `first` was seen when it had settled.
-    pub async fn run(mut self, first: &Answers) -> Finds {
+    pub async fn run(mut self, first: &Answers, until: Instant) -> Finds {
         let began = Instant::now();
+        self.until = until;
         for (_, answer) in &first.frames {
             if let Ok(answer) = answer {
                 self.meet(answer.leads());
@@ -144,16 +157,22 @@ impl<'a> Act<'a> {
             .map(|(url, _)| url.clone())
             .collect();
         self.meet(at_first.iter().map(hash_of));
+        self.view(self.tab.view.whole()).await;
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
+        let before = self.before();
+        for at in self.settle(&before).await {
+            self.see(at, &[], false).await;
+        }
+        for at in 0..self.places.len() {
+            self.look_again(at).await;
+        }
         self.look_everywhere().await;
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
         self.explore(&mut explorer).await;
-        if self.narrow {
-            self.tell_emulation(false).await;
-        }
+        self.view(self.tab.view.small()).await;
         let cut_off = explorer.left(&self.candidates(), &self.experience());
         let over = explorer.done() >= self.plan.actions || Instant::now() >= self.until;
         self.finds.worn = self.silences >= MOST_SILENCES;
@@ -370,8 +389,7 @@ impl<'a> Act<'a> {
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
         if step.kind == StepKind::Resize {
-            self.narrow = true;
-            self.tell_emulation(true).await;
+            self.view(self.tab.view.narrow()).await;
             return;
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
@@ -440,10 +458,10 @@ impl<'a> Act<'a> {
                 self.look_again(at).await;
             }
         }
-        let ids: HashSet<String> = self.places.iter().map(|place| place.id.clone()).collect();
+        let known: HashSet<(String, i64)> = self.places.iter().map(Place::document).collect();
         self.look_everywhere().await;
         let fresh: Vec<usize> = (0..self.places.len())
-            .filter(|&at| !ids.contains(&self.places[at].id))
+            .filter(|&at| !known.contains(&self.places[at].document()))
             .collect();
         for at in fresh {
             let (more, more_to_scan) = self.see(at, &path, true).await;
@@ -501,8 +519,15 @@ impl<'a> Act<'a> {
                     && recorder.in_flight() <= before.in_flight
                     && recorder.tried.len() == before.tried;
                 let quiet = recorder.last_activity + QUIET;
+                let unanswered = now < before.began + ANSWER_BOUND
+                    && recorder.requests.iter().skip(before.requests).any(|request| {
+                        request.status.is_none() && request.failure.is_none() && request.kind != ResourceKind::Ping
+                    });
                 let about_to = |since: Instant| since >= before.began && now < since + ABOUT_TO;
-                if recorder.in_flight() > before.in_flight || recorder.about_to_navigate.is_some_and(about_to) {
+                if unanswered
+                    || recorder.in_flight() > before.in_flight
+                    || recorder.about_to_navigate.is_some_and(about_to)
+                {
                     Some(Duration::from_millis(20))
                 } else if due > 0.0 {
                     Some(Duration::from_secs_f64((due / 1000.0).clamp(0.005, 1.5)))

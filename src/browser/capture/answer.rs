@@ -26,6 +26,8 @@ pub(in crate::browser) struct FrameAnswer {
     /// What the main document looks like.
     #[serde(default)]
     pub look: Option<LookAnswer>,
+    #[serde(default)]
+    pub manifests: Vec<String>,
     /// A built-in function in whose place the page has put another; empty if there is none.
     #[serde(default)]
     pub changed: String,

@@ -4,17 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, Look, Meta, Page, ProbeAnswer,
-    Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Look, Meta, Page,
+    ProbeAnswer, Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, LookAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
-use super::{Brought, Captured, Recorded};
+use super::{Brought, Captured, Recorded, SideFile};
 use crate::browser::redact::{self, Redactor};
-use crate::browser::tab::PageRequest;
+use crate::browser::steps::session_shown;
+use crate::browser::tab::{PageRequest, SESSION_PROBE};
 use crate::crawl::{REDACTED, hash, is_secret, sketch};
+use url::Url;
 
+/// Files beside a page that are noted.
+const MOST_FILES: usize = 20;
+/// Hints that one script may add.
+const MOST_HINTS: usize = 60;
 /// Links that one action may add, and forms and scripts that a page may have after all of them.
 const MOST_BROUGHT: usize = 1_000;
 
@@ -24,6 +30,7 @@ pub(super) struct Builder<'a> {
     redactor: &'a Redactor,
     evidence: Evidence,
     texts: BTreeMap<String, Arc<str>>,
+    files: Vec<SideFile>,
 }
 
 impl<'a> Builder<'a> {
@@ -52,6 +59,7 @@ impl<'a> Builder<'a> {
             redactor: &request.redactor,
             evidence: Evidence::of(page),
             texts: BTreeMap::new(),
+            files: Vec::new(),
         }
     }
 
@@ -76,10 +84,13 @@ impl<'a> Builder<'a> {
                 frame.url = redact::url(&answer.url);
                 frame.origin.clone_from(&answer.origin);
                 if main {
+                    self.evidence.page.session_in_path = redact::has_session_in_path(&answer.url);
                     self.evidence.page.url.clone_from(&frame.url);
                     self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
                     self.evidence.page.elements = answer.elements;
                     self.evidence.page.look = answer.look.as_ref().map(|look| look_of(&answer.title, look));
+                    let session = answer.probes.get(SESSION_PROBE).cloned().flatten();
+                    self.evidence.page.logged_in = session_shown(session.as_deref());
                 }
                 self.contents(id, answer);
             }
@@ -161,11 +172,14 @@ impl<'a> Builder<'a> {
                 answer.left_out
             ));
         }
+        self.files
+            .extend(answer.manifests.into_iter().take(MOST_FILES).map(SideFile::Manifest));
         for form in answer.forms {
             let form = self.form(frame, form);
             self.evidence.forms.push(form);
         }
         self.evidence.links.extend(answer.links.into_iter().map(|link| Link {
+            session_in_path: redact::has_session_in_path(&link.url),
             url: redact::url(&link.url),
             frame: frame.to_owned(),
             source: link.source,
@@ -300,6 +314,9 @@ impl<'a> Builder<'a> {
             let hash = text.map(|text| self.keep(text));
             let length = text.map_or(0, |text| text.length);
             let frame = request.frame.clone().unwrap_or_default();
+            if let Some(text) = text {
+                self.hints(&frame, request, text);
+            }
             let mut found = false;
             for script in &mut self.evidence.scripts {
                 if script.url.as_deref() == Some(&request.url) && (script.frame == frame || frame.is_empty()) {
@@ -328,6 +345,38 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// What a script of the page's own host hints at.
+    fn hints(&mut self, frame: &str, request: &Request, text: &Text) {
+        let Ok(script) = Url::parse(final_url(request)) else {
+            return;
+        };
+        let Ok(page) = Url::parse(&self.evidence.page.url) else {
+            return;
+        };
+        if script.host_str() != page.host_str() {
+            return;
+        }
+        if let Some(map) = text.source_map.as_deref().and_then(|map| script.join(map).ok())
+            && self.files.len() < MOST_FILES
+        {
+            self.files.push(SideFile::SourceMap(map.into()));
+        }
+        let known = self.evidence.links.len();
+        for hint in text.hints.iter() {
+            let Ok(url) = page.join(hint) else { continue };
+            let url = redact::url(url.as_str());
+            let seen = self.evidence.links.iter().any(|link| link.url == url);
+            if !seen && self.evidence.links.len() < known + MOST_HINTS {
+                self.evidence.links.push(Link {
+                    url,
+                    frame: frame.to_owned(),
+                    source: LinkSource::Script,
+                    ..Link::default()
+                });
+            }
+        }
+    }
+
     pub fn cookies(&mut self, cookies: Vec<Cookie>) {
         self.evidence.cookies = cookies;
     }
@@ -343,8 +392,8 @@ impl<'a> Builder<'a> {
                 url,
                 frame: main_frame.clone(),
                 source,
-                rel: String::new(),
                 path,
+                ..Link::default()
             });
         }
         self.evidence.requests = recorded.requests.into_iter().map(redacted_request).collect();
@@ -358,6 +407,7 @@ impl<'a> Builder<'a> {
         Captured {
             evidence: self.evidence,
             scripts: self.texts,
+            files: self.files,
             worn: false,
         }
     }
@@ -413,6 +463,11 @@ fn redacted_issue(issue: Issue) -> Issue {
             // Where the browser names no request, its URL stands here.
             issue.request = issue.request.map(|request| redact::parameters(&request));
             Issue::MixedContent(issue)
+        }
+        Issue::Csp(mut issue) => {
+            issue.blocked_url = issue.blocked_url.map(|url| redact::url(&url));
+            issue.source_url = issue.source_url.map(|url| redact::url(&url));
+            Issue::Csp(issue)
         }
         other => other,
     }

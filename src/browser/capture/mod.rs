@@ -40,8 +40,19 @@ pub struct Captured {
     pub evidence: Evidence,
     /// The texts of its scripts by hash, redacted.
     pub scripts: BTreeMap<String, Arc<str>>,
+    /// Files beside it that may name pages: manifests and source maps.
+    pub files: Vec<SideFile>,
     /// The page does not answer any more; its tab is not to be used again.
     pub worn: bool,
+}
+
+/// A file beside a page that may name pages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SideFile {
+    /// The manifest of a web app.
+    Manifest(String),
+    /// The sources that a script was made from.
+    SourceMap(String),
 }
 
 /// What the frames answered when the page had settled.
@@ -131,6 +142,11 @@ impl Capture<'_> {
         builder.explored(finds.explored);
         let mut captured = builder.finish(recorded, &finds.tried);
         captured.worn = finds.worn;
+        let redactor = &self.request.redactor;
+        captured.evidence = redactor.evidence(captured.evidence);
+        for text in captured.scripts.values_mut() {
+            redactor.script(text);
+        }
         Ok(captured)
     }
 

@@ -7,6 +7,7 @@ use phantom_checks::evidence::Request;
 use sha2::{Digest, Sha256};
 
 use super::redact;
+use crate::crawl::{script_hints, source_map_of};
 
 /// The longest script text that is kept, in bytes; the rest is cut off.
 const MAX_SCRIPT: usize = 1 << 20;
@@ -31,6 +32,10 @@ pub(super) struct Text {
     pub hash: String,
     pub length: u64,
     pub kept: Arc<str>,
+    /// Strings in it that look like addresses of pages.
+    pub hints: Arc<[String]>,
+    /// Where it says that its source map is.
+    pub source_map: Option<Arc<str>>,
 }
 
 impl Text {
@@ -43,6 +48,8 @@ impl Text {
             hash: hex::encode(Sha256::digest(text.as_bytes())),
             length: text.len() as u64,
             kept: Arc::from(&text[..end]),
+            hints: script_hints(text).into(),
+            source_map: source_map_of(text).map(Arc::from),
         }
     }
 }

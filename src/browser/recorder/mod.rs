@@ -20,7 +20,8 @@ use super::events::{
     NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
     WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
-use words::{bounded, headers, initiator, mixed, mixed_content_issue, resource_kind};
+use crate::crawl::{Asked, AskedBody, Guard, is_safe};
+use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
@@ -41,10 +42,14 @@ pub(super) enum Reaction {
     ClosePopup { target: String },
     /// A dialog holds up the page.
     AnswerDialog { accept: bool },
-    /// A navigation waits; let it go.
+    /// A request waits; let it go.
     Continue { session: Arc<str>, paused: String },
-    /// A navigation waits; stop it.
-    Stop { session: Arc<str>, paused: String },
+    /// A request waits; stop it. A navigation is broken off, so that no page of the browser's own comes instead.
+    Stop {
+        session: Arc<str>,
+        paused: String,
+        navigation: bool,
+    },
 }
 
 /// A frame as the browser's events describe it.
@@ -63,10 +68,15 @@ pub(super) struct FrameRecord {
 pub(super) type MayVisit = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What one page did.
+// What is known of a page are facts, not states of a machine.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct Recorder {
     main_session: Arc<str>,
     main_frame: String,
     may_visit: MayVisit,
+    /// Steps lead from page to page: navigations of the page are asked about, not stopped.
+    walking: bool,
+    guard: Arc<Guard>,
     navigation: Navigation,
     old_loader: String,
     loader: String,
@@ -109,11 +119,19 @@ enum Navigation {
 
 impl Recorder {
     /// A recorder for the page that `main_frame` will be navigated to.
-    pub fn new(main_session: Arc<str>, main_frame: String, may_visit: MayVisit, now: Instant) -> Self {
+    pub fn new(
+        main_session: Arc<str>,
+        main_frame: String,
+        may_visit: MayVisit,
+        guard: Arc<Guard>,
+        now: Instant,
+    ) -> Self {
         Self {
             main_session,
             main_frame,
             may_visit,
+            walking: false,
+            guard,
             navigation: Navigation::Before,
             old_loader: String::new(),
             loader: String::new(),
@@ -140,8 +158,9 @@ impl Recorder {
 
     /// Begins the next page in the same tab. What the browser holds on to (frames with their contexts) stays until the
     /// new document is committed.
-    pub fn begin(&mut self, may_visit: MayVisit, now: Instant) {
-        let next = Self::new(Arc::clone(&self.main_session), self.main_frame.clone(), may_visit, now);
+    pub fn begin(&mut self, may_visit: MayVisit, guard: Arc<Guard>, now: Instant) {
+        let (session, frame) = (Arc::clone(&self.main_session), self.main_frame.clone());
+        let next = Self::new(session, frame, may_visit, guard, now);
         let old = std::mem::replace(self, next);
         self.old_loader = if old.loader.is_empty() {
             old.old_loader
@@ -151,6 +170,17 @@ impl Recorder {
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
+    }
+
+    /// Begins steps in the same tab, which lead from page to page.
+    pub fn begin_walk(&mut self, may_visit: MayVisit, guard: Arc<Guard>, now: Instant) {
+        self.begin(may_visit, guard, now);
+        self.walking = true;
+    }
+
+    /// Ends them: what was let through for their sake is stopped again.
+    pub fn end_walk(&mut self) {
+        self.guard = Arc::default();
     }
 
     /// Lets the page at this URL be loaded once more, in the state of which more was seen already.
@@ -198,7 +228,7 @@ impl Recorder {
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
             "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
             "Network.webSocketClosed" => self.web_socket_closed(&event.read()?),
-            "Audits.issueAdded" => self.issue(event.read()?, now),
+            "Audits.issueAdded" => self.issue(event.read()?, &event.session, now),
             "Page.frameNavigated" => self.frame_navigated(event.read::<FrameNavigated>()?.frame, &event.session, now),
             "Page.frameAttached" => self.frame_attached(event.read()?, &event.session),
             "Page.frameDetached" => self.frame_detached(&event.read()?),
@@ -306,6 +336,8 @@ impl Recorder {
             ResourceKind::Document | ResourceKind::Script | ResourceKind::Stylesheet
         ) {
             request.headers = headers(response);
+        } else {
+            request.headers = sharing_headers(response);
         }
     }
 
@@ -368,14 +400,19 @@ impl Recorder {
         }
     }
 
-    fn issue(&mut self, added: IssueAdded, now: Instant) {
+    fn issue(&mut self, added: IssueAdded, session: &Arc<str>, now: Instant) {
         if self.navigation == Navigation::Before || self.issue_list.len() >= MAX_ISSUES {
             return;
         }
         self.last_activity = now;
-        let issue = match added.issue.details.mixed_content_issue_details {
-            Some(details) => Issue::MixedContent(mixed_content_issue(details)),
-            None => Issue::Other { name: added.issue.code },
+        let details = added.issue.details;
+        let issue = match (
+            details.mixed_content_issue_details,
+            details.content_security_policy_issue_details,
+        ) {
+            (Some(details), _) => Issue::MixedContent(mixed_content_issue(details)),
+            (_, Some(details)) => Issue::Csp(csp_issue(details, self.frame_of_session(session))),
+            _ => Issue::Other { name: added.issue.code },
         };
         if self.issues.insert(issue.clone()) {
             self.issue_list.push(issue);
@@ -387,9 +424,12 @@ impl Recorder {
         if frame.id == self.main_frame && *session == self.main_session {
             if self.navigation == Navigation::Sent {
                 self.navigation = Navigation::Committed;
-                self.loader = frame.loader_id;
+                self.loader.clone_from(&frame.loader_id);
                 self.issues.clear();
                 self.issue_list.clear();
+            }
+            if self.walking {
+                self.loader = frame.loader_id;
             }
             self.again = None;
             self.dom_ready = false;
@@ -528,23 +568,60 @@ impl Recorder {
     }
 
     fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
-        let session = Arc::clone(session);
-        let id = paused.request_id;
-        if paused.frame_id != self.main_frame {
-            return Reaction::Continue { session, paused: id };
+        let kind = resource_kind(&paused.resource_type);
+        let request = &paused.request;
+        let judged = self.guard.judge(&Asked {
+            method: &request.method,
+            url: &request.url,
+            kind,
+            body: match (&request.post_data, request.has_post_data) {
+                (Some(body), _) => AskedBody::Known(body),
+                (None, false) => AskedBody::Known(""),
+                (None, true) => AskedBody::Unknown,
+            },
+        });
+        let navigation = kind == ResourceKind::Document;
+        let of_page = navigation && paused.frame_id == self.main_frame && *session == self.main_session;
+        let safe = is_safe(&request.method);
+        if of_page {
+            self.about_to_navigate = None;
         }
-        self.about_to_navigate = None;
-        let again = self.again.as_deref() == Some(without_fragment(&paused.request.url));
-        if self.navigation == Navigation::Committed && !again {
-            self.tried(&paused.request.url, LinkSource::Navigation);
-            self.stopped = true;
-            return Reaction::Stop { session, paused: id };
+        let again = safe && self.again.as_deref() == Some(without_fragment(&request.url));
+        let go = match (of_page, self.navigation) {
+            (true, _) if self.walking => {
+                let may = (self.may_visit)(&paused.request.url) && (safe || judged.is_ok());
+                if !may {
+                    self.left_scope = Some(paused.request.url);
+                }
+                may
+            }
+            (true, Navigation::Committed) if !again => {
+                if safe {
+                    self.tried(&paused.request.url, LinkSource::Navigation);
+                }
+                self.stopped = true;
+                false
+            }
+            // What may be visited is asked of it, which knows more.
+            (true, _) if safe => {
+                let may = (self.may_visit)(&paused.request.url);
+                if !may {
+                    self.left_scope = Some(paused.request.url);
+                }
+                may
+            }
+            _ => judged.is_ok(),
+        };
+        let (session, paused) = (Arc::clone(session), paused.request_id);
+        if go {
+            Reaction::Continue { session, paused }
+        } else {
+            Reaction::Stop {
+                session,
+                paused,
+                navigation,
+            }
         }
-        if (self.may_visit)(&paused.request.url) {
-            return Reaction::Continue { session, paused: id };
-        }
-        self.left_scope = Some(paused.request.url);
-        Reaction::Stop { session, paused: id }
     }
 
     fn frame_of_session(&self, session: &Arc<str>) -> Option<String> {

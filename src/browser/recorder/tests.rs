@@ -17,7 +17,13 @@ fn event(session: &str, method: &str, params: &Value) -> Event {
 /// A recorder of the main frame `F`, which may visit what is on `shop.test`.
 fn recorder() -> Recorder {
     let may_visit: MayVisit = Arc::new(|url| url.starts_with("https://shop.test/"));
-    Recorder::new(Arc::from(MAIN), "F".to_owned(), may_visit, Instant::now())
+    Recorder::new(
+        Arc::from(MAIN),
+        "F".to_owned(),
+        may_visit,
+        Arc::default(),
+        Instant::now(),
+    )
 }
 
 /// Feeds events of the main session, in order, and returns the reactions.
@@ -111,7 +117,7 @@ fn what_belongs_to_the_page_before_is_left_out() {
         &[("Audits.issueAdded", json!({"issue": {"code": "QuirksModeIssue"}}))],
     );
     assert_eq!(recorder.issue_list.len(), 1);
-    recorder.begin(Arc::new(|_| true), Instant::now());
+    recorder.begin(Arc::new(|_| true), Arc::default(), Instant::now());
     // A beacon of the old page, an issue of it that comes late, and then the new page.
     let beacon = json!({"requestId": "8", "loaderId": "L", "type": "Ping", "request": {"url": "https://shop.test/b"}});
     let issue = json!({"issue": {"code": "Late"}});
@@ -273,7 +279,8 @@ fn what_the_tab_has_to_do() {
         ("Target.attachedToTarget", json!({"sessionId": "S", "targetInfo": info}))
     };
     let paused = |frame: &str, url: &str| {
-        let params = json!({"requestId": "P", "frameId": frame, "request": {"url": url}});
+        let request = json!({"url": url, "method": "GET"});
+        let params = json!({"requestId": "P", "frameId": frame, "resourceType": "Document", "request": request});
         ("Fetch.requestPaused", params)
     };
     let child = |worker| Reaction::SetUpChild {
@@ -288,6 +295,7 @@ fn what_the_tab_has_to_do() {
         Reaction::Stop {
             session: Arc::from(MAIN),
             paused: "P".into(),
+            navigation: true,
         },
     ];
     let dialog = |kind: &str| ("Page.javascriptDialogOpening", json!({ "type": kind }));
@@ -328,7 +336,9 @@ fn a_navigation_that_leaves_the_scope_is_stopped() {
     let paused = |url: &str| {
         (
             "Fetch.requestPaused",
-            json!({"requestId": "P", "frameId": "F", "request": {"url": url}}),
+            json!({
+                "requestId": "P", "frameId": "F", "resourceType": "Document", "request": {"url": url, "method": "GET"},
+            }),
         )
     };
     let inside = feed(&mut recorder, &[paused("https://shop.test/")]);
@@ -352,7 +362,7 @@ fn loading_is_told_by_the_main_session_alone() {
 fn marks_outlast_pages_and_issues_are_activity() {
     let mut recorder = open_page();
     feed(&mut recorder, &[(MARK, Value::Null)]);
-    recorder.begin(Arc::new(|_| true), Instant::now());
+    recorder.begin(Arc::new(|_| true), Arc::default(), Instant::now());
     feed(&mut recorder, &[(MARK, Value::Null)]);
     assert_eq!(recorder.marks, 2);
 

@@ -1,10 +1,10 @@
 //! The browser's words as those of evidence.
 
 use phantom_checks::evidence::{
-    Header, Initiator, MixedContentIssue, MixedContentResolution, MixedContentType, ResourceKind,
+    CspBlocked, CspIssue, Header, Initiator, MixedContentIssue, MixedContentResolution, MixedContentType, ResourceKind,
 };
 
-use crate::browser::events::{InitiatorData, MixedContentDetails, ResponseData, Stack};
+use crate::browser::events::{CspDetails, InitiatorData, MixedContentDetails, ResponseData, Stack};
 
 /// Longest header value kept, in characters.
 const MAX_HEADER: usize = 4_096;
@@ -85,6 +85,37 @@ pub(super) fn headers(response: &ResponseData) -> Vec<Header> {
             value: value.as_str().unwrap_or_default().chars().take(MAX_HEADER).collect(),
         })
         .collect()
+}
+
+/// The headers of an answer that is no document, script or stylesheet: what it lets other origins do.
+pub(super) fn sharing_headers(response: &ResponseData) -> Vec<Header> {
+    let mut kept = headers(response);
+    kept.retain(|header| header.name.starts_with("access-control-allow-"));
+    kept
+}
+
+pub(super) fn csp_issue(details: CspDetails, frame: Option<String>) -> CspIssue {
+    let source = details.source_code_location.filter(|source| !source.url.is_empty());
+    CspIssue {
+        directive: bounded(&details.violated_directive),
+        blocked: match details.content_security_policy_violation_type.as_str() {
+            "kURLViolation" => CspBlocked::Url,
+            "kInlineViolation" => CspBlocked::Inline,
+            "kEvalViolation" | "kWasmEvalViolation" => CspBlocked::Eval,
+            "kTrustedTypesSinkViolation" | "kTrustedTypesPolicyViolation" => CspBlocked::TrustedTypes,
+            _ => CspBlocked::Unknown,
+        },
+        blocked_url: details
+            .blocked_url
+            .filter(|url| !url.is_empty())
+            .map(|url| bounded(&url)),
+        report_only: details.is_report_only,
+        source_line: source
+            .as_ref()
+            .and_then(|source| u32::try_from(source.line_number.saturating_add(1)).ok()),
+        source_url: source.map(|source| bounded(&source.url)),
+        frame,
+    }
 }
 
 pub(super) fn mixed_content_issue(details: MixedContentDetails) -> MixedContentIssue {

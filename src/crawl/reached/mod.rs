@@ -16,7 +16,7 @@ use phantom_checks::evidence::{Evidence, Form, LinkSource, Look};
 use url::Url;
 
 use super::sketch::likeness;
-pub use signs::is_challenge_host;
+pub use signs::{is_challenge_host, is_login_path};
 
 /// Long pages with the same title that are at least this alike are one.
 const SAME_WORDS: f64 = 0.95;

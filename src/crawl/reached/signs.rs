@@ -415,7 +415,8 @@ pub(super) fn is_login_title(title: &str) -> bool {
     pieces(title).any(|piece| LOGIN_TITLES.contains(&piece))
 }
 
-pub(super) fn is_login_path(path: &str) -> bool {
+/// Whether people log in at such a path.
+pub fn is_login_path(path: &str) -> bool {
     path.to_lowercase()
         .split(['/', '.', ';'])
         .any(|part| LOGIN_PATHS.contains(&part))

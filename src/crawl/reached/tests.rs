@@ -56,6 +56,7 @@ fn linking(paths: &[&str], mut evidence: Evidence) -> Evidence {
         frame: "main".to_owned(),
         source: LinkSource::Anchor,
         rel: String::new(),
+        session_in_path: false,
         path: Vec::new(),
     }));
     evidence

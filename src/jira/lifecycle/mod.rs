@@ -84,6 +84,8 @@ pub struct History {
     pub told_pages: Option<u64>,
     /// The version of the check when a decision was taken over from the ticket, by its occasion.
     pub ruled: BTreeMap<String, u32>,
+    /// How sure the check was then, likewise.
+    pub ruled_confidence: BTreeMap<String, Confidence>,
     /// When a decision without a time of its own was taken over first.
     pub ruled_at: BTreeMap<String, Timestamp>,
     /// A person asked for a new ticket in place of one that is gone.
@@ -490,10 +492,19 @@ impl Table<'_> {
             (Some(expiry), None) => Some(after(self.first_ruled(&occasion), expiry)),
             (None, _) => None,
         };
-        // A false positive is looked at again when the check has changed since.
-        let version = self.situation.history.ruled.get(&format!("suppress/{occasion}"));
-        let other_check = version.is_some_and(|then| *then != self.situation.finding.check_version);
-        if until.is_some_and(|until| until <= self.now) || (decision == Decision::FalsePositive && other_check) {
+        // A false positive is looked at again when the check has changed since, or is surer now.
+        let (finding, history) = (self.situation.finding, self.situation.history);
+        let ruled = format!("suppress/{occasion}");
+        let other_check = history
+            .ruled
+            .get(&ruled)
+            .is_some_and(|then| *then != finding.check_version);
+        let surer = history
+            .ruled_confidence
+            .get(&ruled)
+            .is_some_and(|then| finding.confidence > *then);
+        let look_again = decision == Decision::FalsePositive && (other_check || surer);
+        if until.is_some_and(|until| until <= self.now) || look_again {
             return None;
         }
         Some(Ruling {

@@ -597,3 +597,19 @@ fn a_ticket_is_linked_to_its_finding_once_for_each_address() {
     scene.finding_url = Some("https://phantom.test/b");
     assert_eq!(scene.does().len(), 1, "it has moved");
 }
+
+#[test]
+fn a_false_positive_is_looked_at_again_when_the_check_is_surer() {
+    let ticket = Ticket::Present(closed("False Positive", 24 * 10, false));
+    let mut scene = Scene::new(FindingState::Seen, ticket);
+    let suppress = scene.does();
+    assert!(suppress[0].starts_with("suppress/"), "{suppress:?}");
+    scene.finding.confidence = Confidence::Firm;
+    scene
+        .history
+        .ruled_confidence
+        .insert(suppress[0].clone(), Confidence::Firm);
+    assert_eq!(scene.does(), suppress);
+    scene.finding.confidence = Confidence::Certain;
+    assert!(!scene.does().contains(&suppress[0]), "{:?}", scene.does());
+}

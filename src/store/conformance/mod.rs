@@ -24,7 +24,7 @@ use url::Url;
 use super::Store;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome};
 use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use crate::site::{Limits, Scope, Site, SiteId, Sitemaps};
+use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 
 /// Makes a test of every case. The argument is an async function that returns two handles on one fresh store and
 /// something that keeps it alive.
@@ -39,7 +39,8 @@ macro_rules! suite {
                 hosts_take_turns, completions_count_once, redirects_adopt_their_target, unknown_scans_are_told;
             findings: findings_live_through_scans, wishes_are_few, pages_of_findings_are_counted,
                 unseen_findings_are_listed, findings_are_sorted, dropped_redirects_leave_no_findings;
-            triage: ends_of_scans_are_recorded_at_once, judgements_of_the_past_change_nothing, pages_say_how_they_were_seen,
+            triage: ends_of_scans_are_recorded_at_once, judgements_of_the_past_change_nothing,
+                people_withdraw_findings, pages_say_how_they_were_seen,
                 coverage_is_kept_of_whole_scans, suppressions_hold_until_lifted, suppressions_of_files_follow_the_file,
                 covered_findings_wish_for_nothing, suppressions_by_page_ask_for_every_page, aliases_are_adopted_once,
                 witnesses_are_pinned, looks_change_nothing;
@@ -90,6 +91,7 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
                 allow_private: false,
             },
             limits: Limits::default(),
+            explore: Explore::default(),
             disabled_checks: Vec::new(),
             facts: SiteFacts::default(),
             suppress: Vec::new(),

@@ -1,15 +1,16 @@
 //! The end of a scan, suppressions, aliases and what is remembered of findings.
 
+use jiff::Timestamp;
 use phantom_checks::{Cause, Severity};
 
-use super::{Handle, Rendered, at, lease_one, observed, page, scan_of};
+use super::{Handle, Rendered, at, lease_one, observed, page, scan_of, start};
 use crate::crawl::PageState;
 use crate::scan::{ScanClose, ScanId, ScanState, Trigger};
 use crate::site::SiteId;
 use crate::tickets::{ActionKind, ActionRecord, ActionState, TicketLink};
 use crate::triage::{
     Coverage, DecidedIn, Decision, Finding, FindingState, Fingerprint, Judgement, Suppression, SuppressionScope, Why,
-    reached,
+    reached, retired,
 };
 
 const URLS: [&str; 4] = [
@@ -477,4 +478,35 @@ pub(crate) async fn looks_change_nothing(one: Handle, two: Handle) {
         two.evidence(&first, &key).await.unwrap().is_some(),
         "a look pushes no scan out"
     );
+}
+
+pub(crate) async fn people_withdraw_findings(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let lease = lease_one(&one, &scan, 0).await;
+    let seen = [observed("a.test", Severity::High), observed("b.test", Severity::Low)];
+    assert!(Rendered::done(&lease).observing(seen).record(&one, 1).await);
+    for intent in one.due_intents(Timestamp::MAX, 10, None).await.unwrap() {
+        one.finish_intent(&intent).await.unwrap();
+    }
+    let findings = one.findings(&scan).await.unwrap();
+    let mut judgements: Vec<_> = findings.iter().filter_map(|finding| retired(finding, at(5))).collect();
+    assert_eq!(judgements.len(), 2);
+    // Somebody knew more of the second one.
+    judgements[1].before.past.clean_scans += 1;
+    assert_eq!(two.judge(&judgements, at(5)).await.unwrap(), 1);
+    let withdrawn = one.finding(&findings[0].fingerprint).await.unwrap().unwrap();
+    assert_eq!(
+        (withdrawn.state, withdrawn.past.withdrawn),
+        (FindingState::Withdrawn, Some(at(5)))
+    );
+    assert!(retired(&withdrawn, at(6)).is_none());
+    let told = one.finding_events(&withdrawn.fingerprint).await.unwrap();
+    let last = told.last().unwrap();
+    assert_eq!((last.to, last.scan.as_ref()), (FindingState::Withdrawn, None));
+    assert_eq!(last.why, "the site is no longer scanned");
+    let other = one.finding(&findings[1].fingerprint).await.unwrap().unwrap();
+    assert_eq!(other, findings[1]);
+    let wishes = one.due_intents(Timestamp::MAX, 10, None).await.unwrap();
+    assert_eq!(wishes.len(), 1);
+    assert_eq!(wishes[0].fingerprint, withdrawn.fingerprint);
 }

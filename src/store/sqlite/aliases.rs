@@ -2,34 +2,32 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
-
 use super::findings::{self, Place};
 use super::triage::{Change, tell};
-use super::{Result, suppressions};
+use super::{Connection, Result, suppressions};
 use crate::triage::{Fingerprint, Sighting};
 
-/// What is kept under a fingerprint and goes with its finding: ?1 the earlier one, ?2 the one now.
-const MOVE: [&str; 7] = [
-    "UPDATE intents SET fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE tickets SET fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE actions SET key = replace(key, ?1, ?2), fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE OR REPLACE pictures SET fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE finding_events SET fingerprint = ?2 WHERE fingerprint = ?1",
-    "UPDATE suppressions SET fingerprint = ?2, carried = ?1, data = json_set(data, '$.scope.fingerprint', ?2) \
-     WHERE fingerprint = ?1",
-    "INSERT INTO finding_aliases (alias, fingerprint) VALUES (?1, ?2)",
+/// What is kept under a fingerprint and goes with its finding: $1 the earlier one, $2 the one now.
+const MOVE: [&str; 8] = [
+    "UPDATE intents SET fingerprint = $2 WHERE fingerprint = $1",
+    "UPDATE tickets SET fingerprint = $2 WHERE fingerprint = $1",
+    "UPDATE actions SET key = replace(key, $1, $2), fingerprint = $2 WHERE fingerprint = $1",
+    "DELETE FROM pictures WHERE fingerprint = $2 AND EXISTS (SELECT 1 FROM pictures WHERE fingerprint = $1)",
+    "UPDATE pictures SET fingerprint = $2 WHERE fingerprint = $1",
+    "UPDATE finding_events SET fingerprint = $2 WHERE fingerprint = $1",
+    super::sql::aliases::MOVE_SUPPRESSIONS,
+    "INSERT INTO finding_aliases (alias, fingerprint) VALUES ($1, $2)",
 ];
 
-/// The same, of the scans of the site ?3.
+/// The same, of the scans of the site $3.
 const MOVE_SCANS: [&str; 2] = [
-    "UPDATE scan_findings SET fingerprint = ?2 \
-     WHERE fingerprint = ?1 AND scan IN (SELECT seq FROM scans WHERE site = ?3)",
-    "UPDATE finding_pages SET fingerprint = ?2 \
-     WHERE fingerprint = ?1 AND scan IN (SELECT seq FROM scans WHERE site = ?3)",
+    "UPDATE scan_findings SET fingerprint = $2 \
+     WHERE fingerprint = $1 AND scan IN (SELECT seq FROM scans WHERE site = $3)",
+    "UPDATE finding_pages SET fingerprint = $2 \
+     WHERE fingerprint = $1 AND scan IN (SELECT seq FROM scans WHERE site = $3)",
 ];
 
-const OWNER: &str = "SELECT fingerprint FROM finding_aliases WHERE alias = ?1";
+const OWNER: &str = "SELECT fingerprint FROM finding_aliases WHERE alias = $1";
 
 /// What came of an alias.
 enum Alias {
@@ -43,7 +41,7 @@ enum Alias {
 /// over once: if a cause was split, the first of its parts has the ticket, and the others are new. Returns which finding
 /// has the alias of these others.
 pub(super) async fn adopt(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     place: &Place<'_>,
     sightings: &[Sighting],
 ) -> Result<HashMap<Fingerprint, Fingerprint>> {
@@ -68,7 +66,7 @@ pub(super) async fn adopt(
 }
 
 async fn take_over(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     place: &Place<'_>,
     alias: &Fingerprint,
     fingerprint: &Fingerprint,
@@ -100,7 +98,7 @@ async fn take_over(
             .execute(&mut *connection)
             .await?;
     }
-    sqlx::query("DELETE FROM findings WHERE fingerprint = ?1")
+    sqlx::query("DELETE FROM findings WHERE fingerprint = $1")
         .bind(&alias.0)
         .execute(&mut *connection)
         .await?;

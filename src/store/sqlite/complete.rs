@@ -2,37 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::SqliteConnection;
-
 use super::super::codec::{json, pack, unword};
-use super::{Result, SqliteStore, findings, frontier, immediate};
+pub(super) use super::sql::complete::{HELD_BODIES, NAME_BODIES, NAME_HOSTS};
+use super::{Backend, Connection, Result, findings, frontier, inward, lock_scan, outward, rows};
 use crate::crawl::{Completion, Lease, NewPage, PageOutcome};
 use crate::scan::Trigger;
 use crate::site::SiteId;
 
 pub(super) const HELD: &str = "SELECT p.id, p.scan, s.site, s.trigger FROM scans s JOIN pages p ON p.scan = s.seq \
-     WHERE s.id = ?1 AND p.key = ?2 AND p.token = ?3 AND p.state IN ('leased', 'waiting')";
+     WHERE s.id = $1 AND p.key = $2 AND p.token = $3 AND p.state IN ('leased', 'waiting')";
 
-pub(super) const CLOSE: &str = "UPDATE pages SET state = ?2, reason = ?3, redirected_to = ?4, \
-     token = NULL, owner = NULL, lease_until = NULL WHERE id = ?1";
+pub(super) const CLOSE: &str = "UPDATE pages SET state = $2, reason = $3, redirected_to = $4, \
+     token = NULL, owner = NULL, lease_until = NULL WHERE id = $1";
 
-pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = ?1 AND key = ?2";
+pub(super) const KNOWN: &str = "SELECT id, state FROM pages WHERE scan = $1 AND key = $2";
 
-pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES (?1, ?2, ?3, ?4) \
+pub(super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, scan, stored, data) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
 
-pub(super) const DESCRIBE: &str = "UPDATE pages SET status = ?2, complete = ?3, forms = ?4, failed_checks = ?5, \
-     obstacle = ?6, logged_in = ?7 WHERE id = ?1";
-
-pub(super) const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT ?1, j.value FROM json_each(?2) j \
-     WHERE true ON CONFLICT DO NOTHING";
-
-pub(super) const NAME_HOSTS: &str = "INSERT INTO scan_hosts (scan, host, page) SELECT ?1, j.value, ?3 \
-     FROM json_each(?2) j WHERE true ON CONFLICT DO NOTHING";
-
-/// The script texts that this scan has named already: they are there, and pruning leaves them alone.
-pub(super) const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN json_each(?2) j \
-     JOIN scan_bodies n ON n.scan = s.seq AND n.hash = j.value JOIN bodies b ON b.hash = n.hash WHERE s.id = ?1";
+pub(super) const DESCRIBE: &str = "UPDATE pages SET status = $2, complete = $3, forms = $4, failed_checks = $5, \
+     obstacle = $6, logged_in = $7 WHERE id = $1";
 
 /// What takes time and needs no lock: compressed evidence and script texts.
 struct Packed {
@@ -43,7 +32,7 @@ struct Packed {
 }
 
 impl Packed {
-    async fn of(store: &SqliteStore, completion: &Completion<'_>) -> Result<Self> {
+    async fn of(store: &Backend, completion: &Completion<'_>) -> Result<Self> {
         let Some(evidence) = completion.evidence else {
             return Ok(Self {
                 evidence: None,
@@ -57,10 +46,11 @@ impl Packed {
         } else {
             sqlx::query_scalar(HELD_BODIES)
                 .bind(&completion.lease.scan.0)
-                .bind(json(&hashes)?)
+                .bind(rows(&hashes)?)
                 .fetch_all(&store.readers)
                 .await?
                 .into_iter()
+                .map(outward)
                 .collect()
         };
         let bodies = completion.bodies.iter().filter(|(hash, _)| !held.contains(*hash));
@@ -75,10 +65,11 @@ impl Packed {
     }
 }
 
-pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -> Result<bool> {
+pub(super) async fn complete(store: &Backend, completion: &Completion<'_>) -> Result<bool> {
     let packed = Packed::of(store, completion).await?;
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, &completion.lease.scan).await?;
     let Some((page, scan, site, trigger)) = held(&mut tx, completion.lease).await? else {
         return Ok(false);
     };
@@ -94,7 +85,7 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
     sqlx::query(CLOSE)
         .bind(page)
         .bind(state)
-        .bind(reason)
+        .bind(reason.map(|reason| inward(reason)))
         .bind(target.map(|target| &target.key.0))
         .execute(&mut *tx)
         .await?;
@@ -123,7 +114,7 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
     if !completion.hosts.is_empty() {
         sqlx::query(NAME_HOSTS)
             .bind(scan)
-            .bind(json(&completion.hosts)?)
+            .bind(rows(&completion.hosts)?)
             .bind(completion.lease.url.as_str())
             .execute(&mut *tx)
             .await?;
@@ -133,7 +124,7 @@ pub(super) async fn complete(store: &SqliteStore, completion: &Completion<'_>) -
 }
 
 /// The page of a lease, its scan, site and trigger, if the lease still stands or nobody has taken the page over since.
-async fn held(connection: &mut SqliteConnection, lease: &Lease) -> Result<Option<(i64, i64, String, String)>> {
+async fn held(connection: &mut Connection, lease: &Lease) -> Result<Option<(i64, i64, String, String)>> {
     Ok(sqlx::query_as(HELD)
         .bind(&lease.scan.0)
         .bind(&lease.key.0)
@@ -143,7 +134,7 @@ async fn held(connection: &mut SqliteConnection, lease: &Lease) -> Result<Option
 }
 
 /// The page that a redirect led to, now done; `None` if somebody has looked or is looking at it, or it must not be.
-async fn adopt(connection: &mut SqliteConnection, scan: i64, target: &NewPage) -> Result<Option<i64>> {
+async fn adopt(connection: &mut Connection, scan: i64, target: &NewPage) -> Result<Option<i64>> {
     frontier::insert(connection, scan, std::slice::from_ref(target)).await?;
     let (id, state): (i64, String) = sqlx::query_as(KNOWN)
         .bind(scan)
@@ -165,7 +156,7 @@ async fn adopt(connection: &mut SqliteConnection, scan: i64, target: &NewPage) -
 
 /// Evidence of a page, the script texts that it names, and that it names them.
 async fn keep(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     scan: i64,
     page: i64,
     packed: &Packed,
@@ -177,7 +168,7 @@ async fn keep(
     let failed = completion.failed_checks;
     sqlx::query(DESCRIBE)
         .bind(page)
-        .bind(seen.page.status)
+        .bind(seen.page.status.map(i64::from))
         .bind(seen.gaps.is_empty() && !seen.page.cut_short)
         .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
         .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
@@ -193,8 +184,8 @@ async fn keep(
         .execute(&mut *connection)
         .await?;
     for (hash, data) in &packed.bodies {
-        sqlx::query("INSERT INTO bodies (hash, data) VALUES (?1, ?2) ON CONFLICT (hash) DO NOTHING")
-            .bind(hash)
+        sqlx::query("INSERT INTO bodies (hash, data) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING")
+            .bind(inward(hash))
             .bind(data.as_slice())
             .execute(&mut *connection)
             .await?;
@@ -202,7 +193,7 @@ async fn keep(
     if !packed.named.is_empty() {
         sqlx::query(NAME_BODIES)
             .bind(scan)
-            .bind(json(&packed.named)?)
+            .bind(rows(&packed.named)?)
             .execute(connection)
             .await?;
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use phantom_checks::evidence::Evidence;
 
-use super::super::codec::{json, unpack};
-use super::{Result, SqliteStore, StoreError, immediate};
+use super::super::codec::unpack;
+pub(super) use super::sql::evidence::BODIES;
+use super::{Backend, Result, StoreError, Writers, outward, rows};
 use crate::crawl::PageKey;
 use crate::scan::ScanId;
 
@@ -16,22 +16,20 @@ use crate::scan::ScanId;
 const BATCH: i64 = 500;
 
 pub(super) const ONE: &str = "SELECT e.data FROM scans s JOIN pages p ON p.scan = s.seq JOIN evidence e ON e.page = p.id \
-     WHERE s.id = ?1 AND p.key = ?2";
+     WHERE s.id = $1 AND p.key = $2";
 
-pub(super) const BODIES: &str = "SELECT b.hash, b.data FROM json_each(?1) j JOIN bodies b ON b.hash = j.value";
-
-/// The scans beyond the newest `?1` of their site that still have evidence. What merely looked at a finding again is
+/// The scans beyond the newest `$1` of their site that still have evidence. What merely looked at a finding again is
 /// small, and pushes no scan out.
 pub(super) const SURPLUS: &str = "SELECT r.seq FROM ( \
          SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age \
          FROM scans WHERE trigger <> 'verify') r \
-     WHERE r.age > ?1 AND EXISTS (SELECT 1 FROM evidence e WHERE e.scan = r.seq)";
+     WHERE r.age > $1 AND EXISTS (SELECT 1 FROM evidence e WHERE e.scan = r.seq)";
 
 pub(super) const DROP_OF_SCAN: &str = "DELETE FROM evidence WHERE page IN ( \
-     SELECT page FROM evidence WHERE scan = ?1 LIMIT ?2)";
+     SELECT page FROM evidence WHERE scan = $1 LIMIT $2)";
 
 pub(super) const DROP_OLD: &str = "DELETE FROM evidence WHERE page IN ( \
-     SELECT page FROM evidence WHERE stored < ?1 LIMIT ?2)";
+     SELECT page FROM evidence WHERE stored < $1 LIMIT $2)";
 
 /// A running scan keeps its names: its workers do not send a text twice.
 const DROP_NAMES: &str = "DELETE FROM scan_bodies WHERE scan IN ( \
@@ -39,9 +37,9 @@ const DROP_NAMES: &str = "DELETE FROM scan_bodies WHERE scan IN ( \
      WHERE s.state <> 'running' AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.scan = n.scan))";
 
 const DROP_BODIES: &str = "DELETE FROM bodies WHERE hash IN ( \
-     SELECT b.hash FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM scan_bodies n WHERE n.hash = b.hash) LIMIT ?1)";
+     SELECT b.hash FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM scan_bodies n WHERE n.hash = b.hash) LIMIT $1)";
 
-pub(super) async fn one(store: &SqliteStore, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
+pub(super) async fn one(store: &Backend, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
     let packed: Option<Vec<u8>> = sqlx::query_scalar(ONE)
         .bind(&scan.0)
         .bind(&page.0)
@@ -54,13 +52,15 @@ pub(super) async fn one(store: &SqliteStore, scan: &ScanId, page: &PageKey) -> R
     Ok(Some(evidence))
 }
 
-pub(super) async fn bodies(store: &SqliteStore, hashes: &[String]) -> Result<BTreeMap<String, String>> {
-    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(BODIES)
-        .bind(json(hashes)?)
+pub(super) async fn bodies(store: &Backend, hashes: &[String]) -> Result<BTreeMap<String, String>> {
+    let found: Vec<(String, Vec<u8>)> = sqlx::query_as(BODIES)
+        .bind(rows(hashes)?)
         .fetch_all(&store.readers)
         .await?;
-    rows.into_iter()
+    found
+        .into_iter()
         .map(|(hash, packed)| {
+            let hash = outward(hash);
             let what = format!("the script text {hash}");
             let text = String::from_utf8(unpack(&packed, &what)?)
                 .map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))?;
@@ -69,9 +69,9 @@ pub(super) async fn bodies(store: &SqliteStore, hashes: &[String]) -> Result<BTr
         .collect()
 }
 
-pub(super) async fn prune(store: &SqliteStore, keep_scans: u32, before: Timestamp) -> Result<()> {
+pub(super) async fn prune(store: &Backend, keep_scans: u32, before: Timestamp) -> Result<()> {
     let surplus: Vec<i64> = sqlx::query_scalar(SURPLUS)
-        .bind(keep_scans)
+        .bind(i64::from(keep_scans))
         .fetch_all(&store.readers)
         .await?;
     for scan in surplus {
@@ -80,8 +80,8 @@ pub(super) async fn prune(store: &SqliteStore, keep_scans: u32, before: Timestam
     drop_in_batches(store, DROP_OLD, Some(before.as_millisecond())).await?;
     super::pictures::prune(store, keep_scans, before).await?;
     {
-        let mut writers = store.writers.lock().await;
-        let mut tx = immediate(&mut writers.relaxed).await?;
+        let mut writers = store.writer().await?;
+        let mut tx = writers.relaxed().await?;
         sqlx::query(DROP_NAMES).execute(&mut *tx).await?;
         tx.commit().await?;
     }
@@ -89,18 +89,18 @@ pub(super) async fn prune(store: &SqliteStore, keep_scans: u32, before: Timestam
 }
 
 /// Runs a deletion, whose last parameter is the number of rows, until nothing is left to delete.
-async fn drop_in_batches(store: &SqliteStore, statement: &'static str, argument: Option<i64>) -> Result<()> {
+async fn drop_in_batches(store: &Backend, statement: &'static str, argument: Option<i64>) -> Result<()> {
     loop {
-        let mut writers = store.writers.lock().await;
-        let dropped = drop_some(&mut writers.relaxed, statement, argument).await?;
+        let mut writers = store.writer().await?;
+        let dropped = drop_some(&mut writers, statement, argument).await?;
         if dropped < BATCH.unsigned_abs() {
             return Ok(());
         }
     }
 }
 
-async fn drop_some(connection: &mut SqliteConnection, statement: &'static str, argument: Option<i64>) -> Result<u64> {
-    let mut tx = immediate(connection).await?;
+async fn drop_some(writers: &mut Writers, statement: &'static str, argument: Option<i64>) -> Result<u64> {
+    let mut tx = writers.relaxed().await?;
     let query = sqlx::query(statement);
     let query = match argument {
         Some(argument) => query.bind(argument),

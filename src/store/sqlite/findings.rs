@@ -4,67 +4,37 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use phantom_checks::Observation;
-use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson, unsigned, unword};
+pub(super) use super::sql::findings::{COUNT_PAGES, KNOWN, SAVE, SAVE_PAGES, WISH};
 use super::triage::{Change, tell};
-use super::{Result, SqliteStore, aliases, suppressions};
+use super::{Backend, Connection, Result, aliases, outward, rows, suppressions};
 use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::triage::{Finding, FindingPage, FindingState, Fingerprint, Seen, Sighting, Suppressions};
 
-/// Findings by fingerprint, and whether a scan has seen them.
-pub(super) const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan FROM json_each(?1) j \
-     JOIN findings f ON f.fingerprint = j.value \
-     LEFT JOIN scan_findings n ON n.scan = ?2 AND n.fingerprint = f.fingerprint";
+pub(super) const OF_SCAN: &str = "SELECT f.*, true AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
+     JOIN findings f ON f.fingerprint = n.fingerprint WHERE s.id = $1";
 
-pub(super) const SAVE: &str = "INSERT INTO findings (fingerprint, site, check_id, check_version, title, severity, \
-         confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan, past) \
-     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6, \
-         j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12, j.value ->> 13, \
-         j.value ->> 14, j.value ->> 15 \
-     FROM json_each(?1) j WHERE true ON CONFLICT (fingerprint) DO UPDATE SET \
-         check_version = excluded.check_version, title = excluded.title, severity = excluded.severity, \
-         confidence = excluded.confidence, state = excluded.state, cause = excluded.cause, facts = excluded.facts, \
-         third_party = excluded.third_party, last_seen = excluded.last_seen, last_scan = excluded.last_scan, \
-         past = excluded.past";
-
-pub(super) const SAVE_PAGES: &str = "INSERT INTO finding_pages (scan, fingerprint, page, facts) \
-     SELECT ?1, j.value ->> 0, ?2, j.value ->> 1 FROM json_each(?3) j \
-     WHERE true ON CONFLICT (scan, fingerprint, page) DO UPDATE SET facts = excluded.facts";
-
-/// The number of a finding's pages is set once the page is in: one more, unless the page had it already.
-pub(super) const COUNT_PAGES: &str = "INSERT INTO scan_findings (scan, fingerprint, pages) \
-     SELECT ?1, j.value ->> 0, 1 FROM json_each(?3) j WHERE NOT EXISTS ( \
-         SELECT 1 FROM finding_pages p WHERE p.scan = ?1 AND p.fingerprint = j.value ->> 0 AND p.page = ?2) \
-     ON CONFLICT (scan, fingerprint) DO UPDATE SET pages = pages + 1";
-
-pub(super) const WISH: &str = "INSERT INTO intents (fingerprint, revision, due, attempts) \
-     SELECT j.value, 1, ?2, 0 FROM json_each(?1) j \
-     WHERE true ON CONFLICT (fingerprint) DO UPDATE SET revision = revision + 1, due = excluded.due";
-
-pub(super) const OF_SCAN: &str = "SELECT f.*, 1 AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
-     JOIN findings f ON f.fingerprint = n.fingerprint WHERE s.id = ?1";
-
-pub(super) const UNSEEN: &str = "SELECT f.*, 0 AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
-     WHERE s.id = ?1 AND NOT EXISTS ( \
+pub(super) const UNSEEN: &str = "SELECT f.*, false AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
+     WHERE s.id = $1 AND NOT EXISTS ( \
          SELECT 1 FROM scan_findings n WHERE n.scan = s.seq AND n.fingerprint = f.fingerprint)";
 
-pub(super) const ONE: &str = "SELECT f.*, 0 AS in_scan FROM findings f WHERE f.fingerprint = ?1";
+pub(super) const ONE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.fingerprint = $1";
 
-pub(super) const OF_SITE: &str = "SELECT f.*, 0 AS in_scan FROM findings f WHERE f.site = ?1";
+pub(super) const OF_SITE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.site = $1";
 
-const ALL: &str = "SELECT f.*, 0 AS in_scan FROM findings f";
+const ALL: &str = "SELECT f.*, false AS in_scan FROM findings f";
 
 pub(super) const URLS: &str = "SELECT p.url FROM scans s \
-     JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page WHERE s.id = ?1 AND f.fingerprint = ?2";
+     JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page WHERE s.id = $1 AND f.fingerprint = $2";
 
 pub(super) const PAGES: &str = "SELECT p.url, f.facts FROM scans s \
      JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page \
-     WHERE s.id = ?1 AND f.fingerprint = ?2 ORDER BY p.url LIMIT ?3";
+     WHERE s.id = $1 AND f.fingerprint = $2 ORDER BY p.url LIMIT $3";
 
 pub(super) const PAGE_COUNT: &str = "SELECT n.pages FROM scans s JOIN scan_findings n ON n.scan = s.seq \
-     WHERE s.id = ?1 AND n.fingerprint = ?2";
+     WHERE s.id = $1 AND n.fingerprint = $2";
 
 #[derive(sqlx::FromRow)]
 struct FindingRow {
@@ -95,7 +65,7 @@ impl FindingRow {
             site: SiteId(self.site),
             check: self.check_id,
             check_version: unsigned(self.check_version, &place)?,
-            title: self.title,
+            title: outward(self.title),
             severity: unword(&self.severity)?,
             confidence: unword(&self.confidence)?,
             state: unword(&self.state)?,
@@ -123,11 +93,7 @@ pub(super) struct Place<'a> {
 
 /// Records the observations of one page: findings, the page under each of them, what became of their states, and
 /// wishes where a ticket may have to follow.
-pub(super) async fn record(
-    connection: &mut SqliteConnection,
-    place: &Place<'_>,
-    observations: &[Observation],
-) -> Result<()> {
+pub(super) async fn record(connection: &mut Connection, place: &Place<'_>, observations: &[Observation]) -> Result<()> {
     let sightings = Sighting::all_of(place.site, observations);
     if sightings.is_empty() {
         return Ok(());
@@ -140,7 +106,7 @@ pub(super) async fn record(
     for sighting in &sightings {
         pages.push((&sighting.fingerprint.0, json(&sighting.facts)?));
     }
-    let pages = json(&pages)?;
+    let pages = rows(&pages)?;
     let mut seen = take_in(place, sightings, known, &suppressions);
     for finding in &mut seen.findings {
         if let Some(parent) = parents.get(&finding.fingerprint) {
@@ -156,11 +122,7 @@ pub(super) async fn record(
 
 /// Records that a scan which only looks saw findings on a page. The findings stay as they are, and what is not known
 /// stays unknown. What was seen under a newer definition of a cause counts for the finding that it was before.
-pub(super) async fn note(
-    connection: &mut SqliteConnection,
-    place: &Place<'_>,
-    observations: &[Observation],
-) -> Result<()> {
+pub(super) async fn note(connection: &mut Connection, place: &Place<'_>, observations: &[Observation]) -> Result<()> {
     let sightings = Sighting::all_of(place.site, observations);
     let names = |sighting: &Sighting| {
         let own = std::iter::once(sighting.fingerprint.clone());
@@ -174,11 +136,11 @@ pub(super) async fn note(
             pages.insert(name.0, json(&sighting.facts)?);
         }
     }
-    save_pages(connection, place, &json(&pages.into_iter().collect::<Vec<_>>())?).await
+    save_pages(connection, place, &rows(&pages.into_iter().collect::<Vec<_>>())?).await
 }
 
 /// Records under which findings a page is: pairs of fingerprint and facts, as JSON.
-async fn save_pages(connection: &mut SqliteConnection, place: &Place<'_>, pages: &str) -> Result<()> {
+async fn save_pages(connection: &mut Connection, place: &Place<'_>, pages: &str) -> Result<()> {
     for statement in [COUNT_PAGES, SAVE_PAGES] {
         sqlx::query(statement)
             .bind(place.scan_seq)
@@ -261,10 +223,10 @@ fn why(from: Option<FindingState>, finding: &Finding, url: &str) -> String {
 }
 
 /// Wishes for the tickets of findings.
-pub(super) async fn wish(connection: &mut SqliteConnection, of: &[&Fingerprint], now: Timestamp) -> Result<()> {
+pub(super) async fn wish(connection: &mut Connection, of: &[&Fingerprint], now: Timestamp) -> Result<()> {
     if !of.is_empty() {
         sqlx::query(WISH)
-            .bind(json(of)?)
+            .bind(rows(of)?)
             .bind(now.as_millisecond())
             .execute(connection)
             .await?;
@@ -273,16 +235,17 @@ pub(super) async fn wish(connection: &mut SqliteConnection, of: &[&Fingerprint],
 }
 
 async fn known(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     place: &Place<'_>,
     fingerprints: &[&Fingerprint],
 ) -> Result<HashMap<Fingerprint, (Finding, bool)>> {
-    let rows: Vec<FindingRow> = sqlx::query_as(KNOWN)
-        .bind(json(fingerprints)?)
+    let found: Vec<FindingRow> = sqlx::query_as(KNOWN)
+        .bind(rows(fingerprints)?)
         .bind(place.scan_seq)
         .fetch_all(connection)
         .await?;
-    rows.into_iter()
+    found
+        .into_iter()
         .map(|row| {
             let in_scan = row.in_scan;
             let finding = row.finding()?;
@@ -291,8 +254,8 @@ async fn known(
         .collect()
 }
 
-pub(super) async fn save(connection: &mut SqliteConnection, findings: &[Finding]) -> Result<()> {
-    let rows = findings
+pub(super) async fn save(connection: &mut Connection, findings: &[Finding]) -> Result<()> {
+    let all = findings
         .iter()
         .map(|finding| {
             Ok((
@@ -315,18 +278,18 @@ pub(super) async fn save(connection: &mut SqliteConnection, findings: &[Finding]
             ))
         })
         .collect::<Result<Vec<_>>>()?;
-    sqlx::query(SAVE).bind(json(&rows)?).execute(connection).await?;
+    sqlx::query(SAVE).bind(rows(&all)?).execute(connection).await?;
     Ok(())
 }
 
-pub(super) async fn of_scan(store: &SqliteStore, scan: &ScanId) -> Result<Vec<Finding>> {
+pub(super) async fn of_scan(store: &Backend, scan: &ScanId) -> Result<Vec<Finding>> {
     let rows: Vec<FindingRow> = sqlx::query_as(OF_SCAN).bind(&scan.0).fetch_all(&store.readers).await?;
     let mut findings: Vec<Finding> = rows.into_iter().map(FindingRow::finding).collect::<Result<_>>()?;
     worst_first(&mut findings);
     Ok(findings)
 }
 
-pub(super) async fn unseen(store: &SqliteStore, scan: &ScanId) -> Result<Vec<Finding>> {
+pub(super) async fn unseen(store: &Backend, scan: &ScanId) -> Result<Vec<Finding>> {
     let rows: Vec<FindingRow> = sqlx::query_as(UNSEEN).bind(&scan.0).fetch_all(&store.readers).await?;
     let mut findings: Vec<Finding> = rows.into_iter().map(FindingRow::finding).collect::<Result<_>>()?;
     findings.retain(|finding| finding.state.is_open());
@@ -343,12 +306,12 @@ fn worst_first(findings: &mut [Finding]) {
     });
 }
 
-pub(super) async fn one(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+pub(super) async fn one(store: &Backend, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
     one_in(&mut *store.readers.acquire().await?, fingerprint).await
 }
 
 /// One finding, as a transaction sees it.
-pub(super) async fn one_in(connection: &mut SqliteConnection, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+pub(super) async fn one_in(connection: &mut Connection, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
     sqlx::query_as::<_, FindingRow>(ONE)
         .bind(&fingerprint.0)
         .fetch_optional(connection)
@@ -357,14 +320,14 @@ pub(super) async fn one_in(connection: &mut SqliteConnection, fingerprint: &Fing
         .transpose()
 }
 
-pub(super) async fn all(store: &SqliteStore, site: Option<&SiteId>) -> Result<Vec<Finding>> {
+pub(super) async fn all(store: &Backend, site: Option<&SiteId>) -> Result<Vec<Finding>> {
     let mut findings = all_in(&mut *store.readers.acquire().await?, site).await?;
     worst_first(&mut findings);
     Ok(findings)
 }
 
 /// All findings, of one site or of any, as a transaction sees them.
-pub(super) async fn all_in(connection: &mut SqliteConnection, site: Option<&SiteId>) -> Result<Vec<Finding>> {
+pub(super) async fn all_in(connection: &mut Connection, site: Option<&SiteId>) -> Result<Vec<Finding>> {
     let query = match site {
         Some(site) => sqlx::query_as::<_, FindingRow>(OF_SITE).bind(&site.0),
         None => sqlx::query_as::<_, FindingRow>(ALL),
@@ -375,7 +338,7 @@ pub(super) async fn all_in(connection: &mut SqliteConnection, site: Option<&Site
 
 /// The pages on which a scan saw a finding, as a transaction sees them.
 pub(super) async fn urls_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     scan: &ScanId,
     fingerprint: &Fingerprint,
 ) -> Result<Vec<String>> {
@@ -387,13 +350,13 @@ pub(super) async fn urls_in(
 }
 
 pub(super) async fn pages(
-    store: &SqliteStore,
+    store: &Backend,
     scan: &ScanId,
     fingerprint: &Fingerprint,
     limit: u32,
 ) -> Result<(Vec<FindingPage>, u64)> {
     // One snapshot for both queries, so that the number fits the list.
-    let mut tx = store.readers.begin().await?;
+    let mut tx = store.snapshot().await?;
     let count: Option<i64> = sqlx::query_scalar(PAGE_COUNT)
         .bind(&scan.0)
         .bind(&fingerprint.0)
@@ -402,7 +365,7 @@ pub(super) async fn pages(
     let rows: Vec<(String, String)> = sqlx::query_as(PAGES)
         .bind(&scan.0)
         .bind(&fingerprint.0)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&mut *tx)
         .await?;
     let pages = rows

@@ -1,76 +1,58 @@
 //! The frontier: pages, their leases, and the pace of hosts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use sqlx::{SqliteConnection, SqlitePool};
 use url::Url;
 
-use super::super::codec::{json, millis, time, unsigned};
-use super::{Result, SqliteStore, StoreError, immediate, scans};
+use super::super::codec::{millis, time, unsigned};
+pub(super) use super::sql::frontier::{CANDIDATES, INSERT, PACE, TAKE};
+use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans};
 use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey, Template};
 use crate::scan::ScanId;
-
-pub(super) const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
-     SELECT ?1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
-         CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
-         j.value ->> 7 \
-     FROM json_each(?2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
 
 /// Leases that ran out give their pages back. The token stays: until another worker takes the page, the late one may
 /// still hand in what it rendered.
 pub(super) const RECLAIM: &str = "UPDATE pages SET state = 'waiting', owner = NULL, lease_until = NULL \
-     WHERE scan = ?1 AND state = 'leased' AND lease_until <= ?2";
+     WHERE scan = $1 AND state = 'leased' AND lease_until <= $2";
 
 /// The hosts of waiting pages, one index seek each however many pages wait, with what their pace allows.
 pub(super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
-         SELECT min(host) FROM pages WHERE scan = ?1 AND state = 'waiting' \
+         SELECT min(host) FROM pages WHERE scan = $1 AND state = 'waiting' \
          UNION ALL \
-         SELECT (SELECT min(p.host) FROM pages p WHERE p.scan = ?1 AND p.state = 'waiting' AND p.host > w.host) \
+         SELECT (SELECT min(p.host) FROM pages p WHERE p.scan = $1 AND p.state = 'waiting' AND p.host > w.host) \
          FROM waiting w WHERE w.host IS NOT NULL \
      ) \
      SELECT w.host, coalesce(h.next_allowed, 0), \
-         (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > ?2), \
-         (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > ?2) \
+         (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2), \
+         (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2) \
      FROM waiting w LEFT JOIN hosts h ON h.host = w.host WHERE w.host IS NOT NULL";
 
-/// The first waiting pages of each of some hosts.
-pub(super) const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
-         p.template IS NOT NULL AS alike \
-     FROM json_each(?2) h CROSS JOIN pages p WHERE p.id IN ( \
-         SELECT w.id FROM pages w WHERE w.scan = ?1 AND w.state = 'waiting' AND w.host = h.value \
-         ORDER BY w.depth, w.id LIMIT ?3)";
+const HOLD: &str = "INSERT INTO hosts (host, next_allowed) VALUES ($1, $2) \
+     ON CONFLICT (host) DO UPDATE SET next_allowed = CASE WHEN hosts.next_allowed > excluded.next_allowed \
+         THEN hosts.next_allowed ELSE excluded.next_allowed END";
 
-pub(super) const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = ?2, lease_until = ?3 \
-     FROM json_each(?1) j WHERE pages.id = j.value ->> 0";
+pub(super) const FIRST_END: &str = "SELECT min(lease_until) FROM pages WHERE scan = $1 AND state = 'leased'";
 
-pub(super) const PACE: &str = "INSERT INTO hosts (host, next_allowed) SELECT j.value, ?2 FROM json_each(?1) j \
-     WHERE true ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed";
-
-const HOLD: &str = "INSERT INTO hosts (host, next_allowed) VALUES (?1, ?2) \
-     ON CONFLICT (host) DO UPDATE SET next_allowed = max(next_allowed, excluded.next_allowed)";
-
-pub(super) const FIRST_END: &str = "SELECT min(lease_until) FROM pages WHERE scan = ?1 AND state = 'leased'";
-
-pub(super) const RENEW: &str = "UPDATE pages SET lease_until = ?4 \
-     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND key = ?2 AND token = ?3 AND state = 'leased'";
+pub(super) const RENEW: &str = "UPDATE pages SET lease_until = $4 \
+     WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND key = $2 AND token = $3 AND state = 'leased'";
 
 pub(super) const RELEASE: &str = "UPDATE pages SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL, \
-         alone = alone OR ?4, crashes = crashes + ?4 \
-     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND key = ?2 AND token = ?3 AND state IN ('leased', 'waiting')";
+         alone = alone OR $4, crashes = crashes + CAST($4 AS INTEGER) \
+     WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND key = $2 AND token = $3 AND state IN ('leased', 'waiting')";
 
 pub(super) const RELEASE_OWNER: &str = "UPDATE pages \
      SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL \
-     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND state = 'leased' AND owner = ?2";
+     WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2";
 
 pub(super) const LEASE_OWNERS: &str = "SELECT DISTINCT p.owner FROM scans s JOIN pages p ON p.scan = s.seq \
-     WHERE s.id = ?1 AND p.state = 'leased' AND p.owner IS NOT NULL ORDER BY p.owner";
+     WHERE s.id = $1 AND p.state = 'leased' AND p.owner IS NOT NULL ORDER BY p.owner";
 
-pub(super) const SKIP_WAITING: &str = "UPDATE pages SET state = 'skipped', reason = ?2, token = NULL \
-     WHERE scan = (SELECT seq FROM scans WHERE id = ?1) AND state = 'waiting'";
+pub(super) const SKIP_WAITING: &str = "UPDATE pages SET state = 'skipped', reason = $2, token = NULL \
+     WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'waiting'";
 
-pub(super) const SKIP_ALIKE: &str = "UPDATE pages SET state = 'skipped', reason = ?3, token = NULL \
-     WHERE scan = ?1 AND state = 'waiting' AND (template = ?2 OR family = ?2)";
+pub(super) const SKIP_ALIKE: &str = "UPDATE pages SET state = 'skipped', reason = $3, token = NULL \
+     WHERE scan = $1 AND state = 'waiting' AND (template = $2 OR family = $2)";
 
 /// The host whose pace a page obeys: the name without the port, as the ports of a name are mostly one machine.
 pub(super) fn host(url: &Url) -> &str {
@@ -78,11 +60,11 @@ pub(super) fn host(url: &Url) -> &str {
 }
 
 /// Adds pages that the scan does not know yet.
-pub(super) async fn insert(connection: &mut SqliteConnection, scan: i64, pages: &[NewPage]) -> Result<u64> {
+pub(super) async fn insert(connection: &mut Connection, scan: i64, pages: &[NewPage]) -> Result<u64> {
     if pages.is_empty() {
         return Ok(0);
     }
-    let rows: Vec<_> = pages
+    let added: Vec<_> = pages
         .iter()
         .map(|page| {
             let found_on = page.found_on.as_ref().map(|key| &key.0);
@@ -100,15 +82,16 @@ pub(super) async fn insert(connection: &mut SqliteConnection, scan: i64, pages: 
         .collect();
     let done = sqlx::query(INSERT)
         .bind(scan)
-        .bind(json(&rows)?)
+        .bind(rows(&added)?)
         .execute(connection)
         .await?;
     Ok(done.rows_affected())
 }
 
-pub(super) async fn add_pages(store: &SqliteStore, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn add_pages(store: &Backend, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, scan).await?;
     let seq = scans::seq(&mut tx, scan).await?;
     let added = insert(&mut tx, seq, pages).await?;
     tx.commit().await?;
@@ -146,20 +129,16 @@ impl Host {
     }
 }
 
-async fn hosts<'c>(
-    executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
-    scan: i64,
-    now: i64,
-) -> Result<Vec<Host>> {
-    let rows: Vec<(String, i64, i64, Option<i64>)> =
-        sqlx::query_as(HOSTS).bind(scan).bind(now).fetch_all(executor).await?;
+async fn hosts(connection: &mut Connection, scan: i64, now: i64) -> Result<Vec<Host>> {
+    let found: Vec<(String, i64, i64, Option<i64>)> =
+        sqlx::query_as(HOSTS).bind(scan).bind(now).fetch_all(connection).await?;
     let host = |(name, next_allowed, held, first_end)| Host {
         name,
         next_allowed,
         held,
         first_end,
     };
-    Ok(rows.into_iter().map(host).collect())
+    Ok(found.into_iter().map(host).collect())
 }
 
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -196,22 +175,29 @@ fn choose(hosts: &[(Host, i64)], mut candidates: Vec<Candidate>, max: usize) -> 
     ranked.into_iter().map(|(_, page)| page).collect()
 }
 
-pub(super) async fn lease(store: &SqliteStore, request: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
-    let now = request.now.as_millisecond();
+pub(super) async fn lease(store: &Backend, request: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
     let pace = millis(request.pace);
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+    let mut writers = store.writer().await?;
+    let now = store.there(request.now);
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, request.scan).await?;
     let scan = scans::seq(&mut tx, request.scan).await?;
     sqlx::query(RECLAIM).bind(scan).bind(now).execute(&mut *tx).await?;
-    let free: Vec<(Host, i64)> = hosts(&mut *tx, scan, now)
-        .await?
-        .into_iter()
-        .map(|host| {
+    let with_room = |known: Vec<Host>| -> Vec<(Host, i64)> {
+        let room = known.into_iter().map(|host| {
             let room = host.room(now, pace, request.concurrency);
             (host, room)
-        })
-        .filter(|(_, room)| *room > 0)
-        .collect();
+        });
+        room.filter(|(_, room)| *room > 0).collect()
+    };
+    let mut free = with_room(hosts(&mut tx, scan, now).await?);
+    let names: Vec<&str> = free.iter().map(|(host, _)| host.name.as_str()).collect();
+    if lock_hosts(&mut tx, &names).await? {
+        // What others did to them before they were ours alone.
+        let locked: HashSet<String> = names.into_iter().map(str::to_owned).collect();
+        free = with_room(hosts(&mut tx, scan, now).await?);
+        free.retain(|(host, _)| locked.contains(&host.name));
+    }
     let most = free
         .iter()
         .map(|(_, room)| *room)
@@ -224,27 +210,27 @@ pub(super) async fn lease(store: &SqliteStore, request: &LeaseRequest<'_>) -> Re
     } else {
         sqlx::query_as(CANDIDATES)
             .bind(scan)
-            .bind(json(&names)?)
+            .bind(rows(&names)?)
             .bind(most)
             .fetch_all(&mut *tx)
             .await?
     };
     let chosen = choose(&free, candidates, request.max as usize);
-    let leases = take(&mut tx, request, chosen).await?;
+    let leases = take(&mut tx, request, now, chosen).await?;
     tx.commit().await?;
     Ok(leases)
 }
 
 /// Marks pages as leased and moves the pace of their hosts on.
 async fn take(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     request: &LeaseRequest<'_>,
+    now: i64,
     chosen: Vec<Candidate>,
 ) -> Result<Vec<Lease>> {
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let now = request.now.as_millisecond();
     let tokens: Vec<(i64, String)> = chosen
         .iter()
         .map(|page| (page.id, hex::encode(rand::random::<[u8; 16]>())))
@@ -253,13 +239,13 @@ async fn take(
     hosts.sort_unstable();
     hosts.dedup();
     sqlx::query(TAKE)
-        .bind(json(&tokens)?)
+        .bind(rows(&tokens)?)
         .bind(request.owner)
         .bind(now.saturating_add(millis(request.ttl)))
         .execute(&mut *connection)
         .await?;
     sqlx::query(PACE)
-        .bind(json(&hosts)?)
+        .bind(rows(&hosts)?)
         .bind(now.saturating_add(millis(request.pace)))
         .execute(&mut *connection)
         .await?;
@@ -284,42 +270,42 @@ async fn take(
         .collect()
 }
 
-pub(super) async fn next_lease_at(store: &SqliteStore, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
-    let now = request.now.as_millisecond();
-    let readers: &SqlitePool = &store.readers;
-    let mut connection = readers.acquire().await?;
+pub(super) async fn next_lease_at(store: &Backend, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
+    let now = store.there(request.now);
+    let mut connection = store.readers.acquire().await?;
     let scan = scans::seq(&mut connection, request.scan).await?;
     let first_end: Option<i64> = sqlx::query_scalar(FIRST_END)
         .bind(scan)
         .fetch_one(&mut *connection)
         .await?;
-    let hosts = hosts(&mut *connection, scan, now).await?;
+    let hosts = hosts(&mut connection, scan, now).await?;
     let first_free = hosts.iter().map(|host| host.free_at(request.concurrency)).min();
     [first_end, first_free]
         .into_iter()
         .flatten()
         .min()
-        .map(|at| time(at.max(now)))
+        .map(|at| time(store.here(at.max(now))))
         .transpose()
 }
 
-pub(super) async fn renew(store: &SqliteStore, lease: &Lease, until: Timestamp) -> Result<bool> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn renew(store: &Backend, lease: &Lease, until: Timestamp) -> Result<bool> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
     let done = sqlx::query(RENEW)
         .bind(&lease.scan.0)
         .bind(&lease.key.0)
         .bind(&lease.token)
-        .bind(until.as_millisecond())
+        .bind(store.there(until))
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn release(store: &SqliteStore, lease: &Lease, crashed: bool) -> Result<()> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn release(store: &Backend, lease: &Lease, crashed: bool) -> Result<()> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, &lease.scan).await?;
     sqlx::query(RELEASE)
         .bind(&lease.scan.0)
         .bind(&lease.key.0)
@@ -330,20 +316,21 @@ pub(super) async fn release(store: &SqliteStore, lease: &Lease, crashed: bool) -
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn hold_host(store: &SqliteStore, host: &str, until: Timestamp) -> Result<()> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn hold_host(store: &Backend, host: &str, until: Timestamp) -> Result<()> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
     sqlx::query(HOLD)
         .bind(host)
-        .bind(until.as_millisecond())
+        .bind(store.there(until))
         .execute(&mut *tx)
         .await?;
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn release_owner(store: &SqliteStore, scan: &ScanId, owner: &str) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn release_owner(store: &Backend, scan: &ScanId, owner: &str) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, scan).await?;
     let done = sqlx::query(RELEASE_OWNER)
         .bind(&scan.0)
         .bind(owner)
@@ -353,33 +340,35 @@ pub(super) async fn release_owner(store: &SqliteStore, scan: &ScanId, owner: &st
     Ok(done.rows_affected())
 }
 
-pub(super) async fn lease_owners(store: &SqliteStore, scan: &ScanId) -> Result<Vec<String>> {
+pub(super) async fn lease_owners(store: &Backend, scan: &ScanId) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar(LEASE_OWNERS)
         .bind(&scan.0)
         .fetch_all(&store.readers)
         .await?)
 }
 
-pub(super) async fn skip_waiting(store: &SqliteStore, scan: &ScanId, reason: &str) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn skip_waiting(store: &Backend, scan: &ScanId, reason: &str) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, scan).await?;
     let done = sqlx::query(SKIP_WAITING)
         .bind(&scan.0)
-        .bind(reason)
+        .bind(inward(reason))
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
     Ok(done.rows_affected())
 }
 
-pub(super) async fn skip_alike(store: &SqliteStore, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.relaxed).await?;
+pub(super) async fn skip_alike(store: &Backend, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, scan).await?;
     let scan = scans::seq(&mut tx, scan).await?;
     let done = sqlx::query(SKIP_ALIKE)
         .bind(scan)
-        .bind(alike)
-        .bind(reason)
+        .bind(inward(alike))
+        .bind(inward(reason))
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;

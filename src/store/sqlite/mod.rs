@@ -18,8 +18,9 @@ mod logins;
 mod open;
 mod pictures;
 #[cfg(test)]
-mod plans;
+pub(super) mod plans;
 mod scans;
+mod sql;
 mod suppressions;
 #[cfg(test)]
 mod tests;
@@ -31,15 +32,22 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use tokio::sync::Mutex;
+use sqlx::error::DatabaseError;
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, no_such_scan};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{Coverage, Finding, FindingEvent, FindingPage, Fingerprint, PageLook, Picture, Suppression};
+use crate::triage::{
+    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
+};
+
+/// What the modules here are written for. Those that name no database are those of PostgreSQL, too.
+type Backend = SqliteStore;
+type Connection = SqliteConnection;
 
 /// A store in one SQLite file.
 pub(super) struct SqliteStore {
@@ -53,36 +61,93 @@ struct Writers {
     durable: SqliteConnection,
 }
 
+impl Writers {
+    /// Begins a write that may be lost as a whole if the operating system crashes.
+    async fn relaxed(&mut self) -> Result<Transaction<'_, Sqlite>> {
+        immediate(&mut self.relaxed).await
+    }
+
+    /// Begins a write that is on the disk once it is committed.
+    async fn durable(&mut self) -> Result<Transaction<'_, Sqlite>> {
+        immediate(&mut self.durable).await
+    }
+}
+
+impl SqliteStore {
+    /// The connections that write, for one at a time.
+    async fn writer(&self) -> Result<MutexGuard<'_, Writers>> {
+        Ok(self.writers.lock().await)
+    }
+
+    /// A transaction whose reads all see one state.
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// A time of the caller's clock on the clock that decides leases. On one machine there is one clock.
+    #[expect(clippy::unused_self, reason = "other databases have a clock of their own")]
+    fn there(&self, time: Timestamp) -> i64 {
+        time.as_millisecond()
+    }
+
+    /// The reverse of [`Self::there`].
+    #[expect(clippy::unused_self, reason = "other databases have a clock of their own")]
+    fn here(&self, millis: i64) -> i64 {
+        millis
+    }
+}
+
 /// Begins a write on one of the two connections. Dropped without a commit, it is rolled back.
 async fn immediate(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>> {
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        const SHM_DOES_NOT_FIT: i32 = 4874;
-        let sqlx::Error::Database(ref database) = error else {
-            return Self::Database(error.to_string());
-        };
-        let said = database.message().to_owned();
-        let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
-        // The low byte is the primary result code: https://www.sqlite.org/rescode.html
-        match (code, code & 0xff) {
-            (_, 13) | (SHM_DOES_NOT_FIT, _) => Self::Full,
-            (_, 3 | 8 | 14) => Self::ReadOnly(said),
-            (_, 11 | 26) => Self::Corrupt(said),
-            (_, 5 | 6) => Self::Database(format!(
-                "{said}: another process kept it for longer than {} s; end that process or try again",
-                open::BUSY_TIMEOUT.as_secs()
-            )),
-            _ => Self::Database(said),
-        }
-    }
+/// Makes other writers of a scan wait. Here each write is alone from its beginning.
+async fn lock_scan(_: &mut Connection, _: &ScanId) -> Result<()> {
+    Ok(())
 }
 
-/// The error of an operation on a scan that the store does not know.
-fn no_such_scan(id: &ScanId) -> StoreError {
-    StoreError::Database(format!("there is no scan {id} in it"))
+/// The same, for whoever leases pages of these hosts. True if what was read of them may be old.
+async fn lock_hosts(_: &mut Connection, _: &[&str]) -> Result<bool> {
+    Ok(false)
+}
+
+/// The same, for whoever changes what goes by a name.
+async fn lock_name(_: &mut Connection, _: &str) -> Result<()> {
+    Ok(())
+}
+
+/// Rows that a statement takes in one parameter.
+fn rows<T: serde::Serialize + ?Sized>(rows: &T) -> Result<String> {
+    super::codec::json(rows)
+}
+
+/// A text as the database can hold it.
+fn inward(text: &str) -> &str {
+    text
+}
+
+/// The text that was made fit with [`inward`].
+fn outward(text: String) -> String {
+    text
+}
+
+/// What SQLite said.
+pub(super) fn said(database: &dyn DatabaseError) -> StoreError {
+    const SHM_DOES_NOT_FIT: i32 = 4874;
+    let said = database.message().to_owned();
+    let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+    // The low byte is the primary result code: https://www.sqlite.org/rescode.html
+    match (code, code & 0xff) {
+        (_, 13) | (SHM_DOES_NOT_FIT, _) => StoreError::Full,
+        (_, 3 | 8 | 14) => StoreError::ReadOnly(said),
+        (_, 11 | 26) => StoreError::Corrupt(said),
+        (_, 5 | 6) => StoreError::Database(format!(
+            "{said}: another process kept it for longer than {} s; end that process or try again",
+            open::BUSY_TIMEOUT.as_secs()
+        )),
+        _ => StoreError::Database(said),
+    }
 }
 
 #[async_trait]
@@ -264,6 +329,10 @@ impl Store for SqliteStore {
 
     async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64> {
         triage::close_scan(self, close).await
+    }
+
+    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+        triage::judge(self, judgements, now).await
     }
 
     async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64> {

@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{SqliteStore, complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
 
-/// Statements, and the tables that grow and must be searched by an index.
-const STATEMENTS: &[&str] = &[
+/// Statements that must search the tables that grow by an index.
+pub(in super::super) const STATEMENTS: &[&str] = &[
     frontier::INSERT,
     frontier::RECLAIM,
     frontier::HOSTS,

@@ -1,10 +1,9 @@
 //! Scans and their pages, as reports see them.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson, unsigned, unword, word};
-use super::{Result, SqliteStore, StoreError, frontier, immediate, no_such_scan};
+use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward};
 use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
@@ -14,18 +13,18 @@ pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, e
          WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
          AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
-     WHERE site = ?1 AND state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
+     WHERE site = $1 AND state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
          WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
          AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
-     WHERE (?1 IS NULL OR site = ?1) AND trigger <> 'verify' ORDER BY started DESC, seq DESC LIMIT 1";
+     WHERE ($1 IS NULL OR site = $1) AND trigger <> 'verify' ORDER BY started DESC, seq DESC LIMIT 1";
 pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
-     FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = ?1";
+     FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = $1";
 pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
-     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 AND p.state = ?2 ORDER BY p.key LIMIT ?3";
+     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 AND p.state = $2 ORDER BY p.key LIMIT $3";
 
 pub(super) const HOSTS: &str = "SELECT h.host, h.page FROM scans s JOIN scan_hosts h ON h.scan = s.seq \
-     WHERE s.id = ?1 ORDER BY h.host";
+     WHERE s.id = $1 ORDER BY h.host";
 
 #[derive(sqlx::FromRow)]
 struct ScanRow {
@@ -53,15 +52,15 @@ impl ScanRow {
 }
 
 /// The small number of a scan.
-pub(super) async fn seq(connection: &mut SqliteConnection, id: &ScanId) -> Result<i64> {
-    sqlx::query_scalar("SELECT seq FROM scans WHERE id = ?1")
+pub(super) async fn seq(connection: &mut Connection, id: &ScanId) -> Result<i64> {
+    sqlx::query_scalar("SELECT seq FROM scans WHERE id = $1")
         .bind(&id.0)
         .fetch_optional(connection)
         .await?
         .ok_or_else(|| no_such_scan(id))
 }
 
-pub(super) async fn salt(store: &SqliteStore) -> Result<[u8; 32]> {
+pub(super) async fn salt(store: &Backend) -> Result<[u8; 32]> {
     let salt: Vec<u8> = sqlx::query_scalar("SELECT salt FROM installation WHERE id = 1")
         .fetch_one(&store.readers)
         .await?;
@@ -69,12 +68,12 @@ pub(super) async fn salt(store: &SqliteStore) -> Result<[u8; 32]> {
         .map_err(|_| StoreError::Corrupt("the installation's salt has a wrong length".to_owned()))
 }
 
-pub(super) async fn create(store: &SqliteStore, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn create(store: &Backend, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
     let seq: i64 = sqlx::query_scalar(
         "INSERT INTO scans (id, site, spec, trigger, state, started, ended, remarks) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING seq",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
     )
     .bind(&scan.id.0)
     .bind(&scan.site.id.0)
@@ -90,8 +89,8 @@ pub(super) async fn create(store: &SqliteStore, scan: &ScanRecord, pages: &[NewP
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn one(store: &SqliteStore, id: &ScanId) -> Result<Option<ScanRecord>> {
-    sqlx::query_as::<_, ScanRow>("SELECT id, spec, trigger, state, started, ended, remarks FROM scans WHERE id = ?1")
+pub(super) async fn one(store: &Backend, id: &ScanId) -> Result<Option<ScanRecord>> {
+    sqlx::query_as::<_, ScanRow>("SELECT id, spec, trigger, state, started, ended, remarks FROM scans WHERE id = $1")
         .bind(&id.0)
         .fetch_optional(&store.readers)
         .await?
@@ -99,7 +98,7 @@ pub(super) async fn one(store: &SqliteStore, id: &ScanId) -> Result<Option<ScanR
         .transpose()
 }
 
-pub(super) async fn unfinished(store: &SqliteStore, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+pub(super) async fn unfinished(store: &Backend, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
     let query = match site {
         Some(site) => sqlx::query_as::<_, ScanRow>(UNFINISHED_OF_SITE).bind(&site.0),
         None => sqlx::query_as::<_, ScanRow>(UNFINISHED),
@@ -108,7 +107,7 @@ pub(super) async fn unfinished(store: &SqliteStore, site: Option<&SiteId>) -> Re
     row.map(ScanRow::record).transpose()
 }
 
-pub(super) async fn newest(store: &SqliteStore, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
+pub(super) async fn newest(store: &Backend, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
     sqlx::query_as::<_, ScanRow>(NEWEST)
         .bind(site.map(|site| &site.0))
         .fetch_optional(&store.readers)
@@ -117,18 +116,18 @@ pub(super) async fn newest(store: &SqliteStore, site: Option<&SiteId>) -> Result
         .transpose()
 }
 
-pub(super) async fn owner(store: &SqliteStore, id: &ScanId) -> Result<Option<String>> {
-    let owner: Option<Option<String>> = sqlx::query_scalar("SELECT owner FROM scans WHERE id = ?1")
+pub(super) async fn owner(store: &Backend, id: &ScanId) -> Result<Option<String>> {
+    let owner: Option<Option<String>> = sqlx::query_scalar("SELECT owner FROM scans WHERE id = $1")
         .bind(&id.0)
         .fetch_optional(&store.readers)
         .await?;
     Ok(owner.flatten())
 }
 
-pub(super) async fn hand_over(store: &SqliteStore, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
-    let done = sqlx::query("UPDATE scans SET owner = ?3 WHERE id = ?1 AND owner IS ?2")
+pub(super) async fn hand_over(store: &Backend, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
+    let done = sqlx::query("UPDATE scans SET owner = $3 WHERE id = $1 AND owner IS NOT DISTINCT FROM $2")
         .bind(&id.0)
         .bind(from)
         .bind(to)
@@ -139,15 +138,15 @@ pub(super) async fn hand_over(store: &SqliteStore, id: &ScanId, from: Option<&st
 }
 
 pub(super) async fn set_state(
-    store: &SqliteStore,
+    store: &Backend,
     id: &ScanId,
     state: ScanState,
     ended: Option<Timestamp>,
     remarks: &[String],
 ) -> Result<()> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
-    let changed = sqlx::query("UPDATE scans SET state = ?2, ended = ?3, remarks = ?4 WHERE id = ?1")
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
+    let changed = sqlx::query("UPDATE scans SET state = $2, ended = $3, remarks = $4 WHERE id = $1")
         .bind(&id.0)
         .bind(word(&state)?)
         .bind(ended.map(Timestamp::as_millisecond))
@@ -161,7 +160,7 @@ pub(super) async fn set_state(
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn counts(store: &SqliteStore, id: &ScanId) -> Result<ScanCounts> {
+pub(super) async fn counts(store: &Backend, id: &ScanId) -> Result<ScanCounts> {
     let (waiting, leased, done, failed, skipped): (i64, i64, i64, i64, i64) = sqlx::query_as(COUNTS)
         .bind(&id.0)
         .fetch_optional(&store.readers)
@@ -176,24 +175,24 @@ pub(super) async fn counts(store: &SqliteStore, id: &ScanId) -> Result<ScanCount
     })
 }
 
-pub(super) async fn pages(store: &SqliteStore, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>> {
+pub(super) async fn pages(store: &Backend, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>> {
     let rows: Vec<(String, String, Option<String>, Option<String>)> = sqlx::query_as(PAGES)
         .bind(&id.0)
         .bind(word(&state)?)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&store.readers)
         .await?;
-    let row = |(key, url, reason, redirected_to)| PageRow {
+    let row = |(key, url, reason, redirected_to): (String, String, Option<String>, Option<String>)| PageRow {
         key: PageKey(key),
         url,
         state,
-        reason,
+        reason: reason.map(outward),
         redirected_to,
     };
     Ok(rows.into_iter().map(row).collect())
 }
 
-pub(super) async fn hosts(store: &SqliteStore, id: &ScanId) -> Result<Vec<SeenHost>> {
+pub(super) async fn hosts(store: &Backend, id: &ScanId) -> Result<Vec<SeenHost>> {
     let rows: Vec<(String, String)> = sqlx::query_as(HOSTS).bind(&id.0).fetch_all(&store.readers).await?;
     Ok(rows.into_iter().map(|(host, page)| SeenHost { host, page }).collect())
 }

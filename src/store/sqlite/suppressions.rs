@@ -3,37 +3,23 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson};
 use super::findings::Place;
+pub(super) use super::sql::suppressions::{FOR, MATCHED};
+use super::sql::suppressions::{KEEP, LIFT_OF_FILE};
 use super::triage::{Change, save_changed};
-use super::{Result, SqliteStore, findings, immediate};
+use super::{Backend, Connection, Result, findings, rows};
 use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::triage::{DecidedIn, Finding, FindingState, Fingerprint, Subject, Suppression, Suppressions};
 
-pub(super) const FOR: &str = "SELECT s.data, s.matched FROM json_each(?1) j \
-         JOIN suppressions s ON s.fingerprint = j.value AND s.fingerprint IS NOT NULL AND s.lifted IS NULL \
-     UNION ALL SELECT s.data, s.matched FROM suppressions s WHERE s.fingerprint IS NULL AND s.lifted IS NULL";
-
-pub(super) const MATCHED: &str = "UPDATE suppressions SET matched = ?2 \
-     FROM json_each(?1) j WHERE suppressions.id = j.value";
-
 const ALL: &str = "SELECT data, matched FROM suppressions WHERE lifted IS NULL";
 
-/// A decision made again holds again; when it was made first stays.
-const KEEP: &str = "INSERT INTO suppressions (id, fingerprint, file_of, data) VALUES (?1, ?2, ?3, ?4) \
-     ON CONFLICT (id) DO UPDATE SET lifted = NULL, \
-         data = json_set(excluded.data, '$.created', suppressions.data ->> '$.created')";
+const LIFT: &str = "UPDATE suppressions SET lifted = $2 WHERE id = $1 AND lifted IS NULL";
 
-const LIFT: &str = "UPDATE suppressions SET lifted = ?2 WHERE id = ?1 AND lifted IS NULL";
-
-const END_CARRIED: &str = "UPDATE suppressions SET lifted = ?3 \
-     WHERE fingerprint = ?1 AND carried = ?2 AND lifted IS NULL RETURNING id";
-
-const LIFT_OF_FILE: &str = "UPDATE suppressions SET lifted = ?3 WHERE file_of = ?1 AND lifted IS NULL \
-     AND id NOT IN (SELECT value FROM json_each(?2))";
+const END_CARRIED: &str = "UPDATE suppressions SET lifted = $3 \
+     WHERE fingerprint = $1 AND carried = $2 AND lifted IS NULL RETURNING id";
 
 fn suppression((data, matched): (String, Option<i64>)) -> Result<Suppression> {
     Ok(Suppression {
@@ -49,19 +35,19 @@ fn ready(rows: Vec<(String, Option<i64>)>) -> Result<Suppressions> {
 }
 
 /// Those that may cover one of these findings.
-pub(super) async fn of(connection: &mut SqliteConnection, fingerprints: &[&Fingerprint]) -> Result<Suppressions> {
-    let rows = sqlx::query_as(FOR)
-        .bind(json(fingerprints)?)
+pub(super) async fn of(connection: &mut Connection, fingerprints: &[&Fingerprint]) -> Result<Suppressions> {
+    let found = sqlx::query_as(FOR)
+        .bind(rows(fingerprints)?)
         .fetch_all(connection)
         .await?;
-    ready(rows)
+    ready(found)
 }
 
 /// Notes that these cover a finding.
-pub(super) async fn matched(connection: &mut SqliteConnection, ids: &BTreeSet<String>, now: Timestamp) -> Result<()> {
+pub(super) async fn matched(connection: &mut Connection, ids: &BTreeSet<String>, now: Timestamp) -> Result<()> {
     if !ids.is_empty() {
         sqlx::query(MATCHED)
-            .bind(json(ids)?)
+            .bind(rows(ids)?)
             .bind(now.as_millisecond())
             .execute(connection)
             .await?;
@@ -69,14 +55,14 @@ pub(super) async fn matched(connection: &mut SqliteConnection, ids: &BTreeSet<St
     Ok(())
 }
 
-pub(super) async fn all(store: &SqliteStore) -> Result<Vec<Suppression>> {
+pub(super) async fn all(store: &Backend) -> Result<Vec<Suppression>> {
     let rows: Vec<(String, Option<i64>)> = sqlx::query_as(ALL).fetch_all(&store.readers).await?;
     let mut all: Vec<Suppression> = rows.into_iter().map(suppression).collect::<Result<_>>()?;
     all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     Ok(all)
 }
 
-async fn keep(connection: &mut SqliteConnection, one: &Suppression, file_of: Option<&SiteId>) -> Result<()> {
+async fn keep(connection: &mut Connection, one: &Suppression, file_of: Option<&SiteId>) -> Result<()> {
     sqlx::query(KEEP)
         .bind(&one.id)
         .bind(one.scope.fingerprint.as_ref().map(|it| &it.0))
@@ -87,9 +73,9 @@ async fn keep(connection: &mut SqliteConnection, one: &Suppression, file_of: Opt
     Ok(())
 }
 
-pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timestamp) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn suppress(store: &Backend, one: &Suppression, now: Timestamp) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
     let file_of = one
         .scope
         .site
@@ -127,7 +113,7 @@ pub(super) async fn suppress(store: &SqliteStore, one: &Suppression, now: Timest
 
 /// The id of the suppression that covers a finding on all pages on which it was seen last.
 async fn covered(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     suppressions: &Suppressions,
     finding: &Finding,
     now: Timestamp,
@@ -138,9 +124,9 @@ async fn covered(
     Ok(covering.map(|suppression| suppression.id.clone()))
 }
 
-pub(super) async fn lift(store: &SqliteStore, id: &str, by: &str, now: Timestamp) -> Result<bool> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn lift(store: &Backend, id: &str, by: &str, now: Timestamp) -> Result<bool> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
     let lifted = sqlx::query(LIFT)
         .bind(id)
         .bind(now.as_millisecond())
@@ -160,7 +146,7 @@ pub(super) async fn lift(store: &SqliteStore, id: &str, by: &str, now: Timestamp
 /// A cause was split: what was decided about all of its parts under their common fingerprint no longer holds for the
 /// one that took it over.
 pub(super) async fn end_carried(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     place: &Place<'_>,
     alias: &Fingerprint,
     owner: &Fingerprint,
@@ -182,7 +168,7 @@ pub(super) async fn end_carried(
 
 /// Findings that these suppressions covered are open again, unless others cover them.
 async fn open_again(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     all: Vec<Finding>,
     ended: &[String],
     why: &str,
@@ -213,9 +199,9 @@ async fn open_again(
 }
 
 /// A finding whose suppression is lifted is seen if the site's last scan saw it.
-async fn after_suppression(connection: &mut SqliteConnection, finding: &Finding) -> Result<FindingState> {
+async fn after_suppression(connection: &mut Connection, finding: &Finding) -> Result<FindingState> {
     let newest: Option<String> =
-        sqlx::query_scalar("SELECT id FROM scans WHERE site = ?1 ORDER BY started DESC, seq DESC LIMIT 1")
+        sqlx::query_scalar("SELECT id FROM scans WHERE site = $1 ORDER BY started DESC, seq DESC LIMIT 1")
             .bind(&finding.site.0)
             .fetch_optional(connection)
             .await?;
@@ -226,13 +212,13 @@ async fn after_suppression(connection: &mut SqliteConnection, finding: &Finding)
     })
 }
 
-pub(super) async fn set_of_file(store: &SqliteStore, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn set_of_file(store: &Backend, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
     let ids: Vec<&String> = all.iter().map(|one| &one.id).collect();
     sqlx::query(LIFT_OF_FILE)
         .bind(&site.0)
-        .bind(json(&ids)?)
+        .bind(rows(&ids)?)
         .bind(now.as_millisecond())
         .execute(&mut *tx)
         .await?;

@@ -1,28 +1,25 @@
 //! The end of a scan: where its findings stand, how much it looked at, and the record of all that through time.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use super::super::codec::{json, time, unjson, unsigned, unword, word};
-use super::{Result, SqliteStore, findings, immediate, scans};
+use super::sql::triage::TELL;
+use super::{Backend, Connection, Result, findings, lock_scan, outward, rows, scans};
 use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
-use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, PageLook};
+use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
 pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
          p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
-     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = ?1 ORDER BY p.key";
+     FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 ORDER BY p.key";
 
 pub(super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
-     WHERE s.site = ?1 AND c.whole = 1 AND s.id <> ?2 ORDER BY s.started DESC, s.seq DESC LIMIT ?3";
+     WHERE s.site = $1 AND c.whole AND s.id <> $2 ORDER BY s.started DESC, s.seq DESC LIMIT $3";
 
 pub(super) const EVENTS: &str = "SELECT at, scan, from_state, to_state, why FROM finding_events \
-     WHERE fingerprint = ?1 ORDER BY seq";
+     WHERE fingerprint = $1 ORDER BY seq";
 
-const TELL: &str = "INSERT INTO finding_events (fingerprint, at, scan, from_state, to_state, why) \
-     SELECT j.value ->> 0, ?2, ?3, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each(?1) j";
-
-const COVER: &str = "INSERT INTO coverage (scan, whole, data) VALUES (?1, ?2, ?3) \
+const COVER: &str = "INSERT INTO coverage (scan, whole, data) VALUES ($1, $2, $3) \
      ON CONFLICT (scan) DO UPDATE SET whole = excluded.whole, data = excluded.data";
 
 /// A change of a finding's state.
@@ -35,7 +32,7 @@ pub(super) struct Change {
 
 /// Records changes of states.
 pub(super) async fn tell(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     changes: &[Change],
     scan: Option<&ScanId>,
     now: Timestamp,
@@ -43,12 +40,12 @@ pub(super) async fn tell(
     if changes.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = changes
+    let told: Vec<_> = changes
         .iter()
         .map(|change| (&change.fingerprint, change.from, change.to, &change.why))
         .collect();
     sqlx::query(TELL)
-        .bind(json(&rows)?)
+        .bind(rows(&told)?)
         .bind(now.as_millisecond())
         .bind(scan.map(|scan| &scan.0))
         .execute(connection)
@@ -56,11 +53,12 @@ pub(super) async fn tell(
     Ok(())
 }
 
-pub(super) async fn close_scan(store: &SqliteStore, close: &ScanClose<'_>) -> Result<u64> {
-    let mut writers = store.writers.lock().await;
-    let mut tx = immediate(&mut writers.durable).await?;
+pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
+    lock_scan(&mut tx, close.scan).await?;
     let seq = scans::seq(&mut tx, close.scan).await?;
-    sqlx::query("UPDATE scans SET state = ?2, ended = ?3, remarks = ?4 WHERE seq = ?1")
+    sqlx::query("UPDATE scans SET state = $2, ended = $3, remarks = $4 WHERE seq = $1")
         .bind(seq)
         .bind(word(&close.state)?)
         .bind(close.ended.as_millisecond())
@@ -73,12 +71,31 @@ pub(super) async fn close_scan(store: &SqliteStore, close: &ScanClose<'_>) -> Re
         .bind(json(close.coverage)?)
         .execute(&mut *tx)
         .await?;
+    let changed = save_judged(&mut tx, close.judgements, Some(close.scan), close.ended).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+pub(super) async fn judge(store: &Backend, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
+    let changed = save_judged(&mut tx, judgements, None, now).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+async fn save_judged(
+    connection: &mut Connection,
+    judgements: &[Judgement],
+    scan: Option<&ScanId>,
+    now: Timestamp,
+) -> Result<u64> {
     let mut changes = Vec::new();
     let mut saved = Vec::new();
-    for judgement in close.judgements {
+    for judgement in judgements {
         // What changed since it was judged was judged by somebody who knew more.
-        let now = findings::one_in(&mut tx, &judgement.before.fingerprint).await?;
-        if now.as_ref() != Some(&judgement.before) {
+        let known = findings::one_in(connection, &judgement.before.fingerprint).await?;
+        if known.as_ref() != Some(&judgement.before) {
             continue;
         }
         if judgement.before.state != judgement.after.state {
@@ -91,14 +108,13 @@ pub(super) async fn close_scan(store: &SqliteStore, close: &ScanClose<'_>) -> Re
         }
         saved.push(judgement.after.clone());
     }
-    save_changed(&mut tx, &saved, &changes, Some(close.scan), close.ended).await?;
-    tx.commit().await?;
+    save_changed(connection, &saved, &changes, scan, now).await?;
     Ok(changes.len() as u64)
 }
 
 /// Saves findings, tells what changed of them, and wishes for the tickets of those whose state did.
 pub(super) async fn save_changed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     saved: &[Finding],
     changes: &[Change],
     scan: Option<&ScanId>,
@@ -141,7 +157,7 @@ impl LookRow {
                 .transpose()?,
             full: self.complete.unwrap_or(false),
             forms: unsigned(self.forms.unwrap_or(0), "the forms of a page")?,
-            reason: self.reason,
+            reason: self.reason.map(outward),
             failed_checks,
             obstacle: self.obstacle,
             logged_in: self.logged_in,
@@ -150,22 +166,22 @@ impl LookRow {
     }
 }
 
-pub(super) async fn looks(store: &SqliteStore, scan: &ScanId) -> Result<Vec<PageLook>> {
+pub(super) async fn looks(store: &Backend, scan: &ScanId) -> Result<Vec<PageLook>> {
     let rows: Vec<LookRow> = sqlx::query_as(LOOKS).bind(&scan.0).fetch_all(&store.readers).await?;
     rows.into_iter().map(LookRow::look).collect()
 }
 
-pub(super) async fn coverages(store: &SqliteStore, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>> {
+pub(super) async fn coverages(store: &Backend, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>> {
     let rows: Vec<String> = sqlx::query_scalar(COVERAGES)
         .bind(&site.0)
         .bind(&but.0)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&store.readers)
         .await?;
     rows.iter().map(|row| unjson(row, "the coverage of a scan")).collect()
 }
 
-pub(super) async fn events(store: &SqliteStore, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
+pub(super) async fn events(store: &Backend, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>> {
     let rows: Vec<EventRow> = sqlx::query_as(EVENTS)
         .bind(&fingerprint.0)
         .fetch_all(&store.readers)
@@ -177,7 +193,7 @@ pub(super) async fn events(store: &SqliteStore, fingerprint: &Fingerprint) -> Re
                 scan: row.scan.map(ScanId),
                 from: row.from_state.as_deref().map(unword).transpose()?,
                 to: unword(&row.to_state)?,
-                why: row.why,
+                why: outward(row.why),
             })
         })
         .collect()

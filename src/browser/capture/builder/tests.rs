@@ -19,6 +19,7 @@ fn request() -> PageRequest {
         url: format!("https://shop.test/?token={SECRET}"),
         deadline: Duration::from_secs(1),
         may_visit: Arc::new(|_| true),
+        guard: Arc::default(),
         script: CaptureScript::new(&[("some-check", probe)]),
         redactor: Redactor::new([7; 32]),
         scripts: Arc::default(),

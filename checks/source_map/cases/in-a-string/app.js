@@ -1,0 +1,2 @@
+var text = '//# sourceMappingURL=app.js.map';
+var shop = text.length;

@@ -1,0 +1,2 @@
+var shop = 1;
+//# sourceMappingURL=app.js.map

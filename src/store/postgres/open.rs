@@ -1,0 +1,99 @@
+//! Connecting, and making the tables.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgConnection};
+
+use super::super::location::without_password;
+use super::clock::Clock;
+use super::{PostgresStore, Result, StoreError};
+
+/// Connections of one process at most. Each is held for milliseconds.
+const CONNECTIONS: u32 = 8;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+impl PostgresStore {
+    /// Connects to a database and makes its tables, or brings them up to this version. Many may do so at once.
+    pub(crate) async fn open(url: &str) -> Result<Self> {
+        Self::open_by(url, Timestamp::now).await
+    }
+
+    /// The same, with another clock.
+    pub(super) async fn open_by(url: &str, clock: fn() -> Timestamp) -> Result<Self> {
+        Self::open_at(url, clock).await.map_err(|error| at_open(url, error))
+    }
+
+    async fn open_at(url: &str, clock: fn() -> Timestamp) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Database(error.to_string()))?
+            .application_name("phantom-gang")
+            // Of a worker whose machine is gone nothing must stay locked.
+            .options([
+                ("lock_timeout", "20s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+                ("tcp_keepalives_idle", "30"),
+                ("tcp_keepalives_interval", "10"),
+                ("tcp_keepalives_count", "3"),
+            ])
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_lazy_with(options.clone());
+        let mut connection = options.options([("lock_timeout", "0")]).connect().await?;
+        migrate(&mut connection, url).await?;
+        sqlx::query("INSERT INTO installation (id, salt) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(rand::random::<[u8; 32]>().as_slice())
+            .execute(&mut connection)
+            .await?;
+        let clock = Clock::new(clock);
+        clock.compare(&mut connection).await?;
+        Ok(Self { readers: pool, clock })
+    }
+}
+
+/// What a database says when it is opened is about this place.
+fn at_open(url: &str, error: StoreError) -> StoreError {
+    let (why, hint) = match error {
+        StoreError::Away(why) => (
+            why,
+            "check that the server runs, and the host, port and sslmode in the URL",
+        ),
+        StoreError::ReadOnly(why) => (why, "let this user own the database, or name another with --store"),
+        StoreError::Corrupt(why) => (why, "restore a copy, or name another database with --store"),
+        StoreError::Database(why) | StoreError::Clash(why) => (
+            why,
+            "make the database with createdb, and give user and password in the URL, PGPASSWORD or ~/.pgpass",
+        ),
+        other => return other,
+    };
+    StoreError::Open {
+        url: without_password(url),
+        why,
+        hint: hint.to_owned(),
+    }
+}
+
+async fn migrate(connection: &mut PgConnection, url: &str) -> Result<()> {
+    let refused = |why: String, hint: &str| StoreError::Open {
+        url: without_password(url),
+        why,
+        hint: hint.to_owned(),
+    };
+    MIGRATIONS.run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => refused(
+            "a newer version of this program has written it".to_owned(),
+            "use that version, or name another database with --store",
+        ),
+        other => refused(
+            other.to_string(),
+            "restore a copy, or name another database with --store",
+        ),
+    })
+}

@@ -1,0 +1,108 @@
+//! Statements that SQLite says in its own way: those that take many rows at once, as JSON.
+
+pub mod aliases {
+    pub const MOVE_SUPPRESSIONS: &str = "UPDATE suppressions SET fingerprint = $2, carried = $1, \
+         data = json_set(data, '$.scope.fingerprint', $2) WHERE fingerprint = $1";
+}
+
+pub mod complete {
+    pub const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT $1, j.value FROM json_each($2) j \
+         WHERE true ON CONFLICT DO NOTHING";
+
+    pub const NAME_HOSTS: &str = "INSERT INTO scan_hosts (scan, host, page) SELECT $1, j.value, $3 \
+         FROM json_each($2) j WHERE true ON CONFLICT DO NOTHING";
+
+    /// The script texts that this scan has named already: they are there, and pruning leaves them alone.
+    pub const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN json_each($2) j \
+         JOIN scan_bodies n ON n.scan = s.seq AND n.hash = j.value JOIN bodies b ON b.hash = n.hash WHERE s.id = $1";
+}
+
+pub mod evidence {
+    pub const BODIES: &str = "SELECT b.hash, b.data FROM json_each($1) j JOIN bodies b ON b.hash = j.value";
+}
+
+pub mod findings {
+    /// Findings by fingerprint, and whether a scan has seen them.
+    pub const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan FROM json_each($1) j \
+         JOIN findings f ON f.fingerprint = j.value \
+         LEFT JOIN scan_findings n ON n.scan = $2 AND n.fingerprint = f.fingerprint";
+
+    pub const SAVE: &str = "INSERT INTO findings (fingerprint, site, check_id, check_version, title, severity, \
+             confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan, past) \
+         SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6, \
+             j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11, j.value ->> 12, j.value ->> 13, \
+             j.value ->> 14, j.value ->> 15 \
+         FROM json_each($1) j WHERE true ON CONFLICT (fingerprint) DO UPDATE SET \
+             check_version = excluded.check_version, title = excluded.title, severity = excluded.severity, \
+             confidence = excluded.confidence, state = excluded.state, cause = excluded.cause, facts = excluded.facts, \
+             third_party = excluded.third_party, last_seen = excluded.last_seen, last_scan = excluded.last_scan, \
+             past = excluded.past";
+
+    pub const SAVE_PAGES: &str = "INSERT INTO finding_pages (scan, fingerprint, page, facts) \
+         SELECT $1, j.value ->> 0, $2, j.value ->> 1 FROM json_each($3) j \
+         WHERE true ON CONFLICT (scan, fingerprint, page) DO UPDATE SET facts = excluded.facts";
+
+    /// The number of a finding's pages is set once the page is in: one more, unless the page had it already.
+    pub const COUNT_PAGES: &str = "INSERT INTO scan_findings (scan, fingerprint, pages) \
+         SELECT $1, j.value ->> 0, 1 FROM json_each($3) j WHERE NOT EXISTS ( \
+             SELECT 1 FROM finding_pages p WHERE p.scan = $1 AND p.fingerprint = j.value ->> 0 AND p.page = $2) \
+         ON CONFLICT (scan, fingerprint) DO UPDATE SET pages = scan_findings.pages + 1";
+
+    pub const WISH: &str = "INSERT INTO intents (fingerprint, revision, due, attempts) \
+         SELECT j.value, 1, $2, 0 FROM json_each($1) j \
+         WHERE true ON CONFLICT (fingerprint) DO UPDATE SET revision = intents.revision + 1, due = excluded.due";
+}
+
+pub mod frontier {
+    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
+         SELECT $1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
+             CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
+             j.value ->> 7 \
+         FROM json_each($2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
+
+    /// The first waiting pages of each of some hosts.
+    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+             p.template IS NOT NULL AS alike \
+         FROM json_each($2) h CROSS JOIN pages p WHERE p.id IN ( \
+             SELECT w.id FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
+             ORDER BY w.depth, w.id LIMIT $3)";
+
+    pub const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = $2, lease_until = $3 \
+         FROM json_each($1) j WHERE pages.id = j.value ->> 0";
+
+    pub const PACE: &str = "INSERT INTO hosts (host, next_allowed) SELECT j.value, $2 FROM json_each($1) j \
+         WHERE true ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed";
+}
+
+pub mod suppressions {
+    pub const FOR: &str = "SELECT s.data, s.matched FROM json_each($1) j \
+             JOIN suppressions s ON s.fingerprint = j.value AND s.fingerprint IS NOT NULL AND s.lifted IS NULL \
+         UNION ALL SELECT s.data, s.matched FROM suppressions s WHERE s.fingerprint IS NULL AND s.lifted IS NULL";
+
+    pub const MATCHED: &str = "UPDATE suppressions SET matched = $2 \
+         FROM json_each($1) j WHERE suppressions.id = j.value";
+
+    /// A decision made again holds again; when it was made first stays.
+    pub const KEEP: &str = "INSERT INTO suppressions (id, fingerprint, file_of, data) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (id) DO UPDATE SET lifted = NULL, \
+             data = json_set(excluded.data, '$.created', suppressions.data ->> '$.created')";
+
+    pub const LIFT_OF_FILE: &str = "UPDATE suppressions SET lifted = $3 WHERE file_of = $1 AND lifted IS NULL \
+         AND id NOT IN (SELECT value FROM json_each($2))";
+}
+
+pub mod tickets {
+    pub const KNOWN: &str = "SELECT j.value FROM json_each($1) j JOIN findings f ON f.fingerprint = j.value";
+}
+
+pub mod triage {
+    pub const TELL: &str = "INSERT INTO finding_events (fingerprint, at, scan, from_state, to_state, why) \
+         SELECT j.value ->> 0, $2, $3, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each($1) j";
+}
+
+pub mod logins {
+    pub const REOPEN: &str = "UPDATE pages SET state = 'waiting', reason = NULL, redirected_to = NULL, \
+             token = NULL, owner = NULL, lease_until = NULL \
+         WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND key IN (SELECT j.value FROM json_each($2) j) \
+             AND state IN ('done', 'failed', 'skipped')";
+}
