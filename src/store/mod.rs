@@ -4,7 +4,6 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
-#[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
 
@@ -60,7 +59,6 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
         match error {
-            #[cfg(feature = "postgres")]
             Database(database) if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
                 postgres::said(database.downcast_ref())
             }
@@ -91,17 +89,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
     Ok(match location::place(location)? {
         location::Place::File(path) => Arc::new(sqlite::SqliteStore::open(&path).await?),
-        #[cfg(feature = "postgres")]
         location::Place::Server(url) => Arc::new(postgres::PostgresStore::open(&url).await?),
-        #[cfg(not(feature = "postgres"))]
-        location::Place::Server(url) => {
-            return Err(StoreError::Open {
-                url: location::without_password(&url),
-                why: "this program was built without PostgreSQL".to_owned(),
-                hint: "build it with `cargo build --release --features postgres`, or name a file with --store"
-                    .to_owned(),
-            });
-        }
     })
 }
 

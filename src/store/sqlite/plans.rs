@@ -2,7 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{SqliteStore, complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
+use super::SqliteStore;
+use super::shared::{complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
 
 /// Statements that must search the tables that grow by an index.
 pub(in super::super) const STATEMENTS: &[&str] = &[
