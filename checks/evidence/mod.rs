@@ -6,6 +6,7 @@
 
 mod answer;
 mod cookie;
+mod endpoint;
 mod form;
 mod frame;
 mod issue;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{Answer, HttpsOutcome};
 pub use cookie::{Cookie, SameSite};
+pub use endpoint::{Endpoint, EndpointToken, Fate};
 pub use form::{Field, Form, FormMethod, Submitter};
 pub use frame::{Frame, FrameKind};
 pub use issue::{CspBlocked, CspIssue, Issue, MixedContentIssue, MixedContentResolution};
@@ -46,6 +48,9 @@ pub struct Evidence {
     /// All requests from before the navigation until capture, those of frames of other origins and workers included.
     #[serde(default)]
     pub requests: Vec<Request>,
+    /// What the page's scripts, forms and workers speak to, or tried to.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
     /// What the browser's own auditor reported, without repeats.
     #[serde(default)]
     pub issues: Vec<Issue>,
@@ -90,6 +95,7 @@ impl Evidence {
             page,
             frames: Vec::new(),
             requests: Vec::new(),
+            endpoints: Vec::new(),
             issues: Vec::new(),
             forms: Vec::new(),
             links: Vec::new(),

@@ -101,6 +101,7 @@ events! {
     struct ContextAux { is_default: bool, frame_id: String }
     struct ContextDestroyed { execution_context_id: i64 }
     struct AttachedToTarget { session_id: String, target_info: TargetData, waiting_for_debugger: bool }
+    struct BindingCalled { name: String, payload: String }
     struct DetachedFromTarget { session_id: String }
     struct TargetData { target_id: String, r#type: String, url: String }
     struct RequestPaused {

@@ -235,7 +235,7 @@
     return found;
   }, []);
 
-  const look = (listened, ...nodes) => {
+  const look = (full, listened, ...nodes) => {
     note(observer.takeRecords());
     moves = 0;
     elements = [];
@@ -294,7 +294,7 @@
       const means = (submitter) => (submitter && attribute(submitter, 'formmethod')) || formMethodOf(form) || 'get';
       const where = (submitter) => plain((submitter && attribute(submitter, 'formaction')) || formActionOf(form));
       const listens = about.hash !== '';
-      const may = (submitter) => listens || /^(?:get|dialog)$/i.test(means(submitter));
+      const may = (submitter) => full || listens || /^(?:get|dialog)$/i.test(means(submitter));
       const mine = (submitter) => ({ hash: about.hash + where(submitter) });
       const choices = submitters.slice(0, 4).filter(may);
       for (const submitter of choices) add(submitter, 'submit', mine(submitter));

@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod events;
 mod find;
+mod guard;
 mod picture;
 mod pool;
 mod process;

@@ -12,17 +12,20 @@ use chromiumoxide::cdp::browser_protocol::target;
 use tokio::sync::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use super::capture::Captured;
 use super::client::{Client, ClientRules};
 use super::connection::{CdpError, Connection, Session};
 use super::events::{ContextAnswer, CookiesAnswer, Nothing};
 use super::find::{Found, find};
+use super::guard::{self, Lasting, Rules};
 use super::picture::{Shot, Spot};
 use super::process::{Launch, Process, sweep_profiles};
 use super::state::{OriginState, SessionState, StateCookie};
 use super::steps::{Walk, Walked};
-use super::tab::{PageRequest, Tab, Visit};
+use super::tab::{Closed, PageRequest, Tab, Visit};
 use super::{BrowserError, CALL};
 use crate::config::BrowserConfig;
+use crate::crawl::Guard;
 use crate::site::Selector;
 
 /// Pages after which a tab is replaced by a fresh one.
@@ -46,6 +49,8 @@ pub struct PoolOptions {
     pub tabs: usize,
     /// Who the browsers say they are.
     pub client: ClientRules,
+    /// What all requests of the scan are asked.
+    pub guard: Arc<Guard>,
 }
 
 /// Counters of a pool, for progress and remarks.
@@ -87,7 +92,7 @@ pub struct Pool {
     /// What became of them.
     pub stats: Arc<PoolStats>,
     shared: PlainMutex<Shared>,
-    client: Arc<Client>,
+    rules: Rules,
 }
 
 /// The place of one browser, whichever process fills it at the moment.
@@ -102,6 +107,7 @@ struct Running {
     pid: Option<u32>,
     connection: Connection,
     context: String,
+    lasting: Lasting,
     condemned: CancellationToken,
 }
 
@@ -162,7 +168,7 @@ impl Pool {
                 .collect(),
             stats: Arc::default(),
             shared: PlainMutex::default(),
-            client: Arc::new(Client::new(options.client)),
+            rules: Rules::new(Client::new(options.client), options.guard),
         };
         if let Some(first) = pool.cells.first() {
             pool.running(first).await?;
@@ -236,7 +242,7 @@ impl Pool {
 
     /// From now on servers are answered that ask by HTTP, or not: an answer that is wrong is not given twice.
     pub fn answer_servers(&self, answer: bool) {
-        self.client.answer(answer);
+        self.rules.client.answer(answer);
     }
 
     /// The session that all browsers share, and how often it was replaced.
@@ -285,11 +291,12 @@ impl Pool {
         let process = Process::start(&self.launch)?;
         let connection = process.connection.clone();
         match self.prepare(&connection).await {
-            Ok(context) => Ok(Running {
+            Ok((context, lasting)) => Ok(Running {
                 pid: process.id(),
                 process: PlainMutex::new(Some(process)),
                 connection,
                 context,
+                lasting,
                 condemned: CancellationToken::new(),
             }),
             Err(error) => {
@@ -307,7 +314,8 @@ impl Pool {
         }
     }
 
-    async fn prepare(&self, connection: &Connection) -> Result<String, CdpError> {
+    async fn prepare(&self, connection: &Connection) -> Result<(String, Lasting), CdpError> {
+        let lasting = guard::watch_workers(connection, &self.rules).await?;
         let browser = connection.browser();
         let create = target::CreateBrowserContextParams {
             dispose_on_detach: Some(true),
@@ -321,7 +329,7 @@ impl Pool {
         browser.call::<Nothing>(downloads, CALL).await?;
         let (state, _) = self.session();
         give_cookies(&browser, &browser_context_id, &state).await?;
-        Ok(browser_context_id)
+        Ok((browser_context_id, lasting))
     }
 }
 
@@ -399,13 +407,13 @@ impl Slot {
             failed => {
                 self.pool.stats.lost_tabs.fetch_add(1, Ordering::Relaxed);
                 let died = tab.gone() || !running.alive();
-                let hung = !tab.close().await;
-                if hung {
+                let closed = tab.close().await;
+                if closed != Closed::Yes {
                     running.end().await;
                 }
                 Err(match failed {
                     _ if died => RenderError::Died("its renderer or browser ended".to_owned()),
-                    _ if hung => RenderError::Died("its browser hung".to_owned()),
+                    _ if closed == Closed::BrowserHangs => RenderError::Died("its browser hung".to_owned()),
                     // A dying renderer's answers may come before the news of its death.
                     Ok(Err(error)) if !matches!(error, CdpError::Timeout { .. }) => {
                         RenderError::Died(error.to_string())
@@ -486,17 +494,28 @@ impl Slot {
             self.open = Some((running, tab));
             return shots;
         }
-        if !tab.close().await {
+        if tab.close().await != Closed::Yes {
             running.end().await;
         }
         none()
+    }
+
+    /// Leaves the page that was rendered last. What it does when it is left is added to what was captured of it.
+    pub async fn leave(&mut self, request: &PageRequest, captured: &mut Captured) {
+        let left = match &self.open {
+            Some((_, tab)) => tab.leave_captured(request, captured).await,
+            None => true,
+        };
+        if !left {
+            self.close().await;
+        }
     }
 
     /// Closes the tab, if one is open.
     pub async fn close(&mut self) {
         self.pages = 0;
         if let Some((running, tab)) = self.open.take()
-            && !tab.close().await
+            && tab.close().await != Closed::Yes
         {
             running.end().await;
         }
@@ -515,7 +534,7 @@ impl Slot {
                 return Ok((running, tab));
             }
             // Its renderer crashed between two pages.
-            if !tab.close().await {
+            if tab.close().await != Closed::Yes {
                 running.end().await;
             }
         }
@@ -523,7 +542,15 @@ impl Slot {
         let mut last = None;
         for _ in 0..STARTS {
             let running = self.pool.running(&self.cell).await?;
-            match Tab::open(&running.connection, &running.context, &session, &self.pool.client).await {
+            match Tab::open(
+                &running.connection,
+                &running.context,
+                &session,
+                &self.pool.rules,
+                &running.lasting,
+            )
+            .await
+            {
                 Ok(tab) => {
                     if stale {
                         for origin in &session.origins {

@@ -98,7 +98,10 @@ const FLAGS: &[&str] = &[
     "--disable-renderer-backgrounding",
     "--disable-hang-monitor",
     "--disable-search-engine-choice-screen",
-    "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider",
+    // A page's script could send from a window that it has opened, before anyone can listen there.
+    "--block-new-web-contents",
+    "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider,\
+      Reporting,NetworkErrorLogging,FetchLaterAPI,BackgroundFetch,Prerender2,DeviceBoundSessions",
 ];
 
 /// A running browser process. Dropping it kills the process and removes its profile.

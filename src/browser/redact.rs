@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
-use phantom_checks::evidence::{Evidence, Header, Page, ValueShape};
+use phantom_checks::evidence::{Endpoint, Evidence, Header, Page, ValueShape};
 use phantom_checks::secrets;
 use phantom_checks::shape::{is_random, measure};
 use phantom_checks::token_in_storage::WEB_TOKEN;
@@ -97,6 +97,20 @@ impl Redactor {
                 .push("the page repeats a secret of the login in so odd a way that nothing of it was kept".to_owned());
             without
         })
+    }
+
+    /// Masks an endpoint, as [`Self::evidence`] does; one whose own words a secret hits says nothing.
+    pub fn endpoint(&self, endpoint: Endpoint) -> Endpoint {
+        if self.own.is_empty() {
+            return endpoint;
+        }
+        let Ok(mut tree) = serde_json::to_value(&endpoint) else {
+            return Endpoint::default();
+        };
+        if !self.mask(&mut tree) {
+            return endpoint;
+        }
+        serde_json::from_value(tree).unwrap_or_default()
     }
 
     /// Masks a script's text.

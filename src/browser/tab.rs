@@ -23,6 +23,7 @@ use super::capture::{Capture, Captured, ScriptCache};
 use super::client::Client;
 use super::connection::{CdpError, Connection, Events, Session};
 use super::events::{FrameTreeAnswer, Navigated, Nothing, SessionAnswer, TargetAnswer};
+use super::guard::{self, Child, Lasting, Rules, auto_attach, pause};
 use super::recorder::{MayVisit, Reaction, Recorder};
 use super::redact::{self, Redactor};
 use super::state::SessionState;
@@ -31,7 +32,7 @@ use super::view::View;
 use crate::crawl::Guard;
 use crate::site::Selector;
 
-const EARLY: &str = include_str!("early.js");
+pub(super) const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
 
 /// No event for this long after the page was loaded, and nothing in flight: it is quiet.
@@ -44,6 +45,14 @@ const STALL: Duration = Duration::from_secs(6);
 const AFTER_STOP: Duration = Duration::from_secs(1);
 /// How long it may take until events that came, or are about to, are recorded.
 const ANSWER_BOUND: Duration = Duration::from_millis(500);
+/// A page that takes longer to say where it is hangs.
+const ALIVE: Duration = Duration::from_secs(1);
+/// A page that takes longer to be left hangs.
+const LEAVING: Duration = Duration::from_secs(4);
+/// What a page has sent before it was left is known this much later.
+const ON_THE_WAY: Duration = Duration::from_millis(10);
+/// How long a tab stays open after its page is gone.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The script that is run in every frame of every page, with the probes of the checks in it.
 #[derive(Debug, Clone)]
@@ -154,6 +163,7 @@ pub(super) struct Tab {
     target: String,
     pub(super) view: View,
     shared: Arc<Shared>,
+    lasting: Lasting,
 }
 
 impl Tab {
@@ -162,7 +172,8 @@ impl Tab {
         connection: &Connection,
         context: &str,
         session: &SessionState,
-        client: &Arc<Client>,
+        rules: &Rules,
+        lasting: &Lasting,
     ) -> Result<Self, CdpError> {
         let browser = connection.browser();
         let mut create = target::CreateTargetParams::new("about:blank");
@@ -176,8 +187,8 @@ impl Tab {
         let tree: FrameTreeAnswer = session.call(page::GetFrameTreeParams::default(), CALL).await?;
         let nowhere: MayVisit = Arc::new(|_| false);
         let main_frame = tree.frame_tree.frame.id;
-        let guard = Arc::default();
-        let recorder = Recorder::new(Arc::clone(session.id()), main_frame, nowhere, guard, Instant::now());
+        let (id, now) = (Arc::clone(session.id()), Instant::now());
+        let recorder = Recorder::new(id, main_frame, nowhere, Arc::clone(&rules.guard), now);
         let shared = Arc::new(Shared {
             recorder: Mutex::new(recorder),
             changed: Notify::new(),
@@ -187,16 +198,17 @@ impl Tab {
             session.clone(),
             connection.clone(),
             Arc::clone(&shared),
-            Arc::clone(client),
+            rules.clone(),
         ));
         let tab = Self {
             connection: connection.clone(),
             session,
             target: target_id,
-            view: View::of(client.device()),
+            view: View::of(rules.client.device()),
             shared,
+            lasting: lasting.clone(),
         };
-        tab.enable(client).await?;
+        tab.enable(rules).await?;
         if let Some(script) = kept {
             let mut give = page::AddScriptToEvaluateOnNewDocumentParams::new(script);
             // Not in the page's world, which must not see what is not its own.
@@ -229,7 +241,7 @@ impl Tab {
 
     /// Enables all that is listened to. Each answer is waited for: some come from the browser's process, some from the
     /// renderer's, and a renderer that has not got there yet would load its first page unheard.
-    async fn enable(&self, client: &Client) -> Result<(), CdpError> {
+    async fn enable(&self, rules: &Rules) -> Result<(), CdpError> {
         futures::try_join!(
             self.call(inspector::EnableParams::default()),
             self.call(page::EnableParams::default()),
@@ -237,11 +249,13 @@ impl Tab {
             self.call(audits::EnableParams::default()),
             self.call(runtime::EnableParams::default()),
             self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY)),
+            self.call(guard::held()),
+            self.call(page::AddScriptToEvaluateOnNewDocumentParams::new(&*rules.hold)),
             self.call(auto_attach()),
-            self.call(client.pause(pause())),
+            self.call(rules.client.pause(pause())),
             self.call(self.view.small()),
         )?;
-        self.show_on(client).await
+        self.show_on(&rules.client).await
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -328,6 +342,7 @@ impl Tab {
             }
             None => (capture.answers().await?, Finds::default()),
         };
+        self.join_workers();
         let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
@@ -338,6 +353,24 @@ impl Tab {
     fn begin(&self, request: &PageRequest, now: Instant) {
         let (may_visit, guard) = (Arc::clone(&request.may_visit), Arc::clone(&request.guard));
         self.shared.recorder().begin(may_visit, guard, now);
+    }
+
+    /// Workers that outlive their pages are seen apart from them: theirs is what they do.
+    fn join_workers(&self) {
+        let mut recorder = self.shared.recorder();
+        let origins: Vec<String> = recorder.frames.values().map(|frame| frame.origin.clone()).collect();
+        recorder.calls.join(self.lasting.take(&origins));
+    }
+
+    /// Leaves a page that was captured. What it does at its end is evidence, too. False if it cannot be left.
+    pub async fn leave_captured(&self, request: &PageRequest, captured: &mut Captured) -> bool {
+        let left = self.left().await;
+        // Its last words may still be on their way to us.
+        tokio::time::sleep(ON_THE_WAY).await;
+        self.caught_up().await;
+        let recorder = self.shared.recorder();
+        captured.add_calls(&recorder, &request.redactor);
+        left
     }
 
     /// Leaves the page before.
@@ -485,14 +518,68 @@ impl Tab {
         (due.is_finite() && due > 0.0).then(|| Duration::from_secs_f64((due / 1000.0).min(3.0)))
     }
 
-    /// Closes the tab. False if the browser did not manage to in time: then the browser itself is hung.
-    pub async fn close(self) -> bool {
-        self.connection.forget(self.session.id());
+    /// Closes the tab. What the page does when it is left is done while its requests still wait for us. A page that
+    /// cannot be left is not closed: it would send what it has kept for its end.
+    pub async fn close(self) -> Closed {
+        if !self.left().await && !self.connection.closed().is_cancelled() {
+            return Closed::PageHangs;
+        }
+        // Frames of other sites say their last words a moment later, and those go out if nobody listens any more.
+        tokio::time::sleep(LAST_WORDS).await;
         let close = target::CloseTargetParams::new(self.target.clone());
         let closed: Result<Nothing, _> = self.connection.browser().call(close, Duration::from_secs(3)).await;
+        self.connection.forget(self.session.id());
         // Only silence means that the browser hangs; a refusal means that the tab is closed already.
-        !matches!(closed, Err(CdpError::Timeout { .. }))
+        if matches!(closed, Err(CdpError::Timeout { .. })) {
+            Closed::BrowserHangs
+        } else {
+            Closed::Yes
+        }
     }
+
+    /// Leaves the page, and waits until it is gone. The browser's answer to the navigation does not say that.
+    async fn left(&self) -> bool {
+        // A frame that has crashed ends the tab's own session for us, though the rest of the page may still be there.
+        let session = self.connection.browser().child(self.session.id());
+        let until = Instant::now() + LEAVING;
+        let blank = page::NavigateParams::new("about:blank");
+        let told: Result<Navigated, _> = session.call(blank, LEAVING).await;
+        if let Err(CdpError::Refused { .. } | CdpError::BrowserGone) = told {
+            // There is no tab any more.
+            return true;
+        }
+        loop {
+            match at(&session).await.as_deref() {
+                Some("about:blank") => return true,
+                Some(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                // Its script does not come to an end: it is made to.
+                None => session.tell(&runtime::TerminateExecutionParams::default()),
+            }
+            if Instant::now() >= until || self.connection.closed().is_cancelled() {
+                return false;
+            }
+        }
+    }
+}
+
+/// Where a tab is, if it answers.
+async fn at(session: &Session) -> Option<String> {
+    let mut ask = runtime::EvaluateParams::new("location.href");
+    ask.return_by_value = Some(true);
+    ask.silent = Some(true);
+    let answer: super::events::Evaluated = session.call(ask, ALIVE).await.ok()?;
+    Some(answer.result.value?.as_str().unwrap_or_default().to_owned())
+}
+
+/// What became of a tab that was to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// It is.
+    Yes,
+    /// Its page does not answer; only the end of the browser ends it.
+    PageHangs,
+    /// The browser does not answer.
+    BrowserHangs,
 }
 
 /// What a page that settles is waited for.
@@ -507,42 +594,17 @@ enum Wait {
     },
 }
 
-fn auto_attach() -> target::SetAutoAttachParams {
-    let mut attach = target::SetAutoAttachParams::new(true, true);
-    attach.flatten = Some(true);
-    attach
-}
-
-/// The requests that wait for a word of ours: those that can have a body, and those that can lead a frame away. Images,
-/// styles, scripts, fonts and media are always asked for by GET, and there are many of them.
-fn pause() -> fetch::EnableParams {
-    use network::ResourceType::{CspViolationReport, Document, Fetch, Other, Ping, Xhr};
-    let patterns = [Document, Xhr, Fetch, Ping, CspViolationReport, Other].map(|kind| fetch::RequestPattern {
-        resource_type: Some(kind),
-        ..fetch::RequestPattern::default()
-    });
-    fetch::EnableParams {
-        patterns: Some(patterns.into()),
-        ..fetch::EnableParams::default()
-    }
-}
-
-async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>, client: Arc<Client>) {
-    let gone = session.gone().clone();
-    loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            () = gone.cancelled() => None,
-        };
-        let Some(mut event) = event else { break };
+async fn pump(mut events: Events, session: Session, connection: Connection, shared: Arc<Shared>, rules: Rules) {
+    // Not even when a frame has crashed does this end: others are there, and what they ask for waits for us.
+    while let Some(mut event) = events.next().await {
         let mut reactions = Vec::new();
         {
             let mut recorder = shared.recorder();
             let now = Instant::now();
             loop {
-                if !client.take(&event, &session) {
+                if !rules.client.take(&event, &session) {
                     let reaction = recorder.take(&event, now);
-                    reactions.extend(reaction.map(|reaction| (reaction, client.headers(&event))));
+                    reactions.extend(reaction.map(|reaction| (reaction, rules.client.headers(&event))));
                 }
                 match events.try_next() {
                     Some(next) => event = next,
@@ -554,7 +616,7 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
             }
         }
         for (reaction, headers) in reactions {
-            react(reaction, headers, &session, &connection, &client);
+            react(reaction, headers, &session, &connection, &rules);
         }
         shared.changed.notify_waiters();
     }
@@ -566,11 +628,12 @@ fn react(
     headers: Option<Vec<fetch::HeaderEntry>>,
     session: &Session,
     connection: &Connection,
-    client: &Arc<Client>,
+    rules: &Rules,
 ) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
-            tokio::spawn(set_up(session.child(&child), worker, Arc::clone(client)));
+            let kind = if worker { Child::Worker } else { Child::Frame };
+            tokio::spawn(guard::set_up(session.child(&child), kind, rules.clone()));
         }
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),
@@ -584,31 +647,7 @@ fn react(
             paused,
             navigation,
         } => {
-            let reason = if navigation {
-                network::ErrorReason::Aborted
-            } else {
-                network::ErrorReason::BlockedByClient
-            };
-            session.child(&at).tell(&fetch::FailRequestParams::new(paused, reason));
+            guard::stop(&session.child(&at), paused, navigation);
         }
-    }
-}
-
-/// Listens to a frame of another site or a worker, and lets it run once its requests wait for us. If the browser does
-/// not say so, it never runs.
-async fn set_up(child: Session, worker: bool, client: Arc<Client>) {
-    child.tell(&network::EnableParams::default());
-    child.tell(&runtime::EnableParams::default());
-    if !worker {
-        child.tell(&inspector::EnableParams::default());
-        child.tell(&page::EnableParams::default());
-        child.tell(&audits::EnableParams::default());
-        child.tell(&page::AddScriptToEvaluateOnNewDocumentParams::new(EARLY));
-    }
-    child.tell(&auto_attach());
-    match child.call::<Nothing>(client.pause(pause()), CALL).await {
-        // Dedicated workers have no requests of their own: theirs wait at their page.
-        Ok(_) | Err(CdpError::Refused { .. }) => child.tell(&runtime::RunIfWaitingForDebuggerParams::default()),
-        Err(error) => tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped"),
     }
 }

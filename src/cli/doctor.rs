@@ -108,6 +108,7 @@ async fn browser(config: &Config) -> Vec<(&'static str, Health)> {
         egress: egress.address(),
         tabs: 1,
         client: ClientRules::default(),
+        guard: std::sync::Arc::default(),
     });
     match pool.await {
         Err(error) => found.push(("browser", Health::Bad(error.to_string()))),

@@ -102,6 +102,16 @@ impl Guard {
         }
     }
 
+    /// The methods of which some request may be sent; `None` if it may be any.
+    pub fn methods(&self) -> Option<Vec<String>> {
+        if self.mode == ExploreMode::Full || self.login.is_some() {
+            return None;
+        }
+        let safe = SAFE.iter().map(|&method| method.to_owned());
+        let allowed = self.allowed.iter().map(|(allowed, _)| allowed.method.clone());
+        Some(safe.chain(allowed).collect())
+    }
+
     /// Whether a request may be sent.
     pub fn judge(&self, asked: &Asked<'_>) -> Result<(), Stopped> {
         let Ok(url) = Url::parse(asked.url) else {
@@ -174,9 +184,11 @@ impl Guard {
     }
 }
 
+const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
 /// Methods that change nothing on a server that keeps to the standard (RFC 9110, 9.2.1).
 pub fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS")
+    SAFE.contains(&method)
 }
 
 /// Whether a GET looks as if it changed something.
@@ -281,6 +293,7 @@ mod tests {
                 }
             }
             assert!(guard.sockets().is_empty());
+            assert_eq!(guard.methods().unwrap(), SAFE);
         }
     }
 
@@ -327,6 +340,7 @@ mod tests {
             );
         }
         assert_eq!(guard.sockets(), ["shop.test"]);
+        assert_eq!(guard.methods(), None);
     }
 
     #[test]

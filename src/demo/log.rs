@@ -8,7 +8,10 @@ use super::content::Scheme;
 /// Requests kept at most; older ones are dropped first.
 const CAP: usize = 100_000;
 
-/// The requests that a microsite answered, oldest first. Clones share one log.
+/// Stands in the place of a method for a message that came through a web socket.
+pub const MESSAGE: &str = "MESSAGE";
+
+/// The requests that a microsite answered, and the messages to its web sockets, oldest first. Clones share one log.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<VecDeque<LogEntry>>>);
 

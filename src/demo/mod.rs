@@ -11,11 +11,12 @@ mod log;
 mod manifest;
 mod rules;
 mod server;
+mod socket;
 
 pub use bench_site::BenchSite;
 pub use content::{Ask, Body, Content, Reply, Scheme, Tls};
 pub use files::Files;
-pub use log::{Log, LogEntry};
+pub use log::{Log, LogEntry, MESSAGE};
 pub use manifest::{Comparison, Manifest, ManifestError, Pages, Planted, compare};
 pub use server::Microsite;
 

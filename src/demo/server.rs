@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body as HttpBody, Bytes};
-use axum::http::{HeaderName, HeaderValue, Request, Response};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use futures::{StreamExt as _, future, stream};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::body::Incoming;
@@ -21,8 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::content::{Ask, Body, Content, Reply, Scheme};
-use super::log::{Log, LogEntry};
-use super::{DemoError, Files, certs};
+use super::log::{Log, LogEntry, MESSAGE};
+use super::{DemoError, Files, certs, socket};
 
 /// Replies in flight are given this long when the microsite stops.
 const GRACE: Duration = Duration::from_millis(500);
@@ -152,15 +152,16 @@ impl Host {
         let mut server = auto::Builder::new(TokioExecutor::new());
         server.http1().timer(TokioTimer::new());
         server.http2().timer(TokioTimer::new());
-        let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
         if stop.run_until_cancelled(connection.as_mut()).await.is_none() {
             connection.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(GRACE, connection).await;
         }
     }
 
-    async fn answer(self, request: Request<Incoming>, scheme: Scheme) -> Result<Response<HttpBody>, Dropped> {
+    async fn answer(self, mut request: Request<Incoming>, scheme: Scheme) -> Result<Response<HttpBody>, Dropped> {
         let host = host_of(&request);
+        let upgraded = hyper::upgrade::on(&mut request);
         let (request, body) = request.into_parts();
         let body = Limited::new(body, LONGEST_BODY).collect().await;
         let body = body.map(Collected::to_bytes).unwrap_or_default();
@@ -175,7 +176,7 @@ impl Host {
             body: &body,
         };
         let agent = headers.get("user-agent").and_then(|value| value.to_str().ok());
-        self.log.push(LogEntry {
+        let entry = LogEntry {
             at: Timestamp::now(),
             scheme,
             host: host.clone(),
@@ -185,8 +186,26 @@ impl Host {
                 query => format!("{}?{query}", ask.path),
             },
             user_agent: agent.unwrap_or_default().to_owned(),
-        });
-        let reply = self.content.get(&ask);
+        };
+        self.log.push(entry.clone());
+        let mut reply = self.content.get(&ask);
+        if reply.status == StatusCode::SWITCHING_PROTOCOLS {
+            reply = socket::opened(reply, headers).ok_or(Dropped)?;
+            let log = self.log.clone();
+            let tell = move || {
+                log.push(LogEntry {
+                    at: Timestamp::now(),
+                    method: MESSAGE.to_owned(),
+                    ..entry.clone()
+                });
+            };
+            let stop = self.stop.clone();
+            self.tasks.spawn(stop.run_until_cancelled_owned(async move {
+                if let Ok(stream) = upgraded.await {
+                    let _ = socket::listen(TokioIo::new(stream), tell).await;
+                }
+            }));
+        }
         if !reply.delay.is_zero() {
             tokio::time::sleep(reply.delay).await;
         }

@@ -99,6 +99,14 @@ pub enum DialError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The request may change state, and the scan may not.
+    #[error("{method} to `{target}` is not sent, as it may change state; see the site's file, [explore]")]
+    Method {
+        /// Host and port.
+        target: String,
+        /// The method.
+        method: String,
+    },
     /// The scan's byte budget is used up.
     #[error("the scan's byte budget is used up; raise it in the site's limits")]
     Budget,
@@ -109,7 +117,7 @@ pub enum DialError {
 
 impl DialError {
     /// A stable word for the kind of error, the value of the header [`super::CODE_HEADER`]: `malformed`, `refused`,
-    /// `resolve`, `connect`, `timeout`, `upstream`, `protocol`, `budget`, `cut`.
+    /// `resolve`, `connect`, `timeout`, `upstream`, `protocol`, `method`, `budget`, `cut`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "malformed",
@@ -119,6 +127,7 @@ impl DialError {
             Self::TimedOut { .. } => "timeout",
             Self::Upstream { .. } => "upstream",
             Self::Protocol { .. } => "protocol",
+            Self::Method { .. } => "method",
             Self::Budget => "budget",
             Self::Cut => "cut",
         }

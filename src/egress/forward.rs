@@ -45,6 +45,14 @@ pub(super) struct Kept {
 /// Passes a request on and brings the response back, both bodies streamed.
 pub(super) async fn pass_on(client: &Client, request: Request<Incoming>) -> Result<Response<Body>, DialError> {
     let target = target_of(request.uri())?;
+    if let Some(may_pass) = &client.proxy.may_pass
+        && !(may_pass.0)(request.method().as_str(), &request.uri().to_string())
+    {
+        return Err(DialError::Method {
+            target: target.to_string(),
+            method: request.method().to_string(),
+        });
+    }
     client
         .proxy
         .ledger

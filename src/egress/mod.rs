@@ -44,6 +44,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -79,8 +80,22 @@ pub struct EgressRules {
     pub private_hosts: Vec<String>,
     /// The proxy behind this one, `http://[user:password@]host:port`.
     pub upstream: Option<Url>,
+    /// Asked about each request that is sent in the clear; without it all may pass.
+    pub may_pass: Option<MayPass>,
     /// Bytes at most, both directions together, headers and TLS included; `None` means no limit.
     pub byte_budget: Option<u64>,
+}
+
+type Asked = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// Says of a method and a URL whether they may pass.
+#[derive(Clone)]
+pub struct MayPass(pub Arc<Asked>);
+
+impl fmt::Debug for MayPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MayPass")
+    }
 }
 
 /// A running proxy. Dropping it stops it.
@@ -110,6 +125,7 @@ impl Egress {
         let proxy = Arc::new(Proxy {
             dialer,
             ledger: Arc::clone(&ledger),
+            may_pass: rules.may_pass,
             tasks: tasks.clone(),
             patience,
         });

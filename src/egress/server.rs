@@ -15,12 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::CODE_HEADER;
 use super::dial::Dialer;
 use super::error::DialError;
 use super::forward::{self, Kept};
 use super::ledger::Ledger;
 use super::tunnel;
+use super::{CODE_HEADER, MayPass};
 
 /// Connections of clients at once; further ones wait. Chromium opens up to 64 to a proxy.
 const MAX_CLIENTS: usize = 512;
@@ -62,6 +62,7 @@ impl Default for Patience {
 pub(super) struct Proxy {
     pub(super) dialer: Dialer,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) may_pass: Option<MayPass>,
     pub(super) tasks: TaskTracker,
     pub(super) patience: Patience,
 }

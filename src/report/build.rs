@@ -10,9 +10,10 @@ use phantom_checks::Severity;
 use url::Url;
 
 use super::ReportError;
+use super::endpoints::Endpoints;
 use super::model::{
-    CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, PicturePart, Report, SCHEMA, ScanPart, TicketPart,
-    Tool, UnclaimedHost, Unseen,
+    CheckRun, EndpointPart, FailedPage, FindingPart, NotCheckedKind, PageCounts, PicturePart, Report, SCHEMA, ScanPart,
+    TicketPart, Tool, UnclaimedHost, Unseen,
 };
 use super::not_checked::Groups;
 use super::suppressed::{self, Apart};
@@ -76,11 +77,13 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         let ticket = store.ticket(&finding.fingerprint).await?;
         unseen.push((finding, ticket));
     }
+    let (gaps, endpoints) = told(store, scan).await?;
     let gathered = Gathered {
         counts: store.counts(scan).await?,
         failed: store.pages(scan, PageState::Failed, u32::MAX).await?,
         skipped: store.pages(scan, PageState::Skipped, u32::MAX).await?,
-        gaps: gaps(store, scan).await?,
+        gaps,
+        endpoints,
         suppressions: store.suppressions().await?,
         gone: gone(store, &record).await?,
         done: store.pages(scan, PageState::Done, u32::MAX).await?,
@@ -114,19 +117,23 @@ async fn gone(store: &dyn Store, record: &ScanRecord) -> Result<Vec<(Finding, Op
 const CUT_OFF: &str = "its share of actions or time was used up before all that can be done on it was tried; raise \
                        `explore.actions_per_page` to see more";
 
-/// What the pages' evidence says could not be captured, with the page's URL. One page is read at a time, so that
+/// Gaps, and endpoints.
+type Told = (Vec<(String, String)>, Vec<EndpointPart>);
+
+/// What the pages' evidence says they speak to, and could not be captured, with the page's URL. One page is read at a time, so that
 /// memory stays flat; pages whose evidence is no longer kept say nothing.
-async fn gaps(store: &dyn Store, scan: &ScanId) -> Result<Vec<(String, String)>, ReportError> {
-    let mut gaps = Vec::new();
+async fn told(store: &dyn Store, scan: &ScanId) -> Result<Told, ReportError> {
+    let (mut gaps, mut endpoints) = (Vec::new(), Endpoints::default());
     for page in store.pages(scan, PageState::Done, u32::MAX).await? {
         if let Some(evidence) = store.evidence(scan, &page.key).await? {
+            endpoints.add(&page.url, evidence.endpoints);
             gaps.extend(evidence.gaps.into_iter().map(|gap| (gap, page.url.clone())));
             if evidence.explored.is_some_and(|explored| explored.cut_off > 0) {
                 gaps.push((CUT_OFF.to_owned(), page.url.clone()));
             }
         }
     }
-    Ok(gaps)
+    Ok((gaps, endpoints.finish()))
 }
 
 /// What the store said.
@@ -143,6 +150,7 @@ struct Gathered {
     looks: Vec<PageLook>,
     hosts: Vec<SeenHost>,
     gaps: Vec<(String, String)>,
+    endpoints: Vec<EndpointPart>,
 }
 
 /// A finding, where the scan saw it, and its ticket.
@@ -230,6 +238,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         not_checked: not_checked.finish(),
         blocked_share: pages.blocked_share(),
         unclaimed_hosts: unclaimed(gathered.hosts, context.sites),
+        endpoints: gathered.endpoints,
         failed_pages: gathered
             .failed
             .iter()
@@ -517,6 +526,7 @@ mod tests {
                 host: "new.shop.test".to_owned(),
                 page: "https://shop.test/".to_owned(),
             }],
+            endpoints: Vec::new(),
             gaps: vec![("frame lost".to_owned(), "https://shop.test/g".to_owned())],
         };
         let context = Context {

@@ -4,6 +4,7 @@
 
 mod build;
 mod csv;
+mod endpoints;
 mod html;
 mod json;
 mod junit;
@@ -26,10 +27,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
+pub use endpoints::MAX_ENDPOINTS;
 pub use json::safe_json;
 pub use model::{
-    CheckRun, DecisionPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind, PageCounts, Report,
-    SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnclaimedHost, Unseen,
+    CheckRun, DecisionPart, EndpointPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind,
+    PageCounts, Report, SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnclaimedHost, Unseen,
 };
 pub use sheet::{FindingSheet, export, sheet};
 pub use verdict::Verdict;

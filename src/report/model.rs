@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use phantom_checks::evidence::Step;
 use phantom_checks::{Cause, Confidence, Fact, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -53,10 +54,38 @@ pub struct Report {
     /// Hosts of the organisation that were seen and that no site's file claims, by name.
     #[serde(default)]
     pub unclaimed_hosts: Vec<UnclaimedHost>,
+    /// What pages, frames and workers speak to, or tried to, the first [`super::MAX_ENDPOINTS`] by URL.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointPart>,
     /// The pages that could not be looked at, the first [`super::MAX_FAILED`] by URL.
     pub failed_pages: Vec<FailedPage>,
     /// The checks that looked at every page that was done.
     pub checks: Vec<CheckRun>,
+}
+
+/// What pages speak to: one method and one address, without its query.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointPart {
+    /// The HTTP method.
+    pub method: String,
+    /// The address. Untrusted.
+    pub url: String,
+    /// Requests that were sent.
+    pub sent: u64,
+    /// Requests that were not, because they may change state.
+    pub stopped: u64,
+    /// Messages to a web socket that were not sent.
+    pub held: u64,
+    /// The names of what is sent. Untrusted.
+    pub fields: Vec<String>,
+    /// Those of them, and of its headers, whose values look like tokens. Untrusted.
+    pub tokens: Vec<String>,
+    /// The worker or script that asked. Untrusted.
+    pub asked_by: Option<String>,
+    /// The page on which it was seen first. Untrusted.
+    pub page: String,
+    /// The steps on that page that led to it. Untrusted.
+    pub steps: Vec<Step>,
 }
 
 /// The program that wrote a report.

@@ -15,7 +15,7 @@ use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigge
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
-use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
+use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher, MayPass};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
 
@@ -174,10 +174,10 @@ impl Scanner {
             site: site.id.clone(),
             why,
         })?;
-        let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
+        let egress = Egress::start(self.egress_rules(&site, &rules, &guard)).await?;
         let tabs = self.tabs_for(&site, &rules);
         let client = client(&site, &rules, &secrets);
-        let pool = self.browsers(&egress, tabs, client).await?;
+        let pool = self.browsers(&egress, tabs, client, Arc::clone(&guard)).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
         let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
@@ -242,13 +242,20 @@ impl Scanner {
         site.screenshots.unwrap_or(self.config.evidence.screenshots)
     }
 
-    async fn browsers(&self, egress: &Egress, tabs: usize, client: ClientRules) -> Result<Arc<Pool>, ScanError> {
+    async fn browsers(
+        &self,
+        egress: &Egress,
+        tabs: usize,
+        client: ClientRules,
+        guard: Arc<Guard>,
+    ) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
             egress: egress.address(),
             tabs,
             client,
+            guard,
         });
         let pool = self.stop.run_until_cancelled(pool).await.ok_or(ScanError::Stopped)??;
         Ok(Arc::new(pool))
@@ -325,7 +332,12 @@ impl Scanner {
         })
     }
 
-    fn egress_rules(&self, site: &Site, rules: &ScopeRules) -> EgressRules {
+    fn egress_rules(&self, site: &Site, rules: &ScopeRules, guard: &Guard) -> EgressRules {
+        // What the steps of a login send passes at any time here; the browser knows when they are done.
+        let guard = match &site.login {
+            Some(login) => guard.logging_in(&login.hosts),
+            None => guard.clone(),
+        };
         EgressRules {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
@@ -335,6 +347,7 @@ impl Scanner {
             } else {
                 Vec::new()
             },
+            may_pass: Some(MayPass(Arc::new(move |method, url| guard.may_pass(method, url)))),
             upstream: self.config.network.proxy.clone(),
             byte_budget: site.limits.bytes,
         }
@@ -347,7 +360,7 @@ impl Scanner {
             run.learn_robots(start).await;
         }
         let mut first = run.worker(0);
-        first.begin_session(visited).await?;
+        Box::pin(first.begin_session(visited)).await?;
         if let Some(listed) = run.read_sitemaps().await {
             run.listed.store(listed.len() as u64, Ordering::Relaxed);
             run.store.add_pages(&run.scan, &listed).await?;

@@ -323,8 +323,9 @@ impl Worker {
         match rendered {
             Ok(visit) => match self.judge(lease, visit) {
                 Ok((captured, instead)) => {
-                    let (captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
+                    let (mut captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
                     inspected.pictures = self.picture(&request, &captured, &inspected).await;
+                    self.slot.leave(&request, &mut captured).await;
                     Ok(Seen::Page(Box::new(Looked {
                         captured,
                         inspected,

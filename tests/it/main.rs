@@ -9,6 +9,7 @@ mod contracts;
 mod demo;
 mod faults;
 mod garden;
+mod guard;
 mod interrupt;
 mod login;
 mod nights;

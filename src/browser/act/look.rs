@@ -16,6 +16,7 @@ use serde_json::json;
 use super::Act;
 use crate::browser::events::{Evaluated, ListenerData, ListenersAnswer, Nothing, RemoteObject, ResolvedAnswer};
 use crate::crawl::{Candidate, HandlerHints, hash_of};
+use crate::site::ExploreMode;
 
 /// Puts our script into a frame, if it is not there, and gives its document.
 const INSTALL: &str = concat!(include_str!("../explore.js"), "document");
@@ -135,11 +136,12 @@ impl Act<'_> {
         );
         let (listened, nodes) = self.nodes(place, inside, whole).await;
         let mut ask = runtime::CallFunctionOnParams::new(
-            "function (listened, ...nodes) { return window.__phantomExplore.look(listened, ...nodes); }",
+            "function (full, listened, ...nodes) { return window.__phantomExplore.look(full, listened, ...nodes); }",
         );
         ask.object_id = Some(document.into());
-        let arguments = std::iter::once(runtime::CallArgument {
-            value: Some(json!(listened)),
+        let full = self.capture.request.guard.mode() == ExploreMode::Full;
+        let arguments = [json!(full), json!(listened)].map(|value| runtime::CallArgument {
+            value: Some(value),
             unserializable_value: None,
             object_id: None,
         });
@@ -148,7 +150,7 @@ impl Act<'_> {
             unserializable_value: None,
             object_id: Some(node.into()),
         });
-        ask.arguments = Some(arguments.chain(handles).collect());
+        ask.arguments = Some(arguments.into_iter().chain(handles).collect());
         ask.return_by_value = Some(true);
         ask.silent = Some(true);
         let answer: Evaluated = self.session(&place.session).call(ask, self.patience()).await.ok()?;

@@ -62,6 +62,8 @@ pub(super) struct Finds {
     pub brought: Vec<Brought>,
     /// From which entry of the recorder's list of tried ways on which path led there.
     pub tried: Vec<(usize, Vec<Step>)>,
+    /// The same for its list of calls.
+    pub calls: Vec<(usize, Vec<Step>)>,
     pub explored: Option<Explored>,
     /// The page does not answer any more; its tab is not to be used again.
     pub worn: bool,
@@ -111,6 +113,7 @@ struct Before {
     in_flight: usize,
     requests: usize,
     tried: usize,
+    calls: usize,
     began: Instant,
 }
 
@@ -346,6 +349,7 @@ impl<'a> Act<'a> {
             in_flight: recorder.in_flight(),
             requests: recorder.requests.len(),
             tried: recorder.tried.len(),
+            calls: recorder.calls.all.len(),
             began: Instant::now(),
         }
     }
@@ -380,6 +384,8 @@ impl<'a> Act<'a> {
 
     /// Does one thing.
     async fn perform(&mut self, candidate: &Candidate) {
+        // Only what is done here may end the page, not what it does by itself.
+        self.tab.shared().recorder().may_submit = true;
         let found = self.places.iter().find(|place| place.id == candidate.frame);
         let Some(place) = found else { return };
         let Some(at) = place.candidates.iter().position(|other| other == candidate) else {
@@ -426,6 +432,7 @@ impl<'a> Act<'a> {
     /// Waits for what an action brings, sees it, and looks at what can be done now.
     async fn consequences(&mut self, before: &Before, path: Vec<Step>) -> Outcome {
         let moved = self.settle(before).await;
+        self.tab.shared().recorder().may_submit = false;
         let (mut news, mut to_scan) = (0, 0);
         let tried: Vec<u64> = {
             let recorder = self.tab.shared().recorder();
@@ -436,6 +443,11 @@ impl<'a> Act<'a> {
                 .map(|(url, _)| hash_of(url))
                 .collect()
         };
+        let calls = self.tab.shared().recorder().calls.all.len();
+        if calls > before.calls {
+            self.finds.calls.push((before.calls, path.clone()));
+            self.finds.calls.push((calls, Vec::new()));
+        }
         if !tried.is_empty() {
             self.finds.tried.push((before.tried, path.clone()));
             let end = self.tab.shared().recorder().tried.len();
@@ -467,6 +479,10 @@ impl<'a> Act<'a> {
             let (more, more_to_scan) = self.see(at, &path, true).await;
             news += more;
             to_scan += more_to_scan;
+        }
+        let replaced = std::mem::take(&mut self.tab.shared().recorder().replaced);
+        if replaced {
+            self.come_back().await;
         }
         Outcome {
             state: self.state(),
@@ -606,6 +622,31 @@ impl<'a> Act<'a> {
         self.mouse(StepKind::Hover, Point { x: 1.0, y: 1.0 }).await;
     }
 
+    /// Goes back to the page from the answer to a form that it has sent.
+    async fn come_back(&mut self) -> bool {
+        let session = self.session(self.tab.session().id());
+        let mut to = vec![self.base.clone()];
+        if self.base.contains('#') {
+            // From the same address it would be a step within the document.
+            to.insert(0, "about:blank".to_owned());
+        }
+        for url in to {
+            self.tab.shared().recorder().again(&self.base);
+            let gone: Result<Nothing, _> = session.call(page::NavigateParams::new(url), self.patience()).await;
+            if gone.is_err() {
+                return false;
+            }
+        }
+        self.arrived().await
+    }
+
+    async fn arrived(&mut self) -> bool {
+        let loaded = self.tab.settle_again(self.until).await;
+        self.places.clear();
+        self.look_everywhere().await;
+        loaded && !self.places.is_empty()
+    }
+
     /// Loads the page again.
     async fn reload(&mut self) -> bool {
         if let Some(place) = self.places.first() {
@@ -622,10 +663,7 @@ impl<'a> Act<'a> {
         {
             return false;
         }
-        let loaded = self.tab.settle_again(self.until).await;
-        self.places.clear();
-        self.look_everywhere().await;
-        loaded && !self.places.is_empty()
+        self.arrived().await
     }
 }
 

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Look, Meta, Page,
-    ProbeAnswer, Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
+    Cookie, Endpoint, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Look,
+    Meta, Page, ProbeAnswer, Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, LookAnswer, ScriptAnswer};
+use super::endpoints::endpoint;
 use super::texts::{Text, final_url};
 use super::{Brought, Captured, Recorded, SideFile};
+use crate::browser::act::Finds;
+use crate::browser::recorder::Calls;
 use crate::browser::redact::{self, Redactor};
 use crate::browser::steps::session_shown;
 use crate::browser::tab::{PageRequest, SESSION_PROBE};
@@ -381,13 +384,31 @@ impl<'a> Builder<'a> {
         self.evidence.cookies = cookies;
     }
 
-    /// `paths` says from which of the tried ways on which steps had led there.
-    pub fn finish(mut self, recorded: Recorded, paths: &[(usize, Vec<Step>)]) -> Captured {
+    fn endpoints(&mut self, calls: Calls, requests: &[Request], paths: &[(usize, Vec<Step>)]) -> Vec<Endpoint> {
+        if calls.dropped > 0 {
+            let gap = format!("{} requests of scripts beyond the bounds were not kept", calls.dropped);
+            self.evidence.gaps.push(gap);
+        }
+        let calls = calls.all.into_iter();
+        calls
+            .enumerate()
+            .map(|(at, call)| {
+                endpoint(
+                    call,
+                    path_to(at, paths),
+                    requests,
+                    &self.evidence.cookies,
+                    self.redactor,
+                )
+            })
+            .collect()
+    }
+
+    pub fn finish(mut self, recorded: Recorded, finds: &Finds) -> Captured {
         let main_frame = recorded.main_frame;
         for (at, (url, source)) in recorded.tried.into_iter().enumerate() {
             let url = redact::url(&url);
-            let path = paths.iter().rev().find(|(from, _)| *from <= at);
-            let path = path.map(|(_, path)| path.clone()).unwrap_or_default();
+            let path = path_to(at, &finds.tried).to_vec();
             self.evidence.links.push(Link {
                 url,
                 frame: main_frame.clone(),
@@ -396,6 +417,8 @@ impl<'a> Builder<'a> {
                 ..Link::default()
             });
         }
+        let calls = recorded.calls.all.len();
+        self.evidence.endpoints = self.endpoints(recorded.calls, &recorded.requests, &finds.calls);
         self.evidence.requests = recorded.requests.into_iter().map(redacted_request).collect();
         self.evidence.issues = recorded.issues.into_iter().map(redacted_issue).collect();
         if recorded.dropped > 0 {
@@ -408,7 +431,8 @@ impl<'a> Builder<'a> {
             evidence: self.evidence,
             scripts: self.texts,
             files: self.files,
-            worn: false,
+            worn: finds.worn,
+            calls,
         }
     }
 }
@@ -432,6 +456,12 @@ fn look_of(title: &str, answer: &LookAnswer) -> Look {
         text_hash: format!("{:016x}", hash(format!("{title}\n{}", answer.text).as_bytes())),
         text: short.then(|| redact::parameters(&text())),
     }
+}
+
+/// The steps that led to one of a list, given from which of them on which steps had been taken.
+fn path_to(at: usize, paths: &[(usize, Vec<Step>)]) -> &[Step] {
+    let path = paths.iter().rev().find(|(from, _)| *from <= at);
+    path.map(|(_, path)| path.as_slice()).unwrap_or_default()
 }
 
 fn method(word: &str) -> FormMethod {

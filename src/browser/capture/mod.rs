@@ -2,6 +2,7 @@
 
 mod answer;
 mod builder;
+mod endpoints;
 mod texts;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,11 +19,12 @@ use phantom_checks::evidence::{Cookie, Evidence, Issue, LinkSource, Request, Res
 use super::act::Finds;
 use super::connection::{CdpError, Session};
 use super::events::{BodyAnswer, CookiesAnswer, Evaluated, WorldAnswer};
-use super::recorder::FrameRecord;
-use super::redact;
+use super::recorder::{Calls, FrameRecord, Recorder};
+use super::redact::{self, Redactor};
 use super::tab::{PageRequest, Shared};
 pub(super) use answer::FrameAnswer;
 use builder::Builder;
+use endpoints::endpoint;
 pub use texts::ScriptCache;
 use texts::{Text, cache_key};
 
@@ -44,6 +46,21 @@ pub struct Captured {
     pub files: Vec<SideFile>,
     /// The page does not answer any more; its tab is not to be used again.
     pub worn: bool,
+    /// Requests of scripts that are among the evidence.
+    calls: usize,
+}
+
+impl Captured {
+    /// Adds what the page spoke to since it was captured.
+    pub(super) fn add_calls(&mut self, recorder: &Recorder, redactor: &Redactor) {
+        let cookies = &self.evidence.cookies;
+        let late = recorder.calls.all.iter().skip(self.calls);
+        let late: Vec<_> = late
+            .map(|call| redactor.endpoint(endpoint(call.clone(), &[], &recorder.requests, cookies, redactor)))
+            .collect();
+        self.calls += late.len();
+        self.evidence.endpoints.extend(late);
+    }
 }
 
 /// A file beside a page that may name pages.
@@ -94,6 +111,7 @@ struct Recorded {
     main_frame: String,
     tried: Vec<(String, LinkSource)>,
     dropped: u64,
+    calls: Calls,
 }
 
 impl Capture<'_> {
@@ -124,7 +142,7 @@ impl Capture<'_> {
     }
 
     /// Puts together what was seen at first, and what was found then.
-    pub async fn finish(&self, first: Answers, finds: Finds) -> Result<Captured, CdpError> {
+    pub async fn finish(&self, first: Answers, mut finds: Finds) -> Result<Captured, CdpError> {
         let recorded = self.recorded();
         let (cookies, texts) = tokio::join!(self.cookies(&recorded), self.script_texts(&recorded));
         if self.session.gone().is_cancelled() {
@@ -134,14 +152,13 @@ impl Capture<'_> {
         for (id, answer) in first.frames {
             builder.frame(&id, &first.recorded, answer);
         }
-        for brought in finds.brought {
+        for brought in std::mem::take(&mut finds.brought) {
             builder.brought(&recorded, brought);
         }
         builder.loaded_scripts(&recorded, &texts);
         builder.cookies(cookies);
-        builder.explored(finds.explored);
-        let mut captured = builder.finish(recorded, &finds.tried);
-        captured.worn = finds.worn;
+        builder.explored(finds.explored.take());
+        let mut captured = builder.finish(recorded, &finds);
         let redactor = &self.request.redactor;
         captured.evidence = redactor.evidence(captured.evidence);
         for text in captured.scripts.values_mut() {
@@ -173,6 +190,7 @@ impl Capture<'_> {
             main_frame: recorder.main_frame().to_owned(),
             tried: recorder.tried.clone(),
             dropped: recorder.dropped,
+            calls: recorder.calls.clone(),
         }
     }
 

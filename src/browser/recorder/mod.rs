@@ -3,6 +3,7 @@
 //! A tab is used for many pages, so the recorder must know which events belong to the page at hand: it starts to listen
 //! when the main document's request is sent, and forgets issues of the page before when the document is committed.
 
+mod calls;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -15,12 +16,14 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 
 use super::connection::{Event, MARK};
 use super::events::{
-    AttachedToTarget, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening, FrameAttached, FrameData,
-    FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
-    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
-    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+    AttachedToTarget, BindingCalled, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening,
+    FrameAttached, FrameData, FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished,
+    NavigatedWithinDocument, NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent,
+    ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
-use crate::crawl::{Asked, AskedBody, Guard, is_safe};
+use super::guard::HELD;
+use crate::crawl::{Guard, Stopped, is_safe};
+pub(super) use calls::{Call, Calls, asked};
 use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
 
 /// Requests kept of one page; the rest is counted as a gap.
@@ -88,6 +91,8 @@ pub(super) struct Recorder {
     pub issue_list: Vec<Issue>,
     pub frames: HashMap<String, FrameRecord>,
     workers: HashMap<String, String>,
+    /// What it spoke to, or tried to.
+    pub calls: Calls,
     /// Ways on that the page tried by itself.
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
@@ -96,6 +101,12 @@ pub(super) struct Recorder {
     pub about_to_navigate: Option<Instant>,
     /// The URL that the page may be loaded from once more.
     again: Option<String>,
+    /// The page may send a form and be replaced by the answer, if the guard lets it.
+    pub may_submit: bool,
+    /// It has sent one, whose answer is not there yet.
+    submitted: bool,
+    /// One has come in the place of the page.
+    pub replaced: bool,
     pub dom_ready: bool,
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
@@ -143,10 +154,14 @@ impl Recorder {
             issue_list: Vec::new(),
             frames: HashMap::new(),
             workers: HashMap::new(),
+            calls: Calls::default(),
             tried: Vec::new(),
             left_scope: None,
             about_to_navigate: None,
             again: None,
+            may_submit: false,
+            submitted: false,
+            replaced: false,
             dom_ready: false,
             loaded: false,
             stopped: false,
@@ -245,6 +260,7 @@ impl Recorder {
             "Runtime.executionContextCreated" => self.context_created(event.read()?, &event.session),
             "Runtime.executionContextDestroyed" => self.context_destroyed(&event.read()?, &event.session),
             "Runtime.executionContextsCleared" => self.contexts_cleared(&event.session),
+            "Runtime.bindingCalled" => self.held(&event.read()?, &event.session),
             "Target.attachedToTarget" => return Some(self.attached(event.read()?)),
             "Target.detachedFromTarget" => self.detached(&event.read()?),
             "Fetch.requestPaused" => return Some(self.paused(event.read()?, &event.session)),
@@ -369,6 +385,10 @@ impl Recorder {
             return;
         }
         self.last_activity = now;
+        let worker = self.workers.get(&**session).cloned();
+        let frame = self.frame_of_session(session);
+        self.calls
+            .socket(&created.url, Some(&created.request_id), frame, worker);
         let request = Request {
             id: created.request_id,
             url: bounded(&created.url),
@@ -432,6 +452,7 @@ impl Recorder {
                 self.loader = frame.loader_id;
             }
             self.again = None;
+            self.replaced |= std::mem::take(&mut self.submitted);
             self.dom_ready = false;
             self.loaded = false;
             let kept = self.frames.remove(&frame.id);
@@ -562,24 +583,22 @@ impl Recorder {
         }
     }
 
+    fn held(&mut self, called: &BindingCalled, session: &Arc<str>) {
+        if called.name == HELD && self.navigation != Navigation::Before {
+            let worker = self.workers.get(&**session).cloned();
+            let frame = self.frame_of_session(session);
+            self.calls.held(&called.payload, frame, worker);
+        }
+    }
+
     fn detached(&mut self, detached: &DetachedFromTarget) {
         self.workers.remove(&detached.session_id);
         self.frames.retain(|_, frame| *frame.session != *detached.session_id);
     }
 
     fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
-        let kind = resource_kind(&paused.resource_type);
-        let request = &paused.request;
-        let judged = self.guard.judge(&Asked {
-            method: &request.method,
-            url: &request.url,
-            kind,
-            body: match (&request.post_data, request.has_post_data) {
-                (Some(body), _) => AskedBody::Known(body),
-                (None, false) => AskedBody::Known(""),
-                (None, true) => AskedBody::Unknown,
-            },
-        });
+        let judged = self.guard.judge(&asked(&paused));
+        let (kind, request) = (resource_kind(&paused.resource_type), &paused.request);
         let navigation = kind == ResourceKind::Document;
         let of_page = navigation && paused.frame_id == self.main_frame && *session == self.main_session;
         let safe = is_safe(&request.method);
@@ -591,9 +610,14 @@ impl Recorder {
             (true, _) if self.walking => {
                 let may = (self.may_visit)(&paused.request.url) && (safe || judged.is_ok());
                 if !may {
-                    self.left_scope = Some(paused.request.url);
+                    self.left_scope = Some(paused.request.url.clone());
                 }
                 may
+            }
+            (true, Navigation::Committed) if !safe && self.may_submit && judged.is_ok() => {
+                self.may_submit = false;
+                self.submitted = true;
+                true
             }
             (true, Navigation::Committed) if !again => {
                 if safe {
@@ -606,12 +630,21 @@ impl Recorder {
             (true, _) if safe => {
                 let may = (self.may_visit)(&paused.request.url);
                 if !may {
-                    self.left_scope = Some(paused.request.url);
+                    self.left_scope = Some(paused.request.url.clone());
                 }
                 may
             }
             _ => judged.is_ok(),
         };
+        if self.navigation != Navigation::Before && !(of_page && safe) {
+            let worker = self.workers.get(&**session).cloned();
+            let why = if go {
+                None
+            } else {
+                Some(judged.err().unwrap_or(Stopped::Method))
+            };
+            self.calls.paused(&paused, why, worker);
+        }
         let (session, paused) = (Arc::clone(session), paused.request_id);
         if go {
             Reaction::Continue { session, paused }

@@ -48,6 +48,7 @@ fn recorded(requests: Vec<Request>) -> Recorded {
         main_frame: "F".into(),
         tried: Vec::new(),
         dropped: 0,
+        calls: Calls::default(),
     }
 }
 
@@ -69,7 +70,7 @@ fn captured(parts: &Value, recorded: Recorded) -> Captured {
     let mut builder = Builder::new(&request, &recorded);
     builder.frame("F", &recorded, FrameAnswer::parse(&answer(parts).to_string()));
     builder.loaded_scripts(&recorded, &HashMap::new());
-    builder.finish(recorded, &[])
+    builder.finish(recorded, &Finds::default())
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn script_elements_are_joined_with_their_requests() {
     let mut builder = Builder::new(&request, &recorded);
     builder.frame("F", &recorded, FrameAnswer::parse(&answer(&parts).to_string()));
     builder.loaded_scripts(&recorded, &texts);
-    let seen = builder.finish(recorded, &[]);
+    let seen = builder.finish(recorded, &Finds::default());
     let scripts: Vec<_> = seen
         .evidence
         .scripts
@@ -199,7 +200,7 @@ fn frames_are_what_they_are_and_silence_is_a_gap() {
     ] {
         builder.frame(id, &recorded, answer);
     }
-    let seen = builder.finish(recorded, &[]).evidence;
+    let seen = builder.finish(recorded, &Finds::default()).evidence;
     let frames: Vec<_> = seen.frames.iter().map(|frame| (frame.kind, frame.captured)).collect();
     assert_eq!(
         frames,
