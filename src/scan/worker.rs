@@ -315,7 +315,8 @@ impl Worker {
     async fn examine(&self, mut captured: Box<Captured>) -> (Box<Captured>, Inspected) {
         let run = &self.run;
         run.read_side_files(&mut captured).await;
-        let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
+        let inspected = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
+        let inspected = inspected.await;
         if !run.record.trigger.is_look() {
             self.learn_linked_robots(&captured).await;
         }
