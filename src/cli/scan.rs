@@ -313,7 +313,10 @@ impl Job<'_> {
     }
 
     async fn conclude(&self, scan: &ScanId, tickets: Vec<String>) -> Result<(Exit, Report), Failure> {
+        // A broken file in the folder is no reason to show no report.
+        let sites = session::sites().ok();
         let context = Context {
+            sites: sites.as_ref(),
             fail_on: self.args.fail_on,
             browse_url: self.config.jira.as_ref().map(|jira| &jira.browse_url),
             now: Timestamp::now(),

@@ -1,10 +1,13 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod check;
 mod client;
+mod draft;
 mod explore;
 mod load;
 mod login;
 mod private;
+mod schema;
 mod scope;
 mod sites;
 mod steps;
@@ -22,10 +25,15 @@ use url::Url;
 use crate::config::Screenshots;
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
+pub use check::{Checked, check};
 pub use client::{Client, Device, Profile};
+pub use draft::{Draft, RobotsSay, id_of};
 pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
+#[cfg(test)]
+pub(crate) use load::keys_read_from;
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
 pub use private::PrivateStart;
+pub use schema::SCHEMA;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
 pub use sites::{SiteBook, SiteError};
@@ -193,9 +201,20 @@ pub struct Limits {
     pub pages_per_s: f64,
     /// Pages open at once, for each host, over all workers.
     pub concurrency: u32,
+    /// Pages that are alike, rendered at most: of one template and one kind of document.
+    #[serde(default = "pages_per_template")]
+    pub pages_per_template: u64,
+    /// Bytes at most, both ways, of pages and our own fetches; `None` means no limit.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Somebody asked for fewer pages, or less deep ones, than the site's file: what is not seen then proves nothing.
     #[serde(default)]
     pub narrowed: bool,
+}
+
+/// What the limits of older scans did not say.
+fn pages_per_template() -> u64 {
+    30
 }
 
 impl Limits {
@@ -217,6 +236,8 @@ impl Default for Limits {
             duration: Duration::from_hours(3),
             pages_per_s: 2.0,
             concurrency: 4,
+            pages_per_template: pages_per_template(),
+            bytes: None,
             narrowed: false,
         }
     }

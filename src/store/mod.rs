@@ -4,7 +4,6 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
-#[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
 
@@ -15,7 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -60,7 +59,6 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
         match error {
-            #[cfg(feature = "postgres")]
             Database(database) if database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
                 postgres::said(database.downcast_ref())
             }
@@ -91,17 +89,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
     Ok(match location::place(location)? {
         location::Place::File(path) => Arc::new(sqlite::SqliteStore::open(&path).await?),
-        #[cfg(feature = "postgres")]
         location::Place::Server(url) => Arc::new(postgres::PostgresStore::open(&url).await?),
-        #[cfg(not(feature = "postgres"))]
-        location::Place::Server(url) => {
-            return Err(StoreError::Open {
-                url: location::without_password(&url),
-                why: "this program was built without PostgreSQL".to_owned(),
-                hint: "build it with `cargo build --release --features postgres`, or name a file with --store"
-                    .to_owned(),
-            });
-        }
     })
 }
 
@@ -140,6 +128,9 @@ pub trait Store: Send + Sync {
     /// Its pages in one state, by key, `limit` at most.
     async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>>;
 
+    /// The hosts of the organisation that a scan saw outside of its site, by name.
+    async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>>;
+
     // Frontier
 
     /// Adds pages; those whose key the scan knows already are left as they are. Returns how many were new.
@@ -166,6 +157,8 @@ pub trait Store: Send + Sync {
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
+    /// The same for the waiting pages of one template, or of one family.
+    async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64>;
 
     /// Puts pages that were looked at, or given up, back to the waiting ones; those that are leased stay. Returns how
     /// many. What was recorded of them stays until they are recorded again.

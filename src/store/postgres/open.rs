@@ -29,8 +29,7 @@ impl PostgresStore {
     }
 
     async fn open_at(url: &str, clock: fn() -> Timestamp) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Database(error.to_string()))?
+        let options = read(url)?
             .application_name("phantom-gang")
             // Of a worker whose machine is gone nothing must stay locked.
             .options([
@@ -55,6 +54,41 @@ impl PostgresStore {
         clock.compare(&mut connection).await?;
         Ok(Self { readers: pool, clock })
     }
+}
+
+/// What a URL may say after its `?`.
+const PARAMETERS: [&str; 10] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+
+/// Reads a URL. A mistyped parameter is refused: without it a connection might go unencrypted.
+fn read(url: &str) -> Result<PgConnectOptions> {
+    let refused = |why: String| StoreError::Open {
+        url: without_password(url),
+        why,
+        hint: "write it as postgres://USER@HOST/DATABASE?sslmode=verify-full, with the password in PGPASSWORD or \
+               ~/.pgpass; what is no letter or digit in a name is written as %XX"
+            .to_owned(),
+    };
+    let parsed = url::Url::parse(url).map_err(|error| refused(error.to_string()))?;
+    for (name, _) in parsed.query_pairs() {
+        if !PARAMETERS.contains(&name.as_ref()) {
+            return Err(refused(format!(
+                "there is no parameter {name}, only {}",
+                PARAMETERS.join(", ")
+            )));
+        }
+    }
+    PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))
 }
 
 /// What a database says when it is opened is about this place.

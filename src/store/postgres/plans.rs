@@ -6,27 +6,28 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::super::sqlite::plans::STATEMENTS;
-use super::{LOCK_HOSTS, LOCK_SCAN, PostgresStore, server, sql};
+use super::{LOCK_HOSTS, LOCK_SCAN, PostgresStore, dialect, server};
 
 /// What SQLite says in another way.
 const OWN: &[&str] = &[
     LOCK_HOSTS,
     LOCK_SCAN,
-    sql::complete::NAME_BODIES,
-    sql::complete::HELD_BODIES,
-    sql::evidence::BODIES,
-    sql::findings::KNOWN,
-    sql::findings::SAVE,
-    sql::findings::SAVE_PAGES,
-    sql::findings::COUNT_PAGES,
-    sql::findings::WISH,
-    sql::frontier::INSERT,
-    sql::frontier::CANDIDATES,
-    sql::frontier::TAKE,
-    sql::frontier::PACE,
-    sql::suppressions::FOR,
-    sql::suppressions::MATCHED,
-    sql::logins::REOPEN,
+    dialect::complete::NAME_BODIES,
+    dialect::complete::NAME_HOSTS,
+    dialect::complete::HELD_BODIES,
+    dialect::evidence::BODIES,
+    dialect::findings::KNOWN,
+    dialect::findings::SAVE,
+    dialect::findings::SAVE_PAGES,
+    dialect::findings::COUNT_PAGES,
+    dialect::findings::WISH,
+    dialect::frontier::INSERT,
+    dialect::frontier::CANDIDATES,
+    dialect::frontier::TAKE,
+    dialect::frontier::PACE,
+    dialect::suppressions::FOR,
+    dialect::suppressions::MATCHED,
+    dialect::logins::REOPEN,
 ];
 
 async fn plan(connection: &mut PgConnection, statement: &str) -> Vec<String> {
@@ -78,7 +79,7 @@ async fn statements_search_and_never_scan() {
 #[tokio::test]
 async fn leasing_uses_the_index_of_waiting_pages_in_order() {
     let mut connection = connection().await;
-    let plan = plan(&mut connection, sql::frontier::CANDIDATES).await;
+    let plan = plan(&mut connection, dialect::frontier::CANDIDATES).await;
     assert!(
         plan.iter().any(|step| step.contains("using pages_waiting on pages")),
         "{plan:#?}"

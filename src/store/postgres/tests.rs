@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::super::conformance::{self, Handle, Rendered, ask, at, counted, lease_one, page, start};
 use super::*;
+use crate::crawl::LeaseRequest;
+use crate::store::Store as _;
 
 async fn two_handles() -> (Handle, Handle, ()) {
     let url = server::fresh().await;
@@ -60,6 +62,21 @@ async fn a_database_that_cannot_be_is_told_with_what_to_do() {
     assert!(!error.contains("secret"), "{error}");
 }
 
+#[tokio::test]
+async fn a_url_that_cannot_be_read_is_told_with_how_to_write_it() {
+    for (url, said) in [
+        ("postgres://db:port/scans", "invalid port"),
+        ("postgres://db/scans?sslmode=always", "sslmode"),
+        ("postgres://db/scans?sslmod=require", "no parameter sslmod, only"),
+        ("postgres://me:secret@db:99999999/scans", "invalid port"),
+    ] {
+        let error = PostgresStore::open(url).await.err().unwrap().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(error.contains("postgres://USER@HOST/DATABASE?sslmode="), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
 /// A worker whose clock is five minutes off is as early or late as all others.
 #[tokio::test]
 async fn a_wrong_clock_breaks_neither_leases_nor_pace() {
@@ -79,7 +96,7 @@ async fn a_wrong_clock_breaks_neither_leases_nor_pace() {
     .await;
     let request = |now: Timestamp| LeaseRequest {
         now,
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_mins(1),
         pace: Duration::from_secs(100),
         ..ask(&scan, "me", 9, 0)
     };

@@ -2,7 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{SqliteStore, complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
+use super::SqliteStore;
+use super::shared::{complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
 
 /// Statements that must search the tables that grow by an index.
 pub(in super::super) const STATEMENTS: &[&str] = &[
@@ -18,6 +19,7 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     frontier::RELEASE_OWNER,
     frontier::LEASE_OWNERS,
     frontier::SKIP_WAITING,
+    frontier::SKIP_ALIKE,
     logins::REOPEN,
     complete::HELD,
     complete::CLOSE,
@@ -25,6 +27,7 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     complete::DESCRIBE,
     complete::KEEP_EVIDENCE,
     complete::NAME_BODIES,
+    complete::NAME_HOSTS,
     complete::HELD_BODIES,
     findings::KNOWN,
     findings::SAVE,
@@ -45,6 +48,7 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     triage::EVENTS,
     scans::COUNTS,
     scans::PAGES,
+    scans::HOSTS,
     scans::UNFINISHED,
     scans::UNFINISHED_OF_SITE,
     evidence::ONE,

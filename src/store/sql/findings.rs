@@ -5,35 +5,35 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use phantom_checks::Observation;
 
-use super::super::codec::{json, time, unjson, unsigned, unword};
-pub(super) use super::sql::findings::{COUNT_PAGES, KNOWN, SAVE, SAVE_PAGES, WISH};
+use super::codec::{json, time, unjson, unsigned, unword};
+pub(in super::super) use super::dialect::findings::{COUNT_PAGES, KNOWN, SAVE, SAVE_PAGES, WISH};
 use super::triage::{Change, tell};
 use super::{Backend, Connection, Result, aliases, outward, rows, suppressions};
 use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::triage::{Finding, FindingPage, FindingState, Fingerprint, Seen, Sighting, Suppressions};
 
-pub(super) const OF_SCAN: &str = "SELECT f.*, true AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
+pub(in super::super) const OF_SCAN: &str = "SELECT f.*, true AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
      JOIN findings f ON f.fingerprint = n.fingerprint WHERE s.id = $1";
 
-pub(super) const UNSEEN: &str = "SELECT f.*, false AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
+pub(in super::super) const UNSEEN: &str = "SELECT f.*, false AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
      WHERE s.id = $1 AND NOT EXISTS ( \
          SELECT 1 FROM scan_findings n WHERE n.scan = s.seq AND n.fingerprint = f.fingerprint)";
 
-pub(super) const ONE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.fingerprint = $1";
+pub(in super::super) const ONE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.fingerprint = $1";
 
-pub(super) const OF_SITE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.site = $1";
+pub(in super::super) const OF_SITE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.site = $1";
 
 const ALL: &str = "SELECT f.*, false AS in_scan FROM findings f";
 
-pub(super) const URLS: &str = "SELECT p.url FROM scans s \
+pub(in super::super) const URLS: &str = "SELECT p.url FROM scans s \
      JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page WHERE s.id = $1 AND f.fingerprint = $2";
 
-pub(super) const PAGES: &str = "SELECT p.url, f.facts FROM scans s \
+pub(in super::super) const PAGES: &str = "SELECT p.url, f.facts FROM scans s \
      JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page \
      WHERE s.id = $1 AND f.fingerprint = $2 ORDER BY p.url LIMIT $3";
 
-pub(super) const PAGE_COUNT: &str = "SELECT n.pages FROM scans s JOIN scan_findings n ON n.scan = s.seq \
+pub(in super::super) const PAGE_COUNT: &str = "SELECT n.pages FROM scans s JOIN scan_findings n ON n.scan = s.seq \
      WHERE s.id = $1 AND n.fingerprint = $2";
 
 #[derive(sqlx::FromRow)]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::codec::unsigned;
+use super::codec::unsigned;
 use super::{Backend, Result, StoreError, no_such_scan};
 use crate::scan::ScanId;
 use crate::site::SiteId;
@@ -13,11 +13,11 @@ const KEEP: &str = "INSERT INTO pictures (fingerprint, scan, taken, width, heigh
      ON CONFLICT (fingerprint) DO UPDATE SET scan = excluded.scan, taken = excluded.taken, width = excluded.width, \
      height = excluded.height, png = excluded.png";
 
-pub(super) const ONE: &str = "SELECT s.id, p.taken, p.width, p.height, p.png FROM pictures p JOIN scans s ON s.seq = p.scan \
+pub(in super::super) const ONE: &str = "SELECT s.id, p.taken, p.width, p.height, p.png FROM pictures p JOIN scans s ON s.seq = p.scan \
      WHERE p.fingerprint = $1";
 
 /// Those of scans beyond the newest `$1` of their site, and those older than `$2`.
-pub(super) const DROP_OLD: &str = "DELETE FROM pictures WHERE taken < $2 OR scan IN (SELECT r.seq FROM ( \
+pub(in super::super) const DROP_OLD: &str = "DELETE FROM pictures WHERE taken < $2 OR scan IN (SELECT r.seq FROM ( \
          SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age \
          FROM scans WHERE trigger <> 'verify') r WHERE r.age > $1)";
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use phantom_checks::evidence::Evidence;
 
-use super::super::codec::unpack;
-pub(super) use super::sql::evidence::BODIES;
+use super::codec::unpack;
+pub(in super::super) use super::dialect::evidence::BODIES;
 use super::{Backend, Result, StoreError, Writers, outward, rows};
 use crate::crawl::PageKey;
 use crate::scan::ScanId;
@@ -15,20 +15,20 @@ use crate::scan::ScanId;
 /// Rows deleted in one transaction, so that pruning never holds other writers up for long.
 const BATCH: i64 = 500;
 
-pub(super) const ONE: &str = "SELECT e.data FROM scans s JOIN pages p ON p.scan = s.seq JOIN evidence e ON e.page = p.id \
+pub(in super::super) const ONE: &str = "SELECT e.data FROM scans s JOIN pages p ON p.scan = s.seq JOIN evidence e ON e.page = p.id \
      WHERE s.id = $1 AND p.key = $2";
 
 /// The scans beyond the newest `$1` of their site that still have evidence. What merely looked at a finding again is
 /// small, and pushes no scan out.
-pub(super) const SURPLUS: &str = "SELECT r.seq FROM ( \
+pub(in super::super) const SURPLUS: &str = "SELECT r.seq FROM ( \
          SELECT seq, row_number() OVER (PARTITION BY site ORDER BY started DESC, seq DESC) AS age \
          FROM scans WHERE trigger <> 'verify') r \
      WHERE r.age > $1 AND EXISTS (SELECT 1 FROM evidence e WHERE e.scan = r.seq)";
 
-pub(super) const DROP_OF_SCAN: &str = "DELETE FROM evidence WHERE page IN ( \
+pub(in super::super) const DROP_OF_SCAN: &str = "DELETE FROM evidence WHERE page IN ( \
      SELECT page FROM evidence WHERE scan = $1 LIMIT $2)";
 
-pub(super) const DROP_OLD: &str = "DELETE FROM evidence WHERE page IN ( \
+pub(in super::super) const DROP_OLD: &str = "DELETE FROM evidence WHERE page IN ( \
      SELECT page FROM evidence WHERE stored < $1 LIMIT $2)";
 
 /// A running scan keeps its names: its workers do not send a text twice.

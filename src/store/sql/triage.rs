@@ -2,21 +2,21 @@
 
 use jiff::Timestamp;
 
-use super::super::codec::{json, time, unjson, unsigned, unword, word};
-use super::sql::triage::TELL;
+use super::codec::{json, time, unjson, unsigned, unword, word};
+use super::dialect::triage::TELL;
 use super::{Backend, Connection, Result, findings, lock_scan, outward, rows, scans};
 use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
-pub(super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
-         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.logged_in \
+pub(in super::super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 ORDER BY p.key";
 
-pub(super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
+pub(in super::super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
      WHERE s.site = $1 AND c.whole AND s.id <> $2 ORDER BY s.started DESC, s.seq DESC LIMIT $3";
 
-pub(super) const EVENTS: &str = "SELECT at, scan, from_state, to_state, why FROM finding_events \
+pub(in super::super) const EVENTS: &str = "SELECT at, scan, from_state, to_state, why FROM finding_events \
      WHERE fingerprint = $1 ORDER BY seq";
 
 const COVER: &str = "INSERT INTO coverage (scan, whole, data) VALUES ($1, $2, $3) \
@@ -138,6 +138,7 @@ struct LookRow {
     forms: Option<i64>,
     reason: Option<String>,
     failed_checks: Option<String>,
+    obstacle: Option<String>,
     logged_in: Option<bool>,
 }
 
@@ -158,6 +159,7 @@ impl LookRow {
             forms: unsigned(self.forms.unwrap_or(0), "the forms of a page")?,
             reason: self.reason.map(outward),
             failed_checks,
+            obstacle: self.obstacle,
             logged_in: self.logged_in,
             url: self.url,
         })

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-pub(super) use super::sql::logins::REOPEN;
+pub(in super::super) use super::dialect::logins::REOPEN;
 use super::{Backend, Result, lock_name, lock_scan, rows};
 use crate::crawl::PageKey;
 use crate::scan::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES, ScanId};

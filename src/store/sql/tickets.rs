@@ -2,39 +2,39 @@
 
 use jiff::Timestamp;
 
-use super::super::codec::{json, time, unjson, unsigned, unword, word};
-use super::sql::tickets::KNOWN;
+use super::codec::{json, time, unjson, unsigned, unword, word};
+use super::dialect::tickets::KNOWN;
 use super::{Backend, Result, findings, inward, outward, rows};
 use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::Fingerprint;
 
-pub(super) const DUE: &str = "SELECT fingerprint, revision, due, attempts, held FROM intents \
+pub(in super::super) const DUE: &str = "SELECT fingerprint, revision, due, attempts, held FROM intents \
      WHERE due IS NOT NULL AND due <= $1 AND ($3 IS NULL OR fingerprint IN \
          (SELECT fingerprint FROM findings WHERE site = $3)) ORDER BY due LIMIT $2";
-pub(super) const WAITING: &str = "SELECT count(*) FROM intents WHERE due IS NOT NULL AND ($1 IS NULL OR fingerprint IN \
+pub(in super::super) const WAITING: &str = "SELECT count(*) FROM intents WHERE due IS NOT NULL AND ($1 IS NULL OR fingerprint IN \
      (SELECT fingerprint FROM findings WHERE site = $1))";
-pub(super) const DEAD: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
+pub(in super::super) const DEAD: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
      WHERE state = 'dead' ORDER BY at";
-pub(super) const OF_FINDING: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
+pub(in super::super) const OF_FINDING: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
      WHERE fingerprint = $1 ORDER BY at, key";
-pub(super) const CREATIONS: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
+pub(in super::super) const CREATIONS: &str = "SELECT key, fingerprint, generation, kind, state, at, error, detail FROM actions \
      WHERE kind = 'create' AND at >= $1 AND state IN ('sending', 'uncertain', 'sent') ORDER BY at";
 /// A page that was recorded under another page's URL is its own way.
-pub(super) const WAY: &str = "WITH RECURSIVE way (url, found_on, scan, step) AS ( \
+pub(in super::super) const WAY: &str = "WITH RECURSIVE way (url, found_on, scan, step) AS ( \
          SELECT p.url, p.found_on, p.scan, 0 FROM scans s JOIN pages p ON p.scan = s.seq \
          WHERE s.id = $1 AND p.key = $2 \
          UNION ALL SELECT p.url, p.found_on, p.scan, w.step + 1 FROM way w \
          JOIN pages p ON p.scan = w.scan AND p.key = w.found_on WHERE w.step < 19) \
      SELECT url FROM way ORDER BY step DESC";
 const KEY_OF: &str = "SELECT p.key FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 AND p.url = $2 LIMIT 1";
-pub(super) const BASELINE: &str = "SELECT min(s.ended) FROM scans s JOIN coverage c ON c.scan = s.seq \
+pub(in super::super) const BASELINE: &str = "SELECT min(s.ended) FROM scans s JOIN coverage c ON c.scan = s.seq \
      WHERE s.site = $1 AND c.whole";
-pub(super) const NEWEST: &str = "SELECT fingerprint, generation, issue_id, issue_key, linked, closed FROM tickets \
+pub(in super::super) const NEWEST: &str = "SELECT fingerprint, generation, issue_id, issue_key, linked, closed FROM tickets \
      WHERE fingerprint = $1 ORDER BY generation DESC LIMIT 1";
 
-pub(super) const GENERATIONS: &str = "SELECT fingerprint, generation, issue_id, issue_key, linked, closed FROM tickets \
+pub(in super::super) const GENERATIONS: &str = "SELECT fingerprint, generation, issue_id, issue_key, linked, closed FROM tickets \
      WHERE fingerprint = $1 ORDER BY generation";
 
 const ALL_NEWEST: &str = "SELECT fingerprint, generation, issue_id, issue_key, linked, closed FROM tickets t \

@@ -15,7 +15,7 @@ const MOVE: [&str; 8] = [
     "DELETE FROM pictures WHERE fingerprint = $2 AND EXISTS (SELECT 1 FROM pictures WHERE fingerprint = $1)",
     "UPDATE pictures SET fingerprint = $2 WHERE fingerprint = $1",
     "UPDATE finding_events SET fingerprint = $2 WHERE fingerprint = $1",
-    super::sql::aliases::MOVE_SUPPRESSIONS,
+    super::dialect::aliases::MOVE_SUPPRESSIONS,
     "INSERT INTO finding_aliases (alias, fingerprint) VALUES ($1, $2)",
 ];
 

@@ -2,26 +2,29 @@
 
 use jiff::Timestamp;
 
-use super::super::codec::{json, time, unjson, unsigned, unword, word};
+use super::codec::{json, time, unjson, unsigned, unword, word};
 use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward};
-use crate::crawl::{NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 
-pub(super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
+pub(in super::super) const UNFINISHED: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
      WHERE state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
          WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
          AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
-pub(super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
+pub(in super::super) const UNFINISHED_OF_SITE: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans s \
      WHERE site = $1 AND state <> 'complete' AND trigger <> 'verify' AND NOT EXISTS (SELECT 1 FROM scans later \
          WHERE later.site = s.site AND later.started > s.started AND later.state = 'complete' \
          AND later.trigger <> 'verify') ORDER BY started DESC, seq DESC LIMIT 1";
-pub(super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
+pub(in super::super) const NEWEST: &str = "SELECT id, spec, trigger, state, started, ended, remarks FROM scans \
      WHERE ($1 IS NULL OR site = $1) AND trigger <> 'verify' ORDER BY started DESC, seq DESC LIMIT 1";
-pub(super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
+pub(in super::super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = $1";
-pub(super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
+pub(in super::super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 AND p.state = $2 ORDER BY p.key LIMIT $3";
+
+pub(in super::super) const HOSTS: &str = "SELECT h.host, h.page FROM scans s JOIN scan_hosts h ON h.scan = s.seq \
+     WHERE s.id = $1 ORDER BY h.host";
 
 #[derive(sqlx::FromRow)]
 struct ScanRow {
@@ -187,4 +190,9 @@ pub(super) async fn pages(store: &Backend, id: &ScanId, state: PageState, limit:
         redirected_to,
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+pub(super) async fn hosts(store: &Backend, id: &ScanId) -> Result<Vec<SeenHost>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(HOSTS).bind(&id.0).fetch_all(&store.readers).await?;
+    Ok(rows.into_iter().map(|(host, page)| SeenHost { host, page }).collect())
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::super::codec::{json, time, unjson};
+use super::codec::{json, time, unjson};
+pub(in super::super) use super::dialect::suppressions::{FOR, MATCHED};
+use super::dialect::suppressions::{KEEP, LIFT_OF_FILE};
 use super::findings::Place;
-pub(super) use super::sql::suppressions::{FOR, MATCHED};
-use super::sql::suppressions::{KEEP, LIFT_OF_FILE};
 use super::triage::{Change, save_changed};
 use super::{Backend, Connection, Result, findings, rows};
 use crate::scan::ScanId;
