@@ -6,6 +6,7 @@
 mod bench_site;
 mod certs;
 mod content;
+mod deploys;
 mod files;
 mod log;
 mod manifest;
@@ -15,6 +16,7 @@ mod socket;
 
 pub use bench_site::BenchSite;
 pub use content::{Ask, Body, Content, Reply, Scheme, Tls};
+pub use deploys::Deployed;
 pub use files::Files;
 pub use log::{Log, LogEntry, MESSAGE};
 pub use manifest::{Comparison, Manifest, ManifestError, Pages, Planted, compare};
