@@ -273,6 +273,8 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
             client: Box::default(),
             profiles: Vec::new(),
             login: None,
+            run_on: None,
+            schedule: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

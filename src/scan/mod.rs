@@ -6,6 +6,7 @@
 mod account;
 mod close;
 mod event;
+mod help;
 mod inspect;
 mod login;
 mod owner;
@@ -16,14 +17,18 @@ mod retire;
 mod run;
 mod scanner;
 mod seeds;
+mod shared;
 mod verify;
 mod worker;
 
 pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
 pub use event::ScanEvent;
+pub use help::Helped;
 pub use login::LoginSecretError;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use replay::{ReplayError, Replayed, ReplayedCheck, ReplayedFinding, replay};
 pub use retire::retire;
+pub use run::MOST_REMARKS;
 pub use scanner::{Ended, Listener, Now, ScanError, Scanner, Start};
+pub use shared::{AuditEntry, BEAT, Beat, PAGES_KEPT, Pulse, SCAN_KEPT, ScanLine, ScanOwner, Wish};
 pub use verify::{PageVerdict, Presence, Verified, VerifyError};

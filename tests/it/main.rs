@@ -8,6 +8,7 @@ mod cases;
 mod contracts;
 mod demo;
 mod faults;
+mod fleet;
 mod garden;
 mod interrupt;
 mod login;
