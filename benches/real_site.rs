@@ -169,7 +169,7 @@ impl Server {
             self.spki, self.port
         );
         let site = format!(
-            "id = \"docs\"\nstart = [\"{START}\"]\n[limits]\npages = {pages}\npages_per_s = 1000\nconcurrency = 64\n"
+            "id = \"docs\"\nstart = [\"{START}\"]\n[limits]\npages = {pages}\npages_per_template = 1000000\npages_per_s = 1000\nconcurrency = 64\n"
         );
         fs::write(folder.join("phantom.toml"), config).unwrap();
         fs::write(folder.join("site.toml"), site).unwrap();

@@ -77,6 +77,8 @@ async fn completions(wanted: usize) -> Result<(), Box<dyn Error>> {
                 observations: &observations(number),
                 failed_checks: &[],
                 found: &found,
+                obstacle: None,
+                hosts: &[],
             };
             assert!(store.complete(&completion).await?, "the lease is ours");
             done += 1;
@@ -204,6 +206,7 @@ fn page(number: usize) -> NewPage {
         depth: u32::try_from(number.min(12)).unwrap_or(12),
         found_on: None,
         skip: None,
+        template: None,
     }
 }
 

@@ -229,7 +229,7 @@ impl Task {
         config.truncate(config.len() - 2);
         config.push_str(" }\n");
         let site = format!(
-            "id = \"bench\"\nstart = [\"{HOST}/\"]\n[limits]\npages = {}\ndepth = 1000\npages_per_s = 1000\n\
+            "id = \"bench\"\nstart = [\"{HOST}/\"]\n[limits]\npages = {}\npages_per_template = 1000000\ndepth = 1000\npages_per_s = 1000\n\
              concurrency = {}\n",
             self.pages + 1,
             self.tabs

@@ -57,6 +57,7 @@ async fn main() -> Result<()> {
         depth: 0,
         found_on: None,
         skip: None,
+        template: None,
     };
     store.create_scan(&scan, &[page]).await?;
     let request = LeaseRequest {
@@ -79,6 +80,8 @@ async fn main() -> Result<()> {
         observations: &[hostile()],
         failed_checks: &[],
         found: &[],
+        obstacle: None,
+        hosts: &[],
     };
     store.complete(&completion).await?;
     support::file(&store, &jira, &clock).await?;

@@ -293,7 +293,7 @@ async fn show(deployment: Deployment) -> Result<()> {
         println!("{}: {}", story.name, story.about);
     }
     for night in 1..=NIGHTS {
-        show.pass(night).await?;
+        Box::pin(show.pass(night)).await?;
     }
     show.histories().await?;
     let wrong = show.wrong.lock().unwrap().join("\n");

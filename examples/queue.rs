@@ -134,6 +134,7 @@ impl Queue {
             depth: 0,
             found_on: None,
             skip: None,
+            template: None,
         };
         let record = record(&id, site, &url, started);
         self.store.create_scan(&record, &[page]).await?;
@@ -164,6 +165,8 @@ impl Queue {
             observations: &observations,
             failed_checks: &[],
             found: &[],
+            obstacle: None,
+            hosts: &[],
         };
         expect(self.store.complete(&completion).await?, || {
             "a lease was lost".to_owned()
@@ -174,6 +177,7 @@ impl Queue {
             ..Coverage::default()
         };
         let close = ScanClose {
+            owner: None,
             scan: &id,
             state: ScanState::Complete,
             ended: self.clock.time(),

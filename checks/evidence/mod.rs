@@ -24,7 +24,7 @@ pub use form::{Field, Form, FormMethod, Submitter};
 pub use frame::{Frame, FrameKind};
 pub use issue::{CspBlocked, CspIssue, Issue, MixedContentIssue, MixedContentResolution};
 pub use link::{Link, LinkSource};
-pub use page::{Header, Hop, Page};
+pub use page::{Header, Hop, Look, Page};
 pub use request::{Failure, Initiator, MixedContentType, Request, ResourceKind};
 pub use script::{ProbeAnswer, Script};
 pub use step::{Explored, Step, StepKind};

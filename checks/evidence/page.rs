@@ -37,10 +37,29 @@ pub struct Page {
     /// Milliseconds from the navigation to the end of the capture.
     #[serde(default)]
     pub took_ms: u64,
+    /// What its document looks like; `None` if that was not captured.
+    #[serde(default)]
+    pub look: Option<Look>,
     /// Whether the visitor was logged in, as far as the page shows it by what the site's file says; `None` if it does
     /// not, or there is no login.
     #[serde(default)]
     pub logged_in: Option<bool>,
+}
+
+/// What the main document looks like, so that pages can be compared without their documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// A sketch (`MinHash`) of the kinds of elements that stand in each other.
+    pub structure: Vec<u32>,
+    /// A sketch of the words of its text.
+    pub words: Vec<u32>,
+    /// How many words there are, as far as they were read.
+    pub word_count: u32,
+    /// A hash of title and text.
+    pub text_hash: String,
+    /// The text, if it is short; words that look like secrets are masked.
+    pub text: Option<String>,
 }
 
 impl Page {

@@ -275,6 +275,28 @@
     }, null);
   }
 
+  // What the document is made of, so that it can be compared with others: which elements stand in which, and its text.
+  const paths = new Set();
+  let words = '';
+  const wordy = (element) => {
+    const found = /^[a-z][a-z-]{2,30}(?=\s|$)/i.exec(attribute(element, 'class') || '');
+    return tagOf(element) + (found ? '.' + found[0] : '');
+  };
+  const silent = new Set(['script', 'style', 'noscript', 'template', 'title']);
+  const lookAt = (root) => {
+    for (const element of all(root, '*').slice(0, 1500)) {
+      if (paths.size >= 400) break;
+      const outer = parentOf(element);
+      paths.add((outer && outer.nodeType === 1 ? wordy(outer) : '') + '>' + wordy(element));
+    }
+    const walker = Document.prototype.createTreeWalker.call(document, root, NodeFilter.SHOW_TEXT);
+    for (let count = 0; count < 3000 && words.length < 20000 && walker.nextNode(); count += 1) {
+      const outer = parentOf(walker.currentNode);
+      if (!outer || !silent.has(tagOf(outer))) words += ' ' + text(walker.currentNode.data, 2000);
+    }
+  };
+  if (!only && window.top === window) for (const root of roots) attempt(() => lookAt(root), null);
+
   const answers = {};
   for (const id of Object.keys(probes)) {
     answers[id] = attempt(() => { const json = JSON.stringify(probes[id]()); return json === undefined || json.length > 200000 ? null : json; }, null);
@@ -283,6 +305,7 @@
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
     elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut, manifests,
+    look: only || window.top !== window ? null : { paths: Array.from(paths), text: tidy(words, 20000) },
     changed: window.__phantomChanged ? window.__phantomChanged() : '',
   });
 })

@@ -15,6 +15,7 @@ pub mod progress;
 mod scan;
 mod scans;
 mod session;
+mod sites;
 pub mod summary;
 mod tickets;
 mod tickets_command;
@@ -77,6 +78,8 @@ enum Command {
     Findings(findings::FindingsArgs),
     /// List tickets, check the connection to Jira, and go on with what waits
     Tickets(tickets_command::TicketsArgs),
+    /// List the sites, check their files, print their JSON Schema, and add one
+    Sites(sites::SitesArgs),
     /// Look at one finding again, in seconds: still there, gone, or could not reach
     Verify(verify::VerifyArgs),
     /// List checks, explain them, try their cases, and run them over what was stored
@@ -133,6 +136,7 @@ pub fn run() -> ExitCode {
             Command::Demo(args) => Box::pin(demo::run(args, cli.voice)).await,
             Command::Findings(args) => findings::run(args).await,
             Command::Tickets(args) => tickets_command::run(args).await,
+            Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
             Command::Checks(args) => checks::run(args).await,
             Command::Scans(args) => scans::scans(args).await,

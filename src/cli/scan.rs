@@ -323,7 +323,10 @@ impl Job<'_> {
     }
 
     async fn conclude(&self, scan: &ScanId, tickets: Vec<String>) -> Result<(Exit, Report), Failure> {
+        // A broken file in the folder is no reason to show no report.
+        let sites = session::sites().ok();
         let context = Context {
+            sites: sites.as_ref(),
             fail_on: self.args.fail_on,
             browse_url: self.config.jira.as_ref().map(|jira| &jira.browse_url),
             now: Timestamp::now(),
@@ -336,6 +339,12 @@ impl Job<'_> {
             reports.push(path);
         }
         let exit = Exit::of_verdict(report.verdict.exit_code);
+        if self.args.events {
+            let verdict = serde_json::json!({ "event": "verdict", "data": &report.verdict });
+            let line = report::safe_json_line(&verdict).or_usage()?;
+            Term::stdout().write_line(&line).or_usage()?;
+            return Ok((exit, report));
+        }
         let resumable = report.scan.pages.left > 0 || report.scan.state == ScanState::Interrupted;
         let resume = resumable.then(|| self.resume_command(scan));
         summary::print(
@@ -345,7 +354,7 @@ impl Job<'_> {
                 resume,
                 tickets,
             },
-            self.voice.quiet || self.args.events,
+            self.voice.quiet,
         )
         .or_usage()?;
         Ok((exit, report))

@@ -14,7 +14,7 @@ use crate::store::{self, Store};
 /// Where the settings are read when nobody says otherwise.
 const CONFIG: &str = "phantom.toml";
 /// Where the files of the sites are.
-const SITES: &str = "sitemaps";
+pub const SITES: &str = "sitemaps";
 
 /// Which settings and which store.
 #[derive(Debug, Clone, Default, Args)]

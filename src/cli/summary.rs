@@ -15,6 +15,8 @@ const MAX_FINDINGS: usize = 40;
 const MAX_GONE: usize = 20;
 /// Suppressed findings listed; the rest is counted.
 const MAX_SUPPRESSED: usize = 5;
+/// Unclaimed hosts listed; the rest is counted.
+const MAX_HOSTS: usize = 10;
 /// Groups of what was not checked listed; the rest is counted.
 const MAX_GROUPS: usize = 8;
 /// Columns that a title needs to be told from others.
@@ -71,6 +73,11 @@ fn lines(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) ->
     let suppressed = suppressed(report, style, columns);
     if !suppressed.is_empty() {
         lines.extend(suppressed);
+        lines.push(String::new());
+    }
+    let unclaimed = unclaimed(report, style, columns);
+    if !unclaimed.is_empty() {
+        lines.extend(unclaimed);
         lines.push(String::new());
     }
     let not_checked = not_checked(report, style, columns);
@@ -185,6 +192,27 @@ fn suppressed(report: &Report, style: &Style, columns: usize) -> Vec<String> {
     lines
 }
 
+/// Hosts of the organisation that no site's file claims.
+fn unclaimed(report: &Report, style: &Style, columns: usize) -> Vec<String> {
+    let hosts = &report.unclaimed_hosts;
+    let mut lines: Vec<String> = hosts
+        .iter()
+        .take(MAX_HOSTS)
+        .map(|one| {
+            let text = format!("{} (seen on {})", one.host, one.seen_on);
+            format!("  {}", fit(&text, columns.saturating_sub(2)))
+        })
+        .collect();
+    if hosts.len() > MAX_HOSTS {
+        lines.push(format!("  … and {} more", hosts.len() - MAX_HOSTS));
+    }
+    if !lines.is_empty() {
+        let heading = "Unclaimed hosts: no site's file includes them; `phantom sites add` writes one";
+        lines.insert(0, style.clone().bold().apply_to(heading).to_string());
+    }
+    lines
+}
+
 fn not_checked(report: &Report, style: &Style, columns: usize) -> Vec<String> {
     let groups = &report.not_checked;
     let mut lines: Vec<String> = groups
@@ -282,6 +310,7 @@ mod tests {
             "Suppressed, 1 finding\n  medium Form without a token at /search (won't fix, web-team@shop.test: Read only",
             "suppression 5a5a5a5a5a5a (check mixed-content, site shop-main): it expired on 2026-06-30",
             "3 pages failed: the page did not finish loading within 45 s (https://www.shop.test/stream)",
+            "Unclaimed hosts: no site's file includes them; `phantom sites add` writes one\n  promo.shop.test (seen on https",
             "tickets 2 findings not brought into line",
             "report  out/report.html",
             "go on   phantom scan --resume 20261123-020000-7f3a",

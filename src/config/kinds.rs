@@ -89,6 +89,59 @@ pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(Value<'_>) ->
     }
 }
 
+/// A domain that an organisation can own, in lower case.
+pub(crate) fn domain(value: Value<'_>) -> Result<String, Wrong> {
+    let text = text(value)?;
+    let advice = "write a registered domain, or a name below one, such as \"shop.example\"";
+    match url::Host::parse(&text) {
+        Ok(url::Host::Domain(name)) if psl::domain_str(&name).is_some() => Ok(name),
+        _ => Err(quoted(&text, advice)),
+    }
+}
+
+/// A number of bytes such as `500MB`, in a range.
+pub(crate) fn size(range: RangeInclusive<u64>) -> impl Fn(Value<'_>) -> Result<u64, Wrong> {
+    move |value| {
+        let expected = "a size such as \"500MB\" or \"20GB\"";
+        let text = string(value, expected)?;
+        let size = parse_size(text).ok_or_else(|| quoted(text, format!("write {expected}")))?;
+        if range.contains(&size) {
+            Ok(size)
+        } else {
+            let (from, to) = (show_size(*range.start()), show_size(*range.end()));
+            Err(quoted(text, format!("write a size from \"{from}\" to \"{to}\"")))
+        }
+    }
+}
+
+/// The units of sizes, the largest first.
+const SIZES: &[(&str, u64)] = &[
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+];
+
+/// Reads a size such as `500MB`: a whole number and a unit of 1,000, 1,000², 1,000³ or 1,000⁴ bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (unit, factor) = SIZES.iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number = text.strip_suffix(unit)?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = digits.then(|| number.parse().ok())??;
+    number.checked_mul(*factor)
+}
+
+/// A size as [`parse_size`] reads it, if it has one; else in bytes.
+pub fn show_size(bytes: u64) -> String {
+    match SIZES
+        .iter()
+        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
+    {
+        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// One of some words. Those in `later` are known but not supported yet.
 pub(crate) fn word<T: Copy>(
     words: &[(&'static str, T)],
@@ -419,6 +472,27 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(parse_duration(text), seconds.map(Duration::from_secs), "{text}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_as_shown() {
+        for (text, bytes) in [
+            ("500MB", Some(500_000_000)),
+            ("1KB", Some(1_000)),
+            ("20GB", Some(20_000_000_000)),
+            ("3TB", Some(3_000_000_000_000)),
+            ("500", None),
+            ("MB", None),
+            ("1.5GB", None),
+            ("+1GB", None),
+            ("99999999999999999999TB", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+            if let Some(bytes) = bytes {
+                assert_eq!(show_size(bytes), text);
+            }
+        }
+        assert_eq!(show_size(1), "1 bytes");
     }
 
     proptest! {

@@ -35,9 +35,12 @@ impl Config {
             browser: browser(root.section_or_empty("browser"), folder),
             network: network(root.section_or_empty("network")),
             evidence: evidence(root.section_or_empty("evidence")),
+            organisation_domains: root
+                .get("organisation_domains", kinds::list(kinds::domain))
+                .unwrap_or_default(),
             jira: root.section("jira").and_then(|section| jira(section, folder)),
         };
-        root.finish(&["organisation_domains", "serve"]);
+        root.finish(&["serve"]);
         source.finish()?;
         Ok(config)
     }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use cidr::NotANetwork;
-pub use kinds::{parse_duration, parse_end_of_day, show_duration};
+pub use kinds::{parse_duration, parse_end_of_day, parse_size, show_duration, show_size};
 pub use lifecycle::{Baseline, Lifecycle, Resolve, Route};
 pub(crate) use load::read_file;
 pub use problem::{ConfigError, Problem};
@@ -40,6 +40,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// What is kept of a page.
     pub evidence: EvidenceConfig,
+    /// Domains of the organisation, in lower case: hosts below them that no site's file claims are listed in reports.
+    pub organisation_domains: Vec<String>,
     /// The ticket queue; `None` if the file has no `[jira]`.
     pub jira: Option<JiraConfig>,
 }

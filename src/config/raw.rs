@@ -41,6 +41,9 @@ pub(crate) struct Source<'t> {
     file: &'t str,
     text: &'t str,
     problems: RefCell<Vec<(usize, Problem)>>,
+    /// The keys that were asked for, for the test that compares them with the schema.
+    #[cfg(test)]
+    asked: RefCell<std::collections::BTreeSet<String>>,
 }
 
 impl<'t> Source<'t> {
@@ -49,7 +52,15 @@ impl<'t> Source<'t> {
             file,
             text,
             problems: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
         }
+    }
+
+    /// The keys that were asked for, `table.key`.
+    #[cfg(test)]
+    pub fn asked(&self) -> std::collections::BTreeSet<String> {
+        self.asked.take()
     }
 
     /// The tree, if the text is TOML.
@@ -249,6 +260,8 @@ impl<'d> Section<'d> {
     fn find(&mut self, key: &'static str) -> Option<Value<'d>> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
+            #[cfg(test)]
+            self.source.asked.borrow_mut().insert(self.name(key));
         }
         self.table?.get(key)
     }

@@ -91,7 +91,7 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
     let cases = [
         (
             "tabs = 4",
-            "`tabs` is not a known key (etc/phantom.toml:1:1); known here: store, browser, network, evidence, jira, organisation_domains, serve",
+            "`tabs` is not a known key (etc/phantom.toml:1:1); known here: store, browser, network, evidence, organisation_domains, jira, serve",
         ),
         (
             "[browser]\ntab = 4",

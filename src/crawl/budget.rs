@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::show_duration;
+use crate::config::{show_duration, show_size};
 use crate::site::Limits;
 
 /// A limit that ended a crawl.
@@ -13,23 +13,27 @@ pub enum Limit {
     Pages(u64),
     /// So much time has passed.
     Duration(Duration),
+    /// So many bytes were sent and received.
+    Bytes(u64),
 }
 
 /// The limit that ends a crawl now, if any: `rendered` counts pages that were or are being looked at, `elapsed` is the
-/// time since the scan began, over all its runs.
-pub fn limit_reached(limits: &Limits, rendered: u64, elapsed: Duration) -> Option<Limit> {
+/// time since the scan began, over all its runs, `spent` that the budget of bytes is used up.
+pub fn limit_reached(limits: &Limits, rendered: u64, elapsed: Duration, spent: bool) -> Option<Limit> {
     if rendered >= limits.pages {
         Some(Limit::Pages(limits.pages))
     } else if elapsed >= limits.duration {
         Some(Limit::Duration(limits.duration))
     } else {
-        None
+        limits.bytes.filter(|_| spent).map(Limit::Bytes)
     }
 }
 
 /// Is this why a page was skipped when a limit ended its crawl?
 pub fn is_limit_reason(reason: &str) -> bool {
-    (reason.starts_with("the limit of ") || reason.starts_with("the time limit of "))
+    ["the limit of ", "the time limit of ", "the traffic limit of "]
+        .iter()
+        .any(|start| reason.starts_with(start))
         && reason.ends_with(" was reached")
 }
 
@@ -44,6 +48,7 @@ impl Limit {
         let key = match self {
             Self::Pages(_) => "pages",
             Self::Duration(_) => "duration",
+            Self::Bytes(_) => "bytes",
         };
         let pages = if left == 1 { "page" } else { "pages" };
         format!("{self} was reached: {left} known {pages} not looked at; raise `limits.{key}` to see more")
@@ -55,6 +60,7 @@ impl fmt::Display for Limit {
         match self {
             Self::Pages(1) => f.write_str("the limit of 1 page"),
             Self::Pages(pages) => write!(f, "the limit of {pages} pages"),
+            Self::Bytes(bytes) => write!(f, "the traffic limit of {}", show_size(*bytes)),
             Self::Duration(duration) => write!(f, "the time limit of {}", show_duration(*duration)),
         }
     }
@@ -69,15 +75,17 @@ mod tests {
         let limits = Limits {
             pages: 10,
             duration: Duration::from_mins(90),
+            bytes: Some(5_000_000),
             ..Limits::default()
         };
-        for (rendered, minutes, expected) in [
-            (9, 89, None),
-            (10, 0, Some(Limit::Pages(10))),
-            (10, 90, Some(Limit::Pages(10))),
-            (0, 90, Some(Limit::Duration(Duration::from_mins(90)))),
+        for (rendered, minutes, spent, expected) in [
+            (9, 89, false, None),
+            (10, 0, false, Some(Limit::Pages(10))),
+            (10, 90, true, Some(Limit::Pages(10))),
+            (0, 90, true, Some(Limit::Duration(Duration::from_mins(90)))),
+            (0, 0, true, Some(Limit::Bytes(5_000_000))),
         ] {
-            let reached = limit_reached(&limits, rendered, Duration::from_mins(minutes));
+            let reached = limit_reached(&limits, rendered, Duration::from_mins(minutes), spent);
             assert_eq!(reached, expected, "{rendered} {minutes}");
         }
     }
@@ -97,6 +105,7 @@ mod tests {
             Limit::Pages(1),
             Limit::Pages(9),
             Limit::Duration(Duration::from_hours(3)),
+            Limit::Bytes(20_000_000_000),
         ] {
             assert!(is_limit_reason(&limit.reason()), "{limit}");
         }

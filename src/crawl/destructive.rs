@@ -63,7 +63,7 @@ const PAIRS: &[(&str, &str)] = &[
 const AT_AN_END: &[&str] = &["delete", "logout", "signout", "unsubscribe"];
 
 /// Parameters whose value names what is to be done, or the page that does it.
-const ACTIONS: &[&str] = &[
+pub(super) const ACTIONS: &[&str] = &[
     "_method",
     "a",
     "act",
@@ -214,7 +214,8 @@ fn says_deed(text: &str) -> bool {
     }
 }
 
-fn decoded(segment: &str) -> String {
+/// A part of a path without escapes.
+pub(super) fn decoded(segment: &str) -> String {
     // A plus is a plus in a path.
     let pair = format!("={}", segment.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(pair.as_bytes())

@@ -10,6 +10,7 @@ use phantom_checks::evidence::Evidence;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::Template;
 use crate::scan::ScanId;
 
 /// The normalised URL of a page: two URLs with one key are one page.
@@ -36,6 +37,8 @@ pub struct NewPage {
     pub found_on: Option<PageKey>,
     /// Why it is not to be rendered; it is then recorded as skipped.
     pub skip: Option<String>,
+    /// The pages that it is alike by its URL; `None` if no budget of alike pages is for it.
+    pub template: Option<Template>,
 }
 
 /// Where a page of a scan stands.
@@ -67,6 +70,15 @@ pub struct PageRow {
     pub reason: Option<String>,
     /// The page it redirected to.
     pub redirected_to: Option<String>,
+}
+
+/// A host of the organisation that a scan saw and that does not belong to its site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenHost {
+    /// The host, in lower case.
+    pub host: String,
+    /// The URL of the page on which it was seen first.
+    pub page: String,
 }
 
 /// What a worker asks the frontier for.
@@ -105,6 +117,8 @@ pub struct Lease {
     pub alone: bool,
     /// How often a browser died with it.
     pub crashes: u32,
+    /// The pages that it is alike by its URL; `None` if no budget of alike pages is for it.
+    pub template: Option<Template>,
 }
 
 /// What came of a leased page.
@@ -142,4 +156,8 @@ pub struct Completion<'a> {
     pub failed_checks: &'a [String],
     /// Pages found on it, each in scope.
     pub found: &'a [NewPage],
+    /// What answered in its place, in words; `None` if it was the page itself.
+    pub obstacle: Option<&'a str>,
+    /// Hosts of the organisation that were seen on it and do not belong to the site.
+    pub hosts: &'a [String],
 }

@@ -9,7 +9,7 @@ use super::destructive::looks_destructive;
 use super::headers::header_links;
 use super::robots::RobotsBook;
 use super::url::{NotAPage, page_key};
-use super::{NewPage, PageKey};
+use super::{NewPage, PageKey, Template};
 use crate::site::{OutOfScope, ScopeRules};
 
 /// Pages that one page may lead to. A page with more is a trap or an index of everything.
@@ -137,6 +137,7 @@ impl LinkRules<'_> {
         };
         Ok(NewPage {
             key,
+            template: Some(Template::of(&url)),
             url,
             depth,
             found_on: found_on.cloned(),

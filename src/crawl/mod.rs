@@ -1,5 +1,6 @@
 //! The rules of a crawl, pure: which URLs are one page, which belong to the site, how fast to go.
 
+mod alike;
 mod budget;
 mod destructive;
 mod explore;
@@ -10,15 +11,19 @@ mod headers;
 mod hints;
 mod links;
 mod politeness;
+pub mod reached;
 mod robots;
 mod secret;
 mod sitemap;
+mod sketch;
+mod template;
 mod url;
 
+pub use alike::{Alike, Room, UsedUp};
 pub use budget::{Limit, is_limit_reason, limit_reached};
 pub use destructive::{looks_destructive, reads_destructive};
 pub use explore::{Candidate, Experience, Explorer, HandlerHints, Next, Outcome, hash_of};
-pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState};
+pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState, SeenHost};
 pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
 pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, text_hints};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
@@ -26,4 +31,6 @@ pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
 pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};
 pub use secret::{REDACTED, is_secret, is_web_token, without_session_segments};
 pub use sitemap::{LONGEST_SITEMAP, MOST_ENTRIES, Sitemap};
+pub use sketch::{hash, likeness, sketch};
+pub use template::Template;
 pub use url::{LONGEST_URL, NotAPage, normal_escapes, page_key};

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, JiraConfig};
-use crate::scan::{Ended, Helped, Now, ScanError, ScanId, Scanner};
+use crate::scan::{Ended, Helped, Now, ScanError, ScanId, ScanState, Scanner};
 use crate::site::{Site, SiteId};
 use crate::store::{Store, StoreError};
 use crate::tickets;
@@ -194,7 +194,10 @@ impl Gang {
         };
         jobs.spawn(async move {
             let came = Box::pin(turn::take(&scanner, job)).await;
-            if let Ok(Came::Ended(_)) = &came {
+            // What waits to go on has not seen all of its findings' pages yet.
+            if let Ok(Came::Ended(ended)) = &came
+                && ended.record.state != ScanState::Interrupted
+            {
                 desk.file(&site).await;
             }
             Done { name, site, came }

@@ -157,6 +157,7 @@ fn past(last: Option<&ScanLine>, now: Timestamp) -> Past {
 mod tests {
     use super::*;
     use crate::scan::ScanCounts;
+    use ScanState::{Complete, Incomplete, Interrupted, Running};
 
     #[test]
     fn what_a_scan_came_to() {
@@ -176,7 +177,6 @@ mod tests {
             counts: ScanCounts::default(),
         };
         let other = Some("elsewhere:7:7");
-        use ScanState::{Complete, Incomplete, Interrupted, Running};
         for (state, wish, owner, until, expected) in [
             (Running, None, other, Some(1_001), Past::Running),
             (Running, None, other, Some(999), Past::Unfinished),

@@ -1,7 +1,7 @@
 //! Collects what a report says from the store, then puts it together without one.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,16 +12,18 @@ use url::Url;
 use super::ReportError;
 use super::model::{
     CheckRun, FailedPage, FindingPart, NotCheckedKind, PageCounts, PicturePart, Report, SCHEMA, ScanPart, TicketPart,
-    Tool, Unseen,
+    Tool, UnclaimedHost, Unseen,
 };
 use super::not_checked::Groups;
 use super::suppressed::{self, Apart};
 use super::verdict::Verdict;
-use crate::crawl::{PageRow, PageState};
+use crate::crawl::reached::Obstacle;
+use crate::crawl::{PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::site::SiteBook;
 use crate::store::Store;
 use crate::tickets::TicketLink;
-use crate::triage::{Finding, FindingPage, FindingState, Picture, Suppression};
+use crate::triage::{Finding, FindingPage, FindingState, PageLook, Picture, Suppression};
 
 /// Pages listed of one finding.
 pub const MAX_PAGES: u32 = 100;
@@ -38,6 +40,8 @@ pub struct Context<'a> {
     pub fail_on: Severity,
     /// Where people open tickets, if a Jira is configured.
     pub browse_url: Option<&'a Url>,
+    /// The sites that have files; they claim hosts.
+    pub sites: Option<&'a SiteBook>,
     /// The time that the report bears.
     pub now: Timestamp,
 }
@@ -79,6 +83,9 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         gaps: gaps(store, scan).await?,
         suppressions: store.suppressions().await?,
         gone: gone(store, &record).await?,
+        done: store.pages(scan, PageState::Done, u32::MAX).await?,
+        looks: store.page_looks(scan).await?,
+        hosts: store.seen_hosts(scan).await?,
         record,
         findings,
         unseen,
@@ -132,6 +139,9 @@ struct Gathered {
     gone: Vec<(Finding, Option<TicketLink>)>,
     failed: Vec<PageRow>,
     skipped: Vec<PageRow>,
+    done: Vec<PageRow>,
+    looks: Vec<PageLook>,
+    hosts: Vec<SeenHost>,
     gaps: Vec<(String, String)>,
 }
 
@@ -145,7 +155,10 @@ pub(super) struct Sighting {
 }
 
 fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
-    let pages = page_counts(gathered.counts);
+    let pages = PageCounts {
+        blocked: blocked(&gathered.done, &gathered.looks),
+        ..page_counts(gathered.counts)
+    };
     let mut not_checked = Groups::default();
     for (kind, rows) in [
         (NotCheckedKind::FailedPages, &gathered.failed),
@@ -153,6 +166,11 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     ] {
         for row in rows {
             not_checked.add(kind, reason(row), row.url.clone());
+        }
+    }
+    for look in &gathered.looks {
+        if let Some(obstacle) = &look.obstacle {
+            not_checked.add(NotCheckedKind::AnsweredInstead, obstacle, look.url.clone());
         }
     }
     for (gap, url) in gathered.gaps {
@@ -210,6 +228,8 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             .map(|(finding, ticket)| unseen_part(finding, ticket, context))
             .collect(),
         not_checked: not_checked.finish(),
+        blocked_share: pages.blocked_share(),
+        unclaimed_hosts: unclaimed(gathered.hosts, context.sites),
         failed_pages: gathered
             .failed
             .iter()
@@ -234,7 +254,41 @@ fn page_counts(counts: ScanCounts) -> PageCounts {
         failed: counts.failed,
         skipped: counts.skipped,
         left: counts.waiting + counts.leased,
+        blocked: 0,
     }
+}
+
+/// How many pages something answered for that keeps the scanner out, those that were redirected to it included.
+fn blocked(done: &[PageRow], looks: &[PageLook]) -> u64 {
+    let blocks = |look: &&PageLook| {
+        look.obstacle
+            .as_deref()
+            .and_then(Obstacle::named)
+            .is_some_and(Obstacle::blocks)
+    };
+    let walls: HashSet<&str> = looks.iter().filter(blocks).map(|look| look.url.as_str()).collect();
+    let keys: HashSet<&str> = done
+        .iter()
+        .filter(|row| walls.contains(row.url.as_str()))
+        .map(|row| row.key.0.as_str())
+        .collect();
+    let blocked = |row: &&PageRow| {
+        let to = row.redirected_to.as_deref().unwrap_or(&row.key.0);
+        keys.contains(to)
+    };
+    done.iter().filter(blocked).count() as u64
+}
+
+fn unclaimed(hosts: Vec<SeenHost>, sites: Option<&SiteBook>) -> Vec<UnclaimedHost> {
+    let unclaimed = hosts
+        .into_iter()
+        .filter(|seen| !sites.is_some_and(|sites| sites.claims_host(&seen.host)));
+    unclaimed
+        .map(|seen| UnclaimedHost {
+            host: seen.host,
+            seen_on: seen.page,
+        })
+        .collect()
 }
 
 fn why_left(state: ScanState) -> &'static str {
@@ -459,11 +513,18 @@ mod tests {
             skipped: (0..counts.skipped)
                 .map(|_| row("https://shop.test/s", PageState::Skipped, Some("robots.txt")))
                 .collect(),
+            done: Vec::new(),
+            looks: Vec::new(),
+            hosts: vec![SeenHost {
+                host: "new.shop.test".to_owned(),
+                page: "https://shop.test/".to_owned(),
+            }],
             gaps: vec![("frame lost".to_owned(), "https://shop.test/g".to_owned())],
         };
         let context = Context {
             fail_on: Severity::High,
             browse_url: None,
+            sites: None,
             now: Timestamp::UNIX_EPOCH,
         };
         assemble(gathered, &context)

@@ -29,7 +29,7 @@ pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
 pub use json::{safe_json, safe_json_line};
 pub use model::{
     CheckRun, DecisionPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind, PageCounts, Report,
-    SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, Unseen,
+    SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnclaimedHost, Unseen,
 };
 pub use sheet::{FindingSheet, export, sheet};
 pub use verdict::Verdict;

@@ -46,6 +46,13 @@ pub struct Report {
     pub not_observed: Vec<Unseen>,
     /// What nobody should believe to have been checked, and why.
     pub not_checked: Vec<NotChecked>,
+    /// The share of pages in whose place a challenge, a CAPTCHA, a consent wall or a maintenance page answered, of all
+    /// that were asked for: from 0 to 1. Beyond 0.05 the scan is incomplete.
+    #[serde(default)]
+    pub blocked_share: f64,
+    /// Hosts of the organisation that were seen and that no site's file claims, by name.
+    #[serde(default)]
+    pub unclaimed_hosts: Vec<UnclaimedHost>,
     /// The pages that could not be looked at, the first [`super::MAX_FAILED`] by URL.
     pub failed_pages: Vec<FailedPage>,
     /// The checks that looked at every page that was done.
@@ -90,6 +97,13 @@ pub struct ScanPart {
     pub remarks: Vec<String>,
 }
 
+impl PageCounts {
+    /// The share of pages in whose place something else answered, of all that were asked for; from 0 to 1.
+    pub fn blocked_share(self) -> f64 {
+        self.blocked as f64 / (self.done + self.failed).max(1) as f64
+    }
+}
+
 impl ScanPart {
     /// How long the scan took; `None` while it runs.
     pub fn duration(&self) -> Option<Duration> {
@@ -110,6 +124,10 @@ pub struct PageCounts {
     pub skipped: u64,
     /// Not looked at yet.
     pub left: u64,
+    /// Of those that were looked at: a challenge, a CAPTCHA, a consent wall or a maintenance page answered in their
+    /// place.
+    #[serde(default)]
+    pub blocked: u64,
 }
 
 /// One finding: observations with one root cause.
@@ -265,6 +283,8 @@ pub enum NotCheckedKind {
     FailedPages,
     /// Pages whose turn did not come.
     WaitingPages,
+    /// Pages in whose place something else answered.
+    AnsweredInstead,
     /// Pages of which a part could not be seen.
     PartsOfPages,
     /// Checks that did not run.
@@ -281,6 +301,8 @@ impl NotCheckedKind {
             (Self::FailedPages, false) => "pages failed",
             (Self::WaitingPages, true) => "page not reached",
             (Self::WaitingPages, false) => "pages not reached",
+            (Self::AnsweredInstead, true) => "page answered by something else",
+            (Self::AnsweredInstead, false) => "pages answered by something else",
             (Self::PartsOfPages, true) => "page seen in part",
             (Self::PartsOfPages, false) => "pages seen in part",
             (Self::Checks, true) => "check not run",
@@ -289,6 +311,15 @@ impl NotCheckedKind {
             (Self::SkippedPages, false) => "pages skipped",
         }
     }
+}
+
+/// A host of the organisation that no site's file claims: perhaps a new site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedHost {
+    /// Its name. Untrusted.
+    pub host: String,
+    /// The page on which it was seen first. Untrusted.
+    pub seen_on: String,
 }
 
 /// A page that could not be looked at.

@@ -8,9 +8,10 @@ use url::Url;
 
 use super::run::Run;
 use super::{ScanClose, ScanError, ScanRecord, ScanState};
-use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook, is_limit_reason};
+use crate::crawl::reached::Obstacle;
+use crate::crawl::{LinkRules, NewPage, PageKey, PageState, RobotsBook, is_limit_reason};
 use crate::site::ScopeRules;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::triage::{
     CheckRan, Coverage, Finding, Fingerprint, Judgement, PageLook, PagesSeen, ScanFacts, Suppressions, WITNESSES, Why,
     is_blocked, judge_unseen, reached, template_of,
@@ -45,6 +46,8 @@ pub(super) async fn witness_pages(
         .filter(|witness| known.insert(witness.url.clone()))
         .filter_map(|witness| links.page(&Url::parse(&witness.url).ok()?, 1, None).ok())
         .filter(|page| page.skip.is_none())
+        // No budget is for them.
+        .map(|page| NewPage { template: None, ..page })
         .collect())
 }
 
@@ -70,12 +73,18 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
         .iter()
         .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
     let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
-    let coverage = coverage(run, &looks, &pages, whole && ran_through && !cut && !run.login_failed());
+    let walled = walled(run).await?;
+    let ran_whole = whole && ran_through && !cut && !run.login_failed();
+    let coverage = coverage(run, &looks, &pages, &walled, ran_whole);
     if run.keeper.is_some() {
         let (seen, pages) = (coverage.logged_in, coverage.logged_in + coverage.logged_out);
         run.remark(format!("{seen} of {pages} pages were seen logged in"));
     }
-    let state = if coverage.whole && worked.state == ScanState::Complete {
+    let blocked = coverage.too_much_walled().filter(|_| !run.record.trigger.is_look());
+    let state = if let (Some(blocked), true) = (blocked, ran_through) {
+        run.remark(blocked);
+        ScanState::Incomplete
+    } else if coverage.whole && worked.state == ScanState::Complete {
         compare(run, &coverage).await?
     } else {
         worked.state
@@ -140,17 +149,48 @@ fn pages_seen(run: &Run, looks: &[PageLook]) -> PagesSeen {
     pages
 }
 
-fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, whole: bool) -> Coverage {
+/// The keys of the pages in whose place a challenge, a CAPTCHA, a consent wall or a maintenance page answered, those
+/// that were redirected to one included.
+pub(super) async fn walled(run: &Run) -> Result<HashSet<PageKey>, StoreError> {
+    let looks = run.store.page_looks(&run.scan).await?;
+    let blocks = |look: &&PageLook| {
+        let obstacle = look.obstacle.as_deref().and_then(Obstacle::named);
+        obstacle.is_some_and(Obstacle::blocks)
+    };
+    let urls: HashSet<String> = looks.iter().filter(blocks).map(|look| look.url.clone()).collect();
+    if urls.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let done = run.store.pages(&run.scan, PageState::Done, u32::MAX).await?;
+    let mut walled: HashSet<PageKey> = HashSet::new();
+    walled.extend(
+        done.iter()
+            .filter(|row| urls.contains(&row.url))
+            .map(|row| row.key.clone()),
+    );
+    let redirected = done.iter().filter(|row| {
+        let to = row.redirected_to.clone().map(PageKey);
+        to.is_some_and(|to| walled.contains(&to))
+    });
+    let redirected: Vec<PageKey> = redirected.map(|row| row.key.clone()).collect();
+    walled.extend(redirected);
+    Ok(walled)
+}
+
+fn coverage(run: &Run, looks: &[PageLook], pages: &PagesSeen, walled: &HashSet<PageKey>, whole: bool) -> Coverage {
     let mut coverage = Coverage {
         whole,
         templates: pages.templates(),
         checks: versions(run).map(|(id, version)| (id.to_owned(), version)).collect(),
         ..Coverage::default()
     };
+    let is_walled = |url: &str| key_of(run, url).is_some_and(|key| walled.contains(&PageKey(key)));
     for look in looks {
         let blocked = look.reason.as_deref().is_some_and(is_blocked);
         match look.state {
             _ if blocked => coverage.blocked += 1,
+            _ if !walled.is_empty() && is_walled(&look.url) => coverage.walled += 1,
+            PageState::Done if look.obstacle.is_some() => coverage.skipped += 1,
             PageState::Done => coverage.pages += 1,
             PageState::Skipped => coverage.skipped += 1,
             PageState::Failed => coverage.failed += 1,

@@ -87,6 +87,7 @@ impl Scanner {
         let parts = self.parts(&record, true).await?;
         let counts = self.store.counts(scan).await?;
         let run = Arc::new(Run::new(self, Parts { counts, ..parts }));
+        run.remember_alike().await?;
         let beat = keep_alive(&run);
         let before = run.pages_rendered();
         let worked = self.lend_hands(&run).await;
@@ -173,7 +174,7 @@ pub(super) fn keep_alive(run: &Arc<Run>) -> AbortOnDropHandle<()> {
             match run.store.beat(&pulse).await {
                 Ok(beat) => heard(&run, beat),
                 Err(error) => {
-                    tracing::warn!(scan = %run.scan, %error, "the store was not told that this process lives")
+                    tracing::warn!(scan = %run.scan, %error, "the store was not told that this process lives");
                 }
             }
             tokio::time::sleep(BEAT).await;

@@ -30,6 +30,7 @@ pub(super) struct Inspector {
 }
 
 /// What the checks make of a page.
+#[derive(Default)]
 pub(super) struct Inspected {
     pub observations: Vec<Observation>,
     /// Checks that failed, as sentences.
@@ -93,12 +94,7 @@ impl Inspector {
     }
 
     fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
-        let mut inspected = Inspected {
-            observations: Vec::new(),
-            failures: Vec::new(),
-            failed_checks: Vec::new(),
-            pictures: Vec::new(),
-        };
+        let mut inspected = Inspected::default();
         let mut questions = Vec::new();
         let subject = Subject {
             evidence,

@@ -4,13 +4,17 @@
 //! a scan whose process was killed goes on in another one, page by page.
 
 mod account;
+mod alike;
+mod ask;
 mod close;
 mod event;
 mod help;
 mod inspect;
 mod login;
+mod organisation;
 mod owner;
 mod pictures;
+mod reached;
 mod record;
 mod replay;
 mod retire;
@@ -22,6 +26,7 @@ mod verify;
 mod worker;
 
 pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
+pub use ask::{AskError, Asked, Learnt};
 pub use event::ScanEvent;
 pub use help::Helped;
 pub use login::LoginSecretError;

@@ -12,13 +12,15 @@ use url::Url;
 
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
+use super::organisation::Organisation;
 use super::pictures::Pictures;
+use super::reached::Looks;
 use super::worker::Worker;
-use super::{Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
+use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
-    Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook, limit_reached,
-    pace,
+    Alike, Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook,
+    limit_reached, pace,
 };
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ExploreMode, ScopeRules, Site};
@@ -105,6 +107,13 @@ pub(super) struct Run {
     added: AtomicU64,
     others: AtomicU64,
     witnesses: u64,
+    /// Pages that waited when it was looked last.
+    pub(super) waiting: AtomicU64,
+    alike: Mutex<Alike>,
+    /// Pages that sitemaps list.
+    pub(super) listed: AtomicU64,
+    pub(super) looks: Looks,
+    pub(super) organisation: Organisation,
     pinned: HashSet<PageKey>,
     experience: Arc<Mutex<Experience>>,
     restarts_told: AtomicU64,
@@ -175,6 +184,11 @@ impl Run {
             added: AtomicU64::new(0),
             others: AtomicU64::new(0),
             witnesses: parts.witnesses,
+            waiting: AtomicU64::new(parts.counts.waiting),
+            listed: AtomicU64::new(0),
+            looks: Looks::default(),
+            organisation: Organisation::new(&scanner.config.organisation_domains),
+            alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
             pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),
             restarts_told: AtomicU64::new(0),
@@ -322,7 +336,7 @@ impl Run {
         self.store.add_remarks(&self.scan, &remarks).await
     }
 
-    /// A start page was skipped: the scan saw less than the site. Asked of the store, because an earlier process may
+    /// A start page was skipped, or something answered in its place: the scan saw less than the site. Asked of the store, because an earlier process may
     /// have met it.
     pub async fn start_lost(&self) -> Result<bool, StoreError> {
         let starts: HashSet<PageKey> = {
@@ -333,7 +347,8 @@ impl Run {
                 .collect()
         };
         let skipped = self.store.pages(&self.scan, PageState::Skipped, u32::MAX).await?;
-        Ok(skipped.iter().any(|row| starts.contains(&row.key)))
+        let walled = super::close::walled(self).await?;
+        Ok(skipped.iter().any(|row| starts.contains(&row.key)) || starts.iter().any(|key| walled.contains(key)))
     }
 
     /// The limit that ends the scan now.
@@ -343,7 +358,8 @@ impl Run {
 
     fn limit_at(&self, rendered: u64) -> Option<Limit> {
         let counted = (rendered + self.others.load(Ordering::Relaxed)).saturating_sub(self.witnesses);
-        limit_reached(&self.site.limits, counted, self.began.elapsed())
+        let spent = self.egress.budget_exhausted();
+        limit_reached(&self.site.limits, counted, self.began.elapsed(), spent)
     }
 
     /// Takes one page from the budget. False if a limit is reached.
@@ -376,6 +392,19 @@ impl Run {
 
     pub fn give_page_back(&self) {
         self.rendered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What was learnt of the site beside its pages.
+    pub fn learnt(&self) -> Learnt {
+        let start = self.site.start.first();
+        let robots = self.robots();
+        let said = start.and_then(|start| robots.of(start));
+        Learnt::of(said, start, self.listed.load(Ordering::Relaxed))
+    }
+
+    /// The budgets of pages that are alike.
+    pub fn alike(&self) -> MutexGuard<'_, Alike> {
+        lock(&self.alike)
     }
 
     /// Whether a file beside a page is asked for the first time.

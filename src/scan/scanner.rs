@@ -1,6 +1,7 @@
 //! A scan from its start, or its resumption, to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
@@ -12,7 +13,7 @@ use super::help::keep_alive;
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
-use super::{ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
+use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
@@ -143,6 +144,8 @@ pub struct Ended {
     pub counts: ScanCounts,
     /// The version of the browser that was used.
     pub browser: String,
+    /// What was learnt of the site beside its pages, by this process.
+    pub learnt: Learnt,
 }
 
 /// Scans sites, one after the other.
@@ -165,12 +168,12 @@ pub struct Scanner {
 impl Scanner {
     /// Scans until no page is left, a limit is reached, or it is stopped. Whatever the end, what was found is stored.
     pub async fn scan(&self, start: Start) -> Result<Ended, ScanError> {
-        self.scan_or_hand_back(start, false).await
+        Box::pin(self.scan_or_hand_back(start, false)).await
     }
 
     /// The same, for one of many workers: when it is stopped, the scan goes on in another one.
     pub async fn scan_as_worker(&self, start: Start) -> Result<Ended, ScanError> {
-        self.scan_or_hand_back(start, true).await
+        Box::pin(self.scan_or_hand_back(start, true)).await
     }
 
     async fn scan_or_hand_back(&self, start: Start, hands_back: bool) -> Result<Ended, ScanError> {
@@ -226,6 +229,12 @@ impl Scanner {
             run.remark(
                 "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
             );
+        }
+        if resumed {
+            run.remember_alike().await?;
+        }
+        if run.record.trigger.is_look() {
+            run.remember_logins().await?;
         }
         let worked = self.work(&run, tabs, counts.done > 0).await;
         run.pool.end().await;
@@ -375,7 +384,7 @@ impl Scanner {
                 Vec::new()
             },
             upstream: self.config.network.proxy.clone(),
-            byte_budget: None,
+            byte_budget: site.limits.bytes,
         }
     }
 
@@ -388,6 +397,7 @@ impl Scanner {
         let mut first = run.worker(0);
         first.begin_session(visited).await?;
         if let Some(listed) = run.read_sitemaps().await {
+            run.listed.store(listed.len() as u64, Ordering::Relaxed);
             run.store.add_pages(&run.scan, &listed).await?;
             if let Some(named) = run.read_well_known().await {
                 run.store.add_pages(&run.scan, &named).await?;
@@ -443,6 +453,7 @@ impl Scanner {
         let now = (self.now)();
         let ended = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         run.remark_refusals();
+        run.remark_alike();
         let state = close::close(run, &close::Worked { state, ended }).await?;
         let mut record = run.record.clone();
         record.state = state;
@@ -460,6 +471,7 @@ impl Scanner {
             record,
             counts,
             browser: run.pool.browser().version.clone(),
+            learnt: run.learnt(),
         })
     }
 
@@ -515,7 +527,11 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
         rules.admits(url).map_err(|why| refused(why.to_string()))?;
         let page = links.page(url, 0, None).map_err(|why| refused(why.to_string()))?;
         // Whatever a start page looks like, a person asked for it.
-        pages.push(NewPage { skip: None, ..page });
+        pages.push(NewPage {
+            skip: None,
+            template: None,
+            ..page
+        });
     }
     let record = ScanRecord {
         id: ScanId::new(now),

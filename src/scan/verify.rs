@@ -157,7 +157,7 @@ impl Scanner {
             ..self.clone()
         };
         let site = Box::new(site);
-        let ended = scanner.scan(Start::Verify { site, pages }).await?;
+        let ended = Box::pin(scanner.scan(Start::Verify { site, pages })).await?;
         if ended.record.state == ScanState::Interrupted {
             return Err(ScanError::Stopped.into());
         }
@@ -213,7 +213,8 @@ impl Wanted {
         let page = Url::parse(&url)
             .map_err(|error| error.to_string())
             .and_then(|url| links.page(&url, 1, None).map_err(|why| why.to_string()))
-            .and_then(|page| page.skip.clone().map_or(Ok(page), Err));
+            .and_then(|page| page.skip.clone().map_or(Ok(page), Err))
+            .map(|page| NewPage { template: None, ..page });
         Self { url, page }
     }
 }
@@ -345,6 +346,9 @@ impl Seen {
         }
         if look.failed_checks.iter().any(|failed| failed == check) {
             return lost("the check failed on it; please report it".to_owned());
+        }
+        if let Some(obstacle) = &look.obstacle {
+            return lost(format!("something else answered in its place, {obstacle}"));
         }
         match look.status {
             _ if reached(look) => (Presence::Gone, None),

@@ -17,6 +17,7 @@ fn look(url: &str) -> PageLook {
         reason: None,
         failed_checks: Vec::new(),
         forms: 0,
+        obstacle: None,
         logged_in: None,
     }
 }

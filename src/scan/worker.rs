@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use super::scanner::document_url;
 use super::shared::PAGES_KEPT;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
+use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
 use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
 use crate::triage::Picture;
 
@@ -51,9 +53,17 @@ pub(super) enum Turn {
     Over,
 }
 
+/// A page that was looked at.
+struct Looked {
+    captured: Box<Captured>,
+    inspected: Inspected,
+    /// What answered in its place.
+    instead: Option<Instead>,
+}
+
 /// What a rendered page comes to.
 enum Seen {
-    Page(Box<Captured>, Inspected),
+    Page(Box<Looked>),
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
@@ -179,7 +189,7 @@ impl Worker {
         };
         let mut turn = Turn::Recorded;
         match seen {
-            Seen::Page(captured, inspected) => self.record(&lease, *captured, inspected, began).await?,
+            Seen::Page(looked) => self.record(&lease, *looked, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
             Seen::Again {
                 why,
@@ -196,6 +206,7 @@ impl Worker {
                 }
                 self.run.store.release(&lease, crashed).await?;
                 self.run.give_page_back();
+                self.run.give_alike_back(&lease);
                 self.run.tell(ScanEvent::PageLeft {
                     tab: self.number,
                     url,
@@ -207,6 +218,7 @@ impl Worker {
         run.save_remarks().await?;
         let counts = run.store.counts(&run.scan).await?;
         run.heard_counts(counts);
+        run.waiting.store(counts.waiting, Ordering::Relaxed);
         run.tell(ScanEvent::Counts(counts));
         Ok(turn)
     }
@@ -237,7 +249,12 @@ impl Worker {
                 concurrency: run.site.limits.concurrency,
             };
             if let Some(lease) = run.store.lease(&request).await?.pop() {
-                return Ok(Some(lease));
+                let Some(reason) = run.take_alike(&lease).await? else {
+                    return Ok(Some(lease));
+                };
+                self.lose(&lease, PageOutcome::Skipped(reason)).await?;
+                run.give_page_back();
+                continue;
             }
             run.give_page_back();
             if run.helps && began.elapsed() > HELPERS_PATIENCE {
@@ -265,8 +282,8 @@ impl Worker {
             return Ok(seen);
         };
         let kept = keeper.after(&run, &mut self.slot, &lease.key, sign).await?;
-        if let Seen::Page(captured, _) = &mut seen {
-            captured.evidence.page.logged_in = Some(kept == Kept::In);
+        if let Seen::Page(looked) = &mut seen {
+            looked.captured.evidence.page.logged_in = Some(kept == Kept::In);
         }
         Ok(match kept {
             Kept::In | Kept::Out => seen,
@@ -295,22 +312,35 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
+        self.learn_missing(lease).await;
         let mut request = self.request(&lease.url);
         request.explore = run.exploration(lease);
         let asked = Instant::now();
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
+        if run.egress.budget_exhausted() && !matches!(rendered, Err(RenderError::NoBrowser(_))) {
+            // Whatever was seen was cut off.
+            return Ok(Seen::Again {
+                why: "the limit of bytes was reached".to_owned(),
+                crashed: false,
+                host_waits: None,
+            });
+        }
         if let (Some(keeper), Ok(visit)) = (&run.keeper, &rendered) {
             self.sign = keeper.sign(&lease.url, visit).map(|sign| login::Seen { sign, asked });
         }
         match rendered {
             Ok(visit) => match self.judge(lease, visit) {
-                Ok(captured) => {
-                    let (captured, mut inspected) = self.examine(captured).await;
+                Ok((captured, instead)) => {
+                    let (captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
                     inspected.pictures = self.picture(&request, &captured, &inspected).await;
-                    Ok(Seen::Page(captured, inspected))
+                    Ok(Seen::Page(Box::new(Looked {
+                        captured,
+                        inspected,
+                        instead,
+                    })))
                 }
-                Err(instead) => Ok(instead),
+                Err(seen) => Ok(seen),
             },
             Err(RenderError::Died(why)) => Ok(died(lease, why)),
             Err(RenderError::NoBrowser(error)) => {
@@ -321,13 +351,17 @@ impl Worker {
         }
     }
 
-    /// The checks look at a page; robots.txt of the origins it links to is learnt.
-    async fn examine(&self, mut captured: Box<Captured>) -> (Box<Captured>, Inspected) {
+    /// The checks look at a page; robots.txt of the origins it links to is learnt. What is not of the site's own making
+    /// says nothing of the site, so they do not look at that.
+    async fn examine(&self, mut captured: Box<Captured>, instead: Option<&Instead>) -> (Box<Captured>, Inspected) {
         let run = &self.run;
-        run.read_side_files(&mut captured).await;
-        let inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
-        if !run.record.trigger.is_look() {
-            self.learn_linked_robots(&captured).await;
+        let mut inspected = Inspected::default();
+        if !instead.is_some_and(|instead| instead.what.is_foreign()) {
+            run.read_side_files(&mut captured).await;
+            inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
+            if !run.record.trigger.is_look() {
+                self.learn_linked_robots(&captured).await;
+            }
         }
         (captured, inspected)
     }
@@ -363,8 +397,36 @@ impl Worker {
             .collect()
     }
 
-    /// The page, or what is to be done instead of looking at it.
-    fn judge(&mut self, lease: &Lease, visit: Visit) -> Result<Box<Captured>, Seen> {
+    /// Once for each origin, before its first page but for a start page, which begins the session: what it shows for an
+    /// address that cannot exist, if it does not say by its status that there is none.
+    async fn learn_missing(&mut self, lease: &Lease) {
+        let run = Arc::clone(&self.run);
+        let Some(nothing) = run.address_of_nothing(&lease.url).filter(|_| lease.depth > 0) else {
+            return;
+        };
+        let _asking = run.asking.lock().await;
+        if !run.looks.lacks(&nothing) {
+            return;
+        }
+        let Some(exists) = run.seems_to_exist(&nothing).await else {
+            return;
+        };
+        let mut shown = None;
+        if exists {
+            run.own_pace.wait(&nothing).await;
+            let request = self.request(&nothing);
+            let rendered = run.stop.run_until_cancelled(self.slot.render(&request, false)).await;
+            if let Some(Ok(Visit::Page(captured))) = rendered
+                && captured.evidence.page.redirects.is_empty()
+            {
+                shown = Baseline::of(&captured.evidence);
+            }
+        }
+        run.looks.keep_missing(&nothing, shown);
+    }
+
+    /// The page, with what answered in its place; or what is to be done instead of looking at it.
+    fn judge(&mut self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
         let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
         let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
         let captured = match visit {
@@ -372,6 +434,11 @@ impl Worker {
             Visit::NotAPage { what } => return skipped(what),
             Visit::BrokenOff { status } => return Err(broken_off(lease, status)),
             Visit::LeftScope { to } => {
+                if let Some(host) = Url::parse(&to).ok().and_then(|to| to.host_str().map(str::to_owned))
+                    && is_challenge_host(&host)
+                {
+                    return skipped(format!("redirects to a challenge at {host}"));
+                }
                 let to = self.run.redactor.text(&crate::browser::url_without_secrets(&to));
                 return skipped(format!("redirects to {to}, which is not to be visited"));
             }
@@ -382,6 +449,12 @@ impl Worker {
         };
         let page = &captured.evidence.page;
         let status = page.status.unwrap_or(200);
+        let instead = self.run.looks.judge(&captured.evidence, lease.depth == 0);
+        if instead.as_ref().is_some_and(|instead| instead.what.is_foreign()) {
+            // It says with its status what it likes, and does not pass by waiting.
+            self.waits = 0;
+            return Ok((captured, instead));
+        }
         if let Some(wait) = wait_after(status, page.header("retry-after"), self.waits, Timestamp::now()) {
             self.waits += 1;
             if self.waits <= MOST_WAITS {
@@ -402,7 +475,7 @@ impl Worker {
             400.. => skipped(format!("the server answered {status}")),
             _ => match page.mime.as_deref().filter(|mime| !is_page(mime)) {
                 Some(mime) => skipped(format!("not a page: {mime}")),
-                None => Ok(captured),
+                None => Ok((captured, instead)),
             },
         }
     }
@@ -416,26 +489,45 @@ impl Worker {
         }
     }
 
-    async fn record(
-        &self,
-        lease: &Lease,
-        captured: Captured,
-        inspected: Inspected,
-        began: Instant,
-    ) -> Result<(), ScanError> {
+    async fn record(&self, lease: &Lease, looked: Looked, began: Instant) -> Result<(), ScanError> {
         let run = Arc::clone(&self.run);
+        let Looked {
+            captured,
+            inspected,
+            instead,
+        } = looked;
+        let foreign = instead.as_ref().is_some_and(|instead| instead.what.is_foreign());
+        let obstacle = instead.as_ref().map(ToString::to_string);
+        if let Some(instead) = &instead
+            && lease.depth == 0
+            && instead.what.blocks()
+        {
+            run.remark(format!("the start page {} was not reached: {instead}", lease.url));
+        }
         inspected.failures.into_iter().for_each(|failure| run.remark(failure));
         if captured.evidence.page.cut_short {
             run.remark(never_loaded(&lease.url, captured.evidence.page.waited_for.as_deref()));
         }
         let recorded_as = redirected_to(&run, lease, &captured);
         let at = recorded_as.as_ref().map_or(&lease.key, |page| &page.key);
-        let found = if run.record.trigger.is_look() {
+        let found = if run.record.trigger.is_look() || foreign {
             Found::default()
         } else {
             run.rules().links().found_on(&captured.evidence, at, lease.depth)
         };
         found.remarks.into_iter().for_each(|remark| run.remark(remark));
+        if instead.is_none() {
+            run.saw_alike(lease, captured.evidence.page.look.as_ref());
+        } else {
+            // Of the pages that are alike, it was none.
+            run.give_alike_back(lease);
+        }
+        let found = run.bounded(found.pages);
+        let hosts = if run.record.trigger.is_look() {
+            Vec::new()
+        } else {
+            run.organisation.unseen_on(&captured.evidence, run.scope())
+        };
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let led_on = recorded_as.is_some();
         let recorded = run
@@ -453,7 +545,9 @@ impl Worker {
                 bodies: &bodies,
                 observations: &inspected.observations,
                 failed_checks: &inspected.failed_checks,
-                found: &found.pages,
+                found: &found,
+                obstacle: obstacle.as_deref(),
+                hosts: &hosts,
             })
             .await?;
         if !recorded {
@@ -462,6 +556,7 @@ impl Worker {
         }
         run.added(if led_on { 2 } else { 1 });
         run.stored(bodies.into_keys());
+        run.organisation.told(hosts);
         for picture in &inspected.pictures {
             run.store.keep_picture(picture).await?;
         }
@@ -518,20 +613,7 @@ impl Worker {
         };
         let (tab, url, reason) = (self.number, lease.url.to_string(), reason.clone());
         let failed = matches!(outcome, PageOutcome::Failed(_));
-        let recorded = run
-            .store
-            .complete(&Completion {
-                lease,
-                now: run.now(),
-                outcome,
-                recorded_as: None,
-                evidence: None,
-                bodies: &BTreeMap::new(),
-                observations: &[],
-                failed_checks: &[],
-                found: &[],
-            })
-            .await?;
+        let recorded = self.lose(lease, outcome).await?;
         if recorded && failed {
             run.added(1);
         }
@@ -546,8 +628,28 @@ impl Worker {
         if !failed {
             // Only pages that were rendered count against the budget.
             run.give_page_back();
+            run.give_alike_back(lease);
         }
         Ok(())
+    }
+
+    /// Records a page of which nothing was seen.
+    async fn lose(&self, lease: &Lease, outcome: PageOutcome) -> Result<bool, ScanError> {
+        let run = &self.run;
+        let completion = Completion {
+            lease,
+            now: run.now(),
+            outcome,
+            recorded_as: None,
+            evidence: None,
+            bodies: &BTreeMap::new(),
+            observations: &[],
+            failed_checks: &[],
+            found: &[],
+            obstacle: None,
+            hosts: &[],
+        };
+        Ok(run.store.complete(&completion).await?)
     }
 }
 

@@ -88,6 +88,15 @@ impl Site {
     }
 }
 
+/// The keys that are asked for when this text is read, `table.key`.
+#[cfg(test)]
+pub(crate) fn keys_read_from(text: &str) -> std::collections::BTreeSet<String> {
+    let source = Source::new("example.toml", text);
+    let tree = source.parse().expect("it is TOML");
+    site(Section::root(&source, &tree), std::path::Path::new("")).expect("it is a site");
+    source.asked()
+}
+
 /// A URL without credentials, for messages.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -250,9 +259,13 @@ fn limits(mut section: Section<'_>) -> Limits {
         concurrency: section
             .get("concurrency", kinds::whole(1..=256_u32))
             .unwrap_or(default.concurrency),
+        pages_per_template: section
+            .get("pages_per_template", kinds::whole(1..=10_000_000_u64))
+            .unwrap_or(default.pages_per_template),
+        bytes: section.get("bytes", kinds::size(1_000_000..=1_000_000_000_000_000)),
         narrowed: false,
     };
-    section.finish(&["pages_per_template"]);
+    section.finish(&[]);
     limits
 }
 

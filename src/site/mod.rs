@@ -1,11 +1,14 @@
 //! What is scanned as one: `sitemaps/*.toml` → [`Site`].
 
+mod check;
 mod client;
+mod draft;
 mod explore;
 mod load;
 mod login;
 mod private;
 mod schedule;
+mod schema;
 mod scope;
 mod sites;
 mod steps;
@@ -23,11 +26,16 @@ use url::Url;
 use crate::config::Screenshots;
 use crate::triage::{DecidedIn, Decision, Fingerprint, Suppression, SuppressionScope};
 
+pub use check::{Checked, check};
 pub use client::{Client, Device, Profile};
+pub use draft::{Draft, RobotsSay, id_of};
 pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
+#[cfg(test)]
+pub(crate) use load::keys_read_from;
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
 pub use private::PrivateStart;
 pub use schedule::{BadSchedule, Due, Hours, Past, Schedule};
+pub use schema::SCHEMA;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
 pub use sites::{SiteBook, SiteError};
@@ -209,9 +217,20 @@ pub struct Limits {
     pub pages_per_s: f64,
     /// Pages open at once, for each host, over all workers.
     pub concurrency: u32,
+    /// Pages that are alike, rendered at most: of one template and one kind of document.
+    #[serde(default = "pages_per_template")]
+    pub pages_per_template: u64,
+    /// Bytes at most, both ways, of pages and our own fetches; `None` means no limit.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Somebody asked for fewer pages, or less deep ones, than the site's file: what is not seen then proves nothing.
     #[serde(default)]
     pub narrowed: bool,
+}
+
+/// What the limits of older scans did not say.
+fn pages_per_template() -> u64 {
+    30
 }
 
 impl Limits {
@@ -233,6 +252,8 @@ impl Default for Limits {
             duration: Duration::from_hours(3),
             pages_per_s: 2.0,
             concurrency: 4,
+            pages_per_template: pages_per_template(),
+            bytes: None,
             narrowed: false,
         }
     }

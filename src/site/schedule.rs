@@ -119,9 +119,8 @@ impl Schedule {
     pub fn due(&self, site: &SiteId, past: Past, now: Timestamp) -> Result<Due, BadSchedule> {
         let allowed = self.allows(now)?;
         match past {
-            Past::Running | Past::Paused => Ok(Due::Wait(None)),
             Past::Unfinished if allowed => Ok(Due::GoOn),
-            Past::Unfinished => Ok(Due::Wait(None)),
+            Past::Running | Past::Paused | Past::Unfinished => Ok(Due::Wait(None)),
             Past::None | Past::Ended(_) => {
                 let last = self.last(site, now)?;
                 let missed = last.filter(|last| !matches!(past, Past::Ended(ended) if ended >= last.planned));

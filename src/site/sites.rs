@@ -81,35 +81,40 @@ pub struct SiteBook {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
-    file: PathBuf,
-    site: Site,
+pub(super) struct Entry {
+    pub(super) file: PathBuf,
+    pub(super) site: Site,
     rules: ScopeRules,
+}
+
+/// All `*.toml` in a folder, sorted, except `example.toml`. A folder that does not exist has none.
+pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, SiteError> {
+    let unreadable = |error: std::io::Error| ConfigError::Read {
+        path: folder.to_owned(),
+        why: error.to_string(),
+    };
+    let listing = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing.map_err(unreadable)?,
+    };
+    let mut files = Vec::new();
+    for entry in listing {
+        let file = entry.map_err(unreadable)?.path();
+        let is_toml = file.extension().is_some_and(|extension| extension == "toml");
+        if is_toml && file.file_name().is_some_and(|name| name != EXAMPLE) {
+            files.push(file);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 impl SiteBook {
     /// Reads all `*.toml` in a folder, except `example.toml`. A folder that does not exist has no sites. A file that
     /// cannot be used stands in the way only of what it might have a say in: see [`SiteBook::whole`].
     pub fn load(folder: &Path) -> Result<Self, SiteError> {
-        let unreadable = |error: std::io::Error| ConfigError::Read {
-            path: folder.to_owned(),
-            why: error.to_string(),
-        };
-        let listing = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            listing => listing.map_err(unreadable)?,
-        };
-        let mut files = Vec::new();
-        for entry in listing {
-            let file = entry.map_err(unreadable)?.path();
-            let is_toml = file.extension().is_some_and(|extension| extension == "toml");
-            if is_toml && file.file_name().is_some_and(|name| name != EXAMPLE) {
-                files.push(file);
-            }
-        }
-        files.sort_unstable();
         let mut book = Self::default();
-        for file in files {
+        for file in toml_files(folder)? {
             match Site::load(&file) {
                 Ok(site) => book.add(file, site)?,
                 Err(error) => book.broken.push(error),
@@ -129,11 +134,7 @@ impl SiteBook {
 
     /// Adds a site; refused if another one has its id or claims a URL of it.
     pub fn add(&mut self, file: PathBuf, site: Site) -> Result<(), SiteError> {
-        let entry = Entry {
-            rules: ScopeRules::new(&site.scope)?,
-            file,
-            site,
-        };
+        let entry = Entry::of(file, site)?;
         for other in &self.entries {
             entry.agrees_with(other)?;
         }
@@ -141,9 +142,22 @@ impl SiteBook {
         Ok(())
     }
 
+    /// Whether the scope of any site includes pages of this host.
+    pub fn claims_host(&self, host: &str) -> bool {
+        self.entries.iter().any(|entry| entry.rules.names_host(host))
+    }
+
     /// All sites, by file.
     pub fn sites(&self) -> impl Iterator<Item = &Site> {
         self.entries.iter().map(|entry| &entry.site)
+    }
+
+    /// The file of the site that claims a URL, or its host.
+    pub fn claimant(&self, url: &Url) -> Option<&Path> {
+        let host = url.host_str().unwrap_or_default();
+        let by_url = self.entries.iter().find(|entry| entry.rules.admits(url).is_ok());
+        let claims = by_url.or_else(|| self.entries.iter().find(|entry| entry.rules.names_host(host)));
+        claims.map(|entry| entry.file.as_path())
     }
 
     /// The site that a person means by a URL, an id or the path of a site's file.
@@ -229,9 +243,17 @@ impl SiteBook {
 }
 
 impl Entry {
+    pub(super) fn of(file: PathBuf, site: Site) -> Result<Self, SiteError> {
+        Ok(Self {
+            rules: ScopeRules::new(&site.scope)?,
+            file,
+            site,
+        })
+    }
+
     /// Whether two scopes overlap cannot be told from their patterns in general. Where each crawl starts, and patterns
     /// that are alike, show what happens by mistake; [`SiteBook::find`] looks at the URL itself.
-    fn agrees_with(&self, other: &Self) -> Result<(), SiteError> {
+    pub(super) fn agrees_with(&self, other: &Self) -> Result<(), SiteError> {
         if self.site.id == other.site.id {
             return Err(SiteError::SameId {
                 id: self.site.id.clone(),

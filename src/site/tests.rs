@@ -105,8 +105,8 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`limits.pages_per_s` is 0 (sitemaps/shop.toml:4:15); write a number from 0.01 to 1000",
         ),
         (
-            "[limits]\npages_per_template = 30",
-            "`limits.pages_per_template` is not supported yet (sitemaps/shop.toml:4:1); remove it",
+            "[limits]\npages_per_template = 0",
+            "`limits.pages_per_template` is 0 (sitemaps/shop.toml:4:22); write a whole number from 1 to 10000000",
         ),
         (
             "[explore]\nmode = \"full\"",

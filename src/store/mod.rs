@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -147,6 +147,9 @@ pub trait Store: Send + Sync {
     /// Its pages in one state, by key, `limit` at most.
     async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>>;
 
+    /// The hosts of the organisation that a scan saw outside of its site, by name.
+    async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>>;
+
     // Frontier
 
     /// Adds pages; those whose key the scan knows already are left as they are. Returns how many were new.
@@ -175,6 +178,8 @@ pub trait Store: Send + Sync {
     async fn complete(&self, completion: &Completion<'_>) -> Result<bool>;
     /// Turns all waiting pages into skipped ones, for the reason given. Returns how many.
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
+    /// The same for the waiting pages of one template, or of one family.
+    async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64>;
 
     /// Puts pages that were looked at, or given up, back to the waiting ones; those that are leased stay. Returns how
     /// many. What was recorded of them stays until they are recorded again.

@@ -12,7 +12,7 @@ use phantom_checks::{Cause, Confidence, Fact, Severity};
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -531,6 +531,12 @@ impl Store for FakeStore {
         not_here()
     }
     async fn skip_waiting(&self, _: &ScanId, _: &str) -> Result<u64> {
+        not_here()
+    }
+    async fn skip_alike(&self, _: &ScanId, _: &str, _: &str) -> Result<u64> {
+        not_here()
+    }
+    async fn seen_hosts(&self, _: &ScanId) -> Result<Vec<SeenHost>> {
         not_here()
     }
     async fn reopen_pages(&self, _: &ScanId, _: &[PageKey]) -> Result<u64> {

@@ -10,6 +10,8 @@ const LEAST_SHARE: f64 = 0.6;
 const LEAST_LOSS: u64 = 5;
 /// A rise of the share of blocked pages beyond this is told.
 const MOST_BLOCKED_MORE: f64 = 0.05;
+/// A scan of whose pages a larger share was answered by something in their place is incomplete.
+const MOST_WALLED: f64 = 0.05;
 /// Fewer blocked pages are no matter.
 const LEAST_BLOCKED: u64 = 3;
 
@@ -27,6 +29,8 @@ pub struct Coverage {
     pub skipped: u64,
     /// Pages whose server refused us: 401, 403, 429 or 503.
     pub blocked: u64,
+    /// Pages in whose place a challenge, a CAPTCHA, a consent wall or a maintenance page answered.
+    pub walled: u64,
     /// Shapes of pages that were looked at.
     pub templates: u64,
     /// Forms on the pages that were looked at.
@@ -42,12 +46,26 @@ pub struct Coverage {
 impl Coverage {
     /// The share of pages that refused us, of all that were asked for.
     pub fn blocked_share(&self) -> f64 {
-        let asked = self.pages + self.failed + self.blocked;
+        let asked = self.pages + self.failed + self.blocked + self.walled;
         if asked == 0 {
             0.0
         } else {
-            self.blocked as f64 / asked as f64
+            (self.blocked + self.walled) as f64 / asked as f64
         }
+    }
+
+    /// What to say if too many pages were answered by something in their place for the scan to be complete.
+    pub fn too_much_walled(&self) -> Option<String> {
+        let asked = self.pages + self.failed + self.blocked + self.walled;
+        let share = self.walled as f64 / asked.max(1) as f64;
+        (share > MOST_WALLED).then(|| {
+            format!(
+                "BLOCKED: {} of {asked} pages ({:.0} %) were answered by a challenge, a CAPTCHA, a consent wall or a \
+                 maintenance page; the scan did not see the site: ask its owner to let the scanner in",
+                self.walled,
+                share * 100.0
+            )
+        })
     }
 
     /// What is suspicious about this coverage, as sentences. `before` are the last whole scans of the site, in any
@@ -81,9 +99,10 @@ impl Coverage {
 
 /// Did the server refuse us, by the reason for which a page failed or was skipped?
 pub fn is_blocked(reason: &str) -> bool {
-    ["401", "403", "429", "503"]
-        .iter()
-        .any(|status| reason == format!("the server answered {status}"))
+    reason.starts_with("redirects to a challenge at ")
+        || ["401", "403", "429", "503"]
+            .iter()
+            .any(|status| reason == format!("the server answered {status}"))
 }
 
 #[cfg(test)]
@@ -124,6 +143,23 @@ mod tests {
         let small = coverage(30, 3, 0);
         assert!(!small.drop_since(&[coverage(100, 3, 0), small.clone()]).is_empty());
         assert!(small.drop_since(&[small.clone(), small.clone()]).is_empty());
+    }
+
+    #[test]
+    fn more_than_one_in_twenty_behind_a_wall_is_too_much() {
+        let walled = |pages, walled| Coverage {
+            pages,
+            walled,
+            ..Coverage::default()
+        };
+        assert_eq!(walled(0, 0).too_much_walled(), None);
+        assert_eq!(walled(95, 5).too_much_walled(), None);
+        let said = walled(94, 6).too_much_walled().unwrap();
+        assert!(
+            said.starts_with("BLOCKED: 6 of 100 pages (6 %) were answered by"),
+            "{said}"
+        );
+        assert!(walled(1, 1).too_much_walled().is_some());
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub struct PageLook {
     pub failed_checks: Vec<String>,
     /// The forms on it.
     pub forms: u64,
+    /// What answered in its place, in words: a challenge, a login. `None` if the page itself did.
+    pub obstacle: Option<String>,
     /// It was seen logged in, or out; `None` if it does not show it.
     pub logged_in: Option<bool>,
 }
@@ -117,6 +119,7 @@ pub fn reached(page: &PageLook) -> bool {
     page.state == PageState::Done
         && !page.redirected
         && page.full
+        && page.obstacle.is_none()
         && page.status.is_none_or(|status| (200..300).contains(&status))
 }
 

@@ -285,6 +285,7 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         reason: None,
         failed_checks: Vec::new(),
         forms: 0,
+        obstacle: None,
         logged_in: None,
     };
     assert!(reached(&page));
@@ -299,6 +300,10 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         },
         PageLook {
             redirected: true,
+            ..page.clone()
+        },
+        PageLook {
+            obstacle: Some("a challenge".into()),
             ..page.clone()
         },
         PageLook {

@@ -12,7 +12,7 @@ use crate::processes::signal;
 use crate::support::end_of;
 
 /// What must come about comes about within so long on any machine.
-const AT_LAST: Duration = Duration::from_secs(120);
+const AT_LAST: Duration = Duration::from_mins(2);
 
 /// Waits until something holds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -133,6 +133,7 @@ async fn a_scan_is_watched_and_stopped_from_elsewhere() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let named = |name: &str| events.iter().any(|event| event["event"] == name);
+    assert_eq!(events.last().unwrap()["event"], "verdict", "{events:#?}");
     assert!(
         named("started") && named("page-started") && named("wished") && named("finished"),
         "{events:#?}"

@@ -122,6 +122,7 @@ impl Garden {
         let context = Context {
             fail_on: Severity::High,
             browse_url: None,
+            sites: None,
             now: Timestamp::now(),
         };
         let report = report::build(&*store, &scan, &context).await.unwrap();

@@ -16,14 +16,21 @@ use crate::support::{Bench, Ran, settings};
 const FLAWED: u32 = 1;
 /// One of these does not answer as expected.
 const BROKEN: u32 = 2;
+/// Whatever is not there is said with status 200, as are these pages now.
+const LOST: u32 = 4;
+/// They show the page where people log in.
+const LOCKED: u32 = 8;
 
 const SITE: &str = "id = \"shop\"\nstart = [\"https://shop.test/\"]\nsitemaps = []\n[limits]\npages_per_s = 1000\n";
+
+const LOG_IN: &str = "<form method=post action=/session><input name=user><input type=password name=pass>\
+    <input type=hidden name=csrf_token value=0123456789abcdef0123456789abcdef></form><p>Tell us who you are.";
 
 fn shop(ask: &Ask<'_>, now: u32) -> Reply {
     if ask.host != "shop.test" || ask.scheme != Scheme::Https {
         return Reply::status(StatusCode::NOT_FOUND);
     }
-    let links = "<a href=/p/1>1</a><a href=/p/2>2</a><a href=/p/3>3</a><a href=/p/4>4</a>";
+    let links = "<a href=/p/1>1</a><a href=/p/2>2</a><a href=/p/3>3</a><a href=/p/4>4</a><a href=/log-in>In</a>";
     let flaw = "<form method=post action=\"http://login.test/in\"><input type=password name=p></form>";
     let page = |what: &str| {
         Reply::html(format!(
@@ -32,6 +39,11 @@ fn shop(ask: &Ask<'_>, now: u32) -> Reply {
     };
     match ask.path {
         "/" => page(links).header("set-cookie", "begun=1; Path=/; Secure; HttpOnly"),
+        "/log-in" => page(LOG_IN),
+        path if path.starts_with("/p/") && now & LOCKED != 0 => page(LOG_IN),
+        path if path != "/robots.txt" && now & LOST != 0 => {
+            page("Whatever you looked for, we cannot find it anywhere.")
+        }
         "/p/1" if now & BROKEN != 0 => Reply::status(StatusCode::INTERNAL_SERVER_ERROR),
         "/p/1" | "/p/2" if now & FLAWED != 0 && ask.has_cookie("begun") => page(&format!("{flaw}{links}")),
         path if path.starts_with("/p/") => page("nothing"),
@@ -136,7 +148,9 @@ async fn a_look_says_whether_it_is_there_and_changes_nothing() {
         "{ran:#?}"
     );
     let log = filed.bench.microsite.log.entries();
-    let visited: BTreeSet<&str> = log[before..].iter().map(|one| one.path.as_str()).collect();
+    let nothing = |path: &str| path.starts_with("/phantom-gang-asks-for-nothing-");
+    let mut visited: BTreeSet<&str> = log[before..].iter().map(|one| one.path.as_str()).collect();
+    visited.retain(|path| !nothing(path));
     assert_eq!(visited, ["/", "/p/1", "/p/2", "/robots.txt"].into(), "{visited:?}");
 
     // By the first digits, for machines.
@@ -165,6 +179,12 @@ async fn a_look_says_whether_it_is_there_and_changes_nothing() {
             .contains("why: https://shop.test/p/1: the server answered 500"),
         "{ran:#?}"
     );
+    for (now, why) in [(LOST, "a page that says there is none"), (LOCKED, "a login page")] {
+        filed.set(now);
+        let ran = filed.verify(&[&filed.key], 3).await;
+        let said = format!("why: https://shop.test/p/1: something else answered in its place, {why}");
+        assert!(ran.stdout.contains(&said), "{ran:#?}");
+    }
     assert!(filed.ticket().comments.is_empty(), "nobody asked for a comment");
 
     // Taken away: gone, said once however often it is asked.

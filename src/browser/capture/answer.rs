@@ -23,11 +23,20 @@ pub(in crate::browser) struct FrameAnswer {
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
     pub left_out: u64,
+    /// What the main document looks like.
+    #[serde(default)]
+    pub look: Option<LookAnswer>,
     #[serde(default)]
     pub manifests: Vec<String>,
     /// A built-in function in whose place the page has put another; empty if there is none.
     #[serde(default)]
     pub changed: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::browser) struct LookAnswer {
+    pub paths: Vec<String>,
+    pub text: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use phantom_checks::evidence::{
-    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Meta, Page,
+    Cookie, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Look, Meta, Page,
     ProbeAnswer, Request, ResourceKind, Script, Step, StorageArea, StorageEntry, Submitter,
 };
 
-use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, ScriptAnswer};
+use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, LookAnswer, ScriptAnswer};
 use super::texts::{Text, final_url};
 use super::{Brought, Captured, Recorded, SideFile};
 use crate::browser::redact::{self, Redactor};
 use crate::browser::steps::session_shown;
 use crate::browser::tab::{PageRequest, SESSION_PROBE};
-use crate::crawl::{REDACTED, is_secret};
+use crate::crawl::{REDACTED, hash, is_secret, sketch};
 use url::Url;
 
 /// Files beside a page that are noted.
@@ -88,6 +88,7 @@ impl<'a> Builder<'a> {
                     self.evidence.page.url.clone_from(&frame.url);
                     self.evidence.page.title = Some(answer.title.clone()).filter(|title| !title.is_empty());
                     self.evidence.page.elements = answer.elements;
+                    self.evidence.page.look = answer.look.as_ref().map(|look| look_of(&answer.title, look));
                     let session = answer.probes.get(SESSION_PROBE).cloned().flatten();
                     self.evidence.page.logged_in = session_shown(session.as_deref());
                 }
@@ -409,6 +410,27 @@ impl<'a> Builder<'a> {
             files: self.files,
             worn: false,
         }
+    }
+}
+
+/// Longer texts, in characters, are not kept: what stands in a page's place says little.
+const LONGEST_TEXT: usize = 1_500;
+
+fn look_of(title: &str, answer: &LookAnswer) -> Look {
+    let lower = answer.text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let short = answer.text.chars().count() <= LONGEST_TEXT;
+    let masked = |word| if redact::looks_random(word) { REDACTED } else { word };
+    let text = || answer.text.split(' ').map(masked).collect::<Vec<_>>().join(" ");
+    Look {
+        structure: sketch(answer.paths.iter().map(String::as_str)),
+        words: sketch(words.iter().copied()),
+        word_count: u32::try_from(words.len()).unwrap_or(u32::MAX),
+        text_hash: format!("{:016x}", hash(format!("{title}\n{}", answer.text).as_bytes())),
+        text: short.then(|| redact::parameters(&text())),
     }
 }
 

@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(all(&html, "article").len(), report.findings.len());
         assert_eq!(all(&html, "#not-checked tbody tr").len(), report.not_checked.len());
         assert_eq!(all(&html, "#failed li").len(), report.failed_pages.len());
+        assert_eq!(all(&html, "#unclaimed tbody tr").len(), report.unclaimed_hosts.len());
         assert!(text.contains(&report.verdict.headline));
         for finding in &report.findings {
             assert!(text.contains(&finding.fingerprint.0));
@@ -251,6 +252,7 @@ mod tests {
         report.not_checked.clear();
         report.not_observed.clear();
         report.failed_pages.clear();
+        report.unclaimed_hosts.clear();
         report.checks.clear();
         report.scan.remarks.clear();
         report.scan.ended = None;
@@ -326,6 +328,7 @@ mod tests {
             finding.pages[0].url = format!("{scheme}{text}");
             finding.ticket.as_mut().unwrap().url = Some(format!("{scheme}{text}"));
             report.failed_pages[0].reason.clone_from(&text);
+            report.unclaimed_hosts[0].host.clone_from(&text);
             report.not_checked[0].reason = text;
             assert_harmless(&render(&report).unwrap());
         }

@@ -18,7 +18,7 @@ pub(crate) use secrets::Secrets;
 use super::run::Run;
 use super::{LoginEnd, LoginTurn, MOST_LOGIN_FAILURES, ScanError};
 use crate::browser::{Action, RenderError, SessionState, Slot, Visit, Walk, WalkStep};
-use crate::crawl::PageKey;
+use crate::crawl::{PageKey, Template};
 use crate::site::{Deed, Login};
 
 /// How long one step may take.
@@ -259,6 +259,9 @@ impl Keeper {
         let reopened = run.store.reopen_pages(&run.scan, &unsure).await?;
         for _ in 0..reopened {
             run.give_page_back();
+        }
+        for url in unsure.iter().filter_map(|page| Url::parse(&page.0).ok()) {
+            run.alike().give_back(&Template::of(&url));
         }
         run.changed.notify_waiters();
         Ok(if often { Kept::LeftAlone } else { Kept::Again })

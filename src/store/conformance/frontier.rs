@@ -6,7 +6,7 @@ use std::time::Duration;
 use phantom_checks::Severity;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, observed, page, start};
-use crate::crawl::{LeaseRequest, NewPage, PageState};
+use crate::crawl::{LeaseRequest, NewPage, PageState, Template};
 use crate::scan::ScanId;
 
 /// Pages of one host.
@@ -208,6 +208,45 @@ pub(crate) async fn waiting_pages_are_skipped(one: Handle, _two: Handle) {
             .all(|row| row.reason.as_deref() == Some("limit of 1 page"))
     );
     assert_eq!(one.skip_waiting(&scan, "again").await.unwrap(), 0);
+}
+
+pub(crate) async fn alike_pages_are_skipped(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &[]).await;
+    let like = |url: &str, pattern: &str| NewPage {
+        template: Some(Template {
+            pattern: pattern.to_owned(),
+            family: "a.test/*".to_owned(),
+            wide: "a.test/*".to_owned(),
+        }),
+        ..page(url, 0)
+    };
+    let pages = [
+        like("https://a.test/1", "a.test/{n}"),
+        like("https://a.test/2", "a.test/{n}"),
+        like("https://a.test/about", "a.test/about"),
+        page("https://a.test/3", 0),
+        like("https://b.test/2", "b.test/{n}"),
+    ];
+    one.add_pages(&scan, &pages).await.unwrap();
+    let lease = lease_one(&two, &scan, 0).await;
+    assert_eq!((&lease.url, &lease.template), (&pages[0].url, &pages[0].template));
+    assert_eq!(
+        one.skip_alike(&scan, "a.test/{n}", "enough").await.unwrap(),
+        1,
+        "not the leased one"
+    );
+    assert_eq!(
+        two.skip_alike(&scan, "a.test/*", "more than enough").await.unwrap(),
+        2,
+        "the family"
+    );
+    assert_eq!(counted(&one, &scan).await, [1, 1, 0, 0, 3]);
+    assert_eq!(two.skip_alike(&scan, "a.test/*", "again").await.unwrap(), 0);
+    let skipped = one.pages(&scan, PageState::Skipped, 9).await.unwrap();
+    let reasons: Vec<_> = skipped.iter().map(|row| row.reason.as_deref().unwrap()).collect();
+    assert_eq!(reasons, ["enough", "more than enough", "more than enough"]);
+    let left = lease_one(&one, &scan, 0).await;
+    assert_eq!((left.url.as_str(), left.template), ("https://a.test/3", None));
 }
 
 pub(crate) async fn racing_owners_share_all(one: Handle, two: Handle) {

@@ -233,3 +233,30 @@ pub(crate) async fn hostile_text_is_kept(one: Handle, _two: Handle) {
     assert_eq!(one.bodies(&[hostile.to_owned()]).await.unwrap(), rendered.bodies);
     one.skip_waiting(&scan, hostile).await.unwrap();
 }
+
+pub(crate) async fn seen_hosts_are_kept(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/a", "https://shop.test/b"]).await;
+    for _ in 0..2 {
+        let lease = lease_one(&one, &scan, 0).await;
+        let mut seen = Rendered::done(&lease);
+        seen.hosts = vec![
+            "new.shop.test".to_owned(),
+            format!("{}.shop.test", &lease.url.path()[1..]),
+        ];
+        assert!(seen.record(&one, 1).await);
+    }
+    let hosts = two.seen_hosts(&scan).await.unwrap();
+    let told: Vec<_> = hosts
+        .iter()
+        .map(|seen| (seen.host.as_str(), seen.page.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a.shop.test", "https://shop.test/a"),
+            ("b.shop.test", "https://shop.test/b"),
+            ("new.shop.test", "https://shop.test/a"),
+        ]
+    );
+    assert_eq!(one.seen_hosts(&ScanId("none".to_owned())).await.unwrap(), []);
+}

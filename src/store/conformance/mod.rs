@@ -33,10 +33,10 @@ macro_rules! suite {
     ($fresh:path) => {
         $crate::store::conformance::suite!($fresh;
             keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept,
-                old_evidence_is_pruned, pictures_are_kept_with_the_evidence, hostile_text_is_kept;
+                old_evidence_is_pruned, pictures_are_kept_with_the_evidence, hostile_text_is_kept, seen_hosts_are_kept;
             frontier: pages_are_known_once, shallow_pages_go_first, pace_holds_over_all, concurrency_holds_over_all,
                 expired_leases_go_to_others, late_results_count_until_retaken, leases_are_renewed_and_given_back,
-                crashes_are_counted, dead_owners_lose_their_pages, waiting_pages_are_skipped, racing_owners_share_all,
+                crashes_are_counted, dead_owners_lose_their_pages, waiting_pages_are_skipped, alike_pages_are_skipped, racing_owners_share_all,
                 hosts_take_turns, completions_count_once, redirects_adopt_their_target, unknown_scans_are_told;
             findings: findings_live_through_scans, wishes_are_few, pages_of_findings_are_counted,
                 unseen_findings_are_listed, findings_are_sorted, dropped_redirects_leave_no_findings;
@@ -130,6 +130,7 @@ pub(crate) fn page(url: &str, depth: u32) -> NewPage {
         depth,
         found_on: None,
         skip: None,
+        template: None,
     }
 }
 
@@ -162,6 +163,8 @@ pub(crate) struct Rendered {
     pub observations: Vec<Observation>,
     pub failed_checks: Vec<String>,
     pub found: Vec<NewPage>,
+    pub obstacle: Option<String>,
+    pub hosts: Vec<String>,
 }
 
 impl Rendered {
@@ -179,6 +182,8 @@ impl Rendered {
             observations: Vec::new(),
             failed_checks: Vec::new(),
             found: Vec::new(),
+            obstacle: None,
+            hosts: Vec::new(),
         }
     }
 
@@ -221,6 +226,8 @@ impl Rendered {
             observations: &self.observations,
             failed_checks: &self.failed_checks,
             found: &self.found,
+            obstacle: self.obstacle.as_deref(),
+            hosts: &self.hosts,
         };
         store.complete(&completion).await.unwrap()
     }

@@ -149,6 +149,7 @@ pub(crate) async fn pages_say_how_they_were_seen(one: Handle, two: Handle) {
     let mut partial = Rendered::done(&b);
     partial.evidence.as_mut().unwrap().gaps = vec!["a frame was lost".to_owned()];
     partial.failed_checks = vec!["mixed-content".to_owned()];
+    partial.obstacle = Some("a challenge".to_owned());
     assert!(partial.record(&one, 1).await);
     assert!(
         Rendered::done(&c)
@@ -168,6 +169,7 @@ pub(crate) async fn pages_say_how_they_were_seen(one: Handle, two: Handle) {
         (b.full, b.failed_checks.as_slice()),
         (false, ["mixed-content".to_owned()].as_slice())
     );
+    assert_eq!((&a.obstacle, b.obstacle.as_deref()), (&None, Some("a challenge")));
     assert!(look(URLS[2]).redirected);
     assert_eq!(look(URLS[3]).state, PageState::Waiting);
     let target = look("https://shop.test/login");

@@ -9,6 +9,9 @@ pub mod complete {
     pub const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) \
          SELECT $1, j.value FROM json_array_elements_text($2::json) j(value) ON CONFLICT DO NOTHING";
 
+    pub const NAME_HOSTS: &str = "INSERT INTO scan_hosts (scan, host, page) \
+         SELECT $1, j.value, $3 FROM json_array_elements_text($2::json) j(value) ON CONFLICT DO NOTHING";
+
     /// The script texts that this scan has named already: they are there, and pruning leaves them alone.
     pub const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN scan_bodies n ON n.scan = s.seq \
          JOIN bodies b ON b.hash = n.hash \
@@ -53,14 +56,16 @@ pub mod findings {
 }
 
 pub mod frontier {
-    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason) \
+    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
          SELECT $1, j.value ->> 0, j.value ->> 1, j.value ->> 2, (j.value ->> 3)::bigint, j.value ->> 4, \
-             CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5 \
+             CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
+             j.value ->> 7 \
          FROM json_array_elements($2::json) WITH ORDINALITY j(value, nth) ORDER BY j.nth \
          ON CONFLICT (scan, key) DO NOTHING";
 
     /// The first waiting pages of each of some hosts. A page that somebody else is changing is left out.
-    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes \
+    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+             p.template IS NOT NULL AS alike \
          FROM json_array_elements_text($2::json) h(value) CROSS JOIN LATERAL ( \
              SELECT w.* FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
              ORDER BY w.depth, w.id LIMIT $3 FOR UPDATE SKIP LOCKED) p";

@@ -13,6 +13,7 @@ const OWN: &[&str] = &[
     LOCK_HOSTS,
     LOCK_SCAN,
     dialect::complete::NAME_BODIES,
+    dialect::complete::NAME_HOSTS,
     dialect::complete::HELD_BODIES,
     dialect::evidence::BODIES,
     dialect::findings::KNOWN,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::codec::{json, pack, unword};
-pub(in super::super) use super::dialect::complete::{HELD_BODIES, NAME_BODIES};
+pub(in super::super) use super::dialect::complete::{HELD_BODIES, NAME_BODIES, NAME_HOSTS};
 use super::{Backend, Connection, Result, findings, frontier, inward, lock_scan, outward, rows};
 use crate::crawl::{Completion, Lease, NewPage, PageOutcome};
 use crate::scan::Trigger;
@@ -21,7 +21,7 @@ pub(in super::super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, sc
      ON CONFLICT (page) DO UPDATE SET stored = excluded.stored, data = excluded.data";
 
 pub(in super::super) const DESCRIBE: &str = "UPDATE pages SET status = $2, complete = $3, forms = $4, failed_checks = $5, \
-     logged_in = $6 WHERE id = $1";
+     obstacle = $6, logged_in = $7 WHERE id = $1";
 
 /// What takes time and needs no lock: compressed evidence and script texts.
 struct Packed {
@@ -111,6 +111,14 @@ pub(super) async fn complete(store: &Backend, completion: &Completion<'_>) -> Re
         }
     }
     frontier::insert(&mut tx, scan, completion.found).await?;
+    if !completion.hosts.is_empty() {
+        sqlx::query(NAME_HOSTS)
+            .bind(scan)
+            .bind(rows(&completion.hosts)?)
+            .bind(completion.lease.url.as_str())
+            .execute(&mut *tx)
+            .await?;
+    }
     tx.commit().await?;
     Ok(true)
 }
@@ -164,6 +172,7 @@ async fn keep(
         .bind(seen.gaps.is_empty() && !seen.page.cut_short)
         .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
         .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
+        .bind(completion.obstacle)
         .bind(seen.page.logged_in)
         .execute(&mut *connection)
         .await?;

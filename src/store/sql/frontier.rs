@@ -8,7 +8,7 @@ use url::Url;
 use super::codec::{millis, time, unsigned};
 pub(in super::super) use super::dialect::frontier::{CANDIDATES, INSERT, PACE, TAKE};
 use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans};
-use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey};
+use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey, Template};
 use crate::scan::ScanId;
 
 /// Leases that ran out give their pages back. The token stays: until another worker takes the page, the late one may
@@ -51,6 +51,9 @@ pub(in super::super) const LEASE_OWNERS: &str = "SELECT DISTINCT p.owner FROM sc
 pub(in super::super) const SKIP_WAITING: &str = "UPDATE pages SET state = 'skipped', reason = $2, token = NULL \
      WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'waiting'";
 
+pub(in super::super) const SKIP_ALIKE: &str = "UPDATE pages SET state = 'skipped', reason = $3, token = NULL \
+     WHERE scan = $1 AND state = 'waiting' AND (template = $2 OR family = $2)";
+
 /// The host whose pace a page obeys: the name without the port, as the ports of a name are mostly one machine.
 pub(super) fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
@@ -72,6 +75,8 @@ pub(super) async fn insert(connection: &mut Connection, scan: i64, pages: &[NewP
                 page.depth,
                 found_on,
                 &page.skip,
+                page.template.as_ref().map(|template| &template.pattern),
+                page.template.as_ref().map(|template| &template.family),
             )
         })
         .collect();
@@ -145,6 +150,7 @@ struct Candidate {
     depth: i64,
     alone: bool,
     crashes: i64,
+    alike: bool,
 }
 
 /// The candidates that get a lease: hosts take turns, those with the fewest leases first; in a turn shallow pages come
@@ -247,15 +253,18 @@ async fn take(
         .into_iter()
         .zip(tokens)
         .map(|(page, (_, token))| {
+            let url =
+                Url::parse(&page.url).map_err(|error| StoreError::Corrupt(format!("the URL {}: {error}", page.url)))?;
+            let template = page.alike.then(|| Template::of(&url));
             Ok(Lease {
                 token,
                 scan: request.scan.clone(),
-                url: Url::parse(&page.url)
-                    .map_err(|error| StoreError::Corrupt(format!("the URL {}: {error}", page.url)))?,
+                url,
                 key: PageKey(page.key),
                 depth: unsigned(page.depth, "the depth of a page")?,
                 alone: page.alone,
                 crashes: unsigned(page.crashes, "the crashes of a page")?,
+                template,
             })
         })
         .collect()
@@ -351,6 +360,21 @@ pub(super) async fn skip_waiting(store: &Backend, scan: &ScanId, reason: &str) -
     Ok(done.rows_affected())
 }
 
+pub(super) async fn skip_alike(store: &Backend, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.relaxed().await?;
+    lock_scan(&mut tx, scan).await?;
+    let scan = scans::seq(&mut tx, scan).await?;
+    let done = sqlx::query(SKIP_ALIKE)
+        .bind(scan)
+        .bind(inward(alike))
+        .bind(inward(reason))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +397,7 @@ mod tests {
             depth,
             alone: false,
             crashes: 0,
+            alike: false,
         }
     }
 

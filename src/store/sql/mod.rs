@@ -26,7 +26,7 @@ use phantom_checks::evidence::Evidence;
 
 use super::super::{Result, Store, StoreError, codec, no_such_scan};
 use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -140,6 +140,10 @@ impl Store for Backend {
         again!(scans::pages(self, id, state, limit))
     }
 
+    async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>> {
+        again!(scans::hosts(self, id))
+    }
+
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
         again!(frontier::add_pages(self, scan, pages))
     }
@@ -178,6 +182,10 @@ impl Store for Backend {
 
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64> {
         again!(frontier::skip_waiting(self, scan, reason))
+    }
+
+    async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64> {
+        again!(frontier::skip_alike(self, scan, alike, reason))
     }
 
     async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64> {

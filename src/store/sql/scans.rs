@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::codec::{json, time, unjson, unsigned, unword, word};
 use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward};
-use crate::crawl::{NewPage, PageKey, PageRow, PageState};
+use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
 
@@ -22,6 +22,9 @@ pub(in super::super) const COUNTS: &str = "SELECT c.waiting, c.leased, c.done, c
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = $1";
 pub(in super::super) const PAGES: &str = "SELECT p.key, p.url, p.reason, p.redirected_to \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 AND p.state = $2 ORDER BY p.key LIMIT $3";
+
+pub(in super::super) const HOSTS: &str = "SELECT h.host, h.page FROM scans s JOIN scan_hosts h ON h.scan = s.seq \
+     WHERE s.id = $1 ORDER BY h.host";
 
 #[derive(sqlx::FromRow)]
 struct ScanRow {
@@ -173,4 +176,9 @@ pub(super) async fn pages(store: &Backend, id: &ScanId, state: PageState, limit:
         redirected_to,
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+pub(super) async fn hosts(store: &Backend, id: &ScanId) -> Result<Vec<SeenHost>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(HOSTS).bind(&id.0).fetch_all(&store.readers).await?;
+    Ok(rows.into_iter().map(|(host, page)| SeenHost { host, page }).collect())
 }

@@ -10,7 +10,7 @@ use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
 pub(in super::super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
-         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.logged_in \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 ORDER BY p.key";
 
 pub(in super::super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
@@ -145,6 +145,7 @@ struct LookRow {
     forms: Option<i64>,
     reason: Option<String>,
     failed_checks: Option<String>,
+    obstacle: Option<String>,
     logged_in: Option<bool>,
 }
 
@@ -165,6 +166,7 @@ impl LookRow {
             forms: unsigned(self.forms.unwrap_or(0), "the forms of a page")?,
             reason: self.reason.map(outward),
             failed_checks,
+            obstacle: self.obstacle,
             logged_in: self.logged_in,
             url: self.url,
         })

@@ -9,6 +9,9 @@ pub mod complete {
     pub const NAME_BODIES: &str = "INSERT INTO scan_bodies (scan, hash) SELECT $1, j.value FROM json_each($2) j \
          WHERE true ON CONFLICT DO NOTHING";
 
+    pub const NAME_HOSTS: &str = "INSERT INTO scan_hosts (scan, host, page) SELECT $1, j.value, $3 \
+         FROM json_each($2) j WHERE true ON CONFLICT DO NOTHING";
+
     /// The script texts that this scan has named already: they are there, and pruning leaves them alone.
     pub const HELD_BODIES: &str = "SELECT b.hash FROM scans s JOIN json_each($2) j \
          JOIN scan_bodies n ON n.scan = s.seq AND n.hash = j.value JOIN bodies b ON b.hash = n.hash WHERE s.id = $1";
@@ -51,13 +54,15 @@ pub mod findings {
 }
 
 pub mod frontier {
-    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason) \
+    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
          SELECT $1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
-             CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5 \
+             CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
+             j.value ->> 7 \
          FROM json_each($2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
 
     /// The first waiting pages of each of some hosts.
-    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes \
+    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+             p.template IS NOT NULL AS alike \
          FROM json_each($2) h CROSS JOIN pages p WHERE p.id IN ( \
              SELECT w.id FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
              ORDER BY w.depth, w.id LIMIT $3)";

@@ -58,11 +58,18 @@ CREATE TABLE pages (
     forms         BIGINT,
     failed_checks TEXT, -- JSON array of ids; NULL for none
     logged_in     BOOLEAN, -- NULL if the page does not show it
+    -- What answered in the page's place, in words; NULL if the page itself did.
+    obstacle      TEXT,
+    -- Which pages are alike by their URLs: closely, and loosely. NULL for pages that no budget of alike pages is for.
+    template      TEXT COLLATE "C",
+    family        TEXT COLLATE "C",
     UNIQUE (scan, key)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE INDEX pages_waiting ON pages (scan, host, depth, id) WHERE state = 'waiting';
 CREATE INDEX pages_leased ON pages (scan, lease_until) WHERE state = 'leased';
+CREATE INDEX pages_of_template ON pages (scan, template) WHERE state = 'waiting' AND template IS NOT NULL;
+CREATE INDEX pages_of_family ON pages (scan, family) WHERE state = 'waiting' AND family IS NOT NULL;
 -- Leases on a host are counted, never kept as a number: a crash cannot leak one.
 CREATE INDEX pages_leased_on_host ON pages (host, lease_until) WHERE state = 'leased';
 
@@ -173,6 +180,14 @@ CREATE TABLE scan_bodies (
 );
 
 CREATE INDEX scan_bodies_by_hash ON scan_bodies (hash);
+
+-- The hosts of the organisation that a scan saw outside of its site, and the page on which each was seen first.
+CREATE TABLE scan_hosts (
+    scan BIGINT NOT NULL REFERENCES scans ON DELETE CASCADE,
+    host TEXT COLLATE "C" NOT NULL,
+    page TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (scan, host)
+);
 
 CREATE TABLE findings (
     fingerprint   TEXT COLLATE "C" PRIMARY KEY,
