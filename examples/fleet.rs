@@ -171,10 +171,9 @@ fn bench(microsite: &Microsite, store: &str) -> Result<tempfile::TempDir> {
     fs::create_dir(folder.path().join("sitemaps"))?;
     for site in 0..SITES {
         let text = format!(
-            "id = \"site-{site}\"\nstart = [\"https://site-{site}.test/\"]\nsitemaps = []\n\
-             schedule = {{ cron = \"0 0 1 1 *\" }}\n[limits]\npages_per_s = {PACE}\nconcurrency = 2\n"
+            "id = \"site-{site}\"\nstart = [\"https://site-{site}.test/\"]\n\
+             schedule = {{ cron = \"0 0 1 1 *\" }}\n[limits]\npages_per_template = 1000\npages_per_s = {PACE}\nconcurrency = 2\n"
         );
-        let text = text.replace("sitemaps = []\n", "");
         fs::write(folder.path().join(format!("sitemaps/site-{site}.toml")), text)?;
     }
     Ok(folder)
