@@ -15,6 +15,7 @@ use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
 use super::reached::Looks;
+use super::shared::after;
 use super::worker::Worker;
 use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
@@ -126,7 +127,7 @@ pub(super) struct Run {
 impl Run {
     pub fn new(scanner: &Scanner, parts: Parts) -> Self {
         let site = parts.record.site.clone();
-        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone(), parts.fetcher.clone());
+        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone());
         let probes: Vec<_> = inspector
             .checks()
             .iter()
@@ -460,14 +461,27 @@ pub(super) struct OwnPace {
 
 impl OwnPace {
     pub async fn wait(&self, url: &Url) {
+        self.turn(url, None).await;
+    }
+
+    /// False, and at once, if it would be our turn only later than that.
+    pub async fn wait_until(&self, url: &Url, latest: Instant) -> bool {
+        self.turn(url, Some(latest)).await
+    }
+
+    /// Takes the next turn at a host, if it does not come too late, and waits for it.
+    async fn turn(&self, url: &Url, latest: Option<Instant>) -> bool {
         let host = url.host_str().unwrap_or_default();
         let now = (self.now)();
-        let wait = match self.store.take_turn(host, now, self.apart).await {
-            Ok(turn) => Duration::try_from(turn.duration_since(now)).unwrap_or_default(),
+        let latest = latest.map(|latest| after(now, latest.saturating_duration_since(Instant::now())));
+        let wait = match self.store.take_turn(host, now, self.apart, latest).await {
+            Ok(Some(turn)) => Duration::try_from(turn.duration_since(now)).unwrap_or_default(),
+            Ok(None) => return false,
             // Whoever records what comes of it will meet the same trouble, and say so.
             Err(_) => self.apart,
         };
         tokio::time::sleep(wait).await;
+        true
     }
 }
 

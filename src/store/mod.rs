@@ -166,8 +166,15 @@ pub trait Store: Send + Sync {
     async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
     /// Leaves a host alone until then, in all scans: it asked for that.
     async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()>;
-    /// When somebody may next ask a host something, over all processes; that turn is then taken.
-    async fn take_turn(&self, host: &str, now: Timestamp, pace: Duration) -> Result<Timestamp>;
+    /// When somebody may next ask a host something, over all processes; that turn is then taken. `None`,
+    /// and nothing is taken, if it would come after `latest`.
+    async fn take_turn(
+        &self,
+        host: &str,
+        now: Timestamp,
+        pace: Duration,
+        latest: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>>;
     /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
     /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.

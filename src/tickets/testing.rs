@@ -485,7 +485,7 @@ impl Store for FakeStore {
     async fn add_remarks(&self, _: &ScanId, _: &[String]) -> Result<()> {
         not_here()
     }
-    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration) -> Result<Timestamp> {
+    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration, _: Option<Timestamp>) -> Result<Option<Timestamp>> {
         not_here()
     }
     async fn audit(&self, _: &AuditEntry) -> Result<()> {

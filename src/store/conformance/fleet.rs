@@ -133,9 +133,23 @@ pub(crate) async fn wishes_reach_a_scan(one: Handle, two: Handle) {
 /// Turns at a host are one after another, whoever asks, and pages wait for them.
 pub(crate) async fn own_fetches_keep_the_pace(one: Handle, two: Handle) {
     let pace = Duration::from_millis(500);
-    assert_eq!(one.take_turn("shop.test", at(0), pace).await.unwrap(), at(0));
-    assert_eq!(two.take_turn("shop.test", at(100), pace).await.unwrap(), at(500));
-    assert_eq!(one.take_turn("help.test", at(100), pace).await.unwrap(), at(100));
+    assert_eq!(
+        one.take_turn("shop.test", at(0), pace, None).await.unwrap(),
+        Some(at(0))
+    );
+    assert_eq!(
+        two.take_turn("shop.test", at(100), pace, None).await.unwrap(),
+        Some(at(500))
+    );
+    assert_eq!(
+        one.take_turn("help.test", at(100), pace, None).await.unwrap(),
+        Some(at(100))
+    );
+    assert_eq!(
+        one.take_turn("shop.test", at(100), pace, Some(at(999))).await.unwrap(),
+        None,
+        "too late"
+    );
     let scan = start(&one, "s", &["https://shop.test/"]).await;
     let paced = |now| crate::crawl::LeaseRequest {
         pace,
@@ -144,8 +158,8 @@ pub(crate) async fn own_fetches_keep_the_pace(one: Handle, two: Handle) {
     assert!(one.lease(&paced(999)).await.unwrap().is_empty());
     assert_eq!(one.lease(&paced(1000)).await.unwrap().len(), 1);
     assert_eq!(
-        two.take_turn("shop.test", at(1001), pace).await.unwrap(),
-        at(1500),
+        two.take_turn("shop.test", at(1001), pace, None).await.unwrap(),
+        Some(at(1500)),
         "pages count, too"
     );
 }

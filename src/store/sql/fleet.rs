@@ -224,7 +224,8 @@ pub(super) async fn take_turn(
     host: &str,
     now: Timestamp,
     pace: std::time::Duration,
-) -> Result<Timestamp> {
+    latest: Option<Timestamp>,
+) -> Result<Option<Timestamp>> {
     let mut writers = store.writer().await?;
     let now = store.there(now);
     let mut tx = writers.relaxed().await?;
@@ -234,6 +235,9 @@ pub(super) async fn take_turn(
         .fetch_optional(&mut *tx)
         .await?;
     let turn = next.unwrap_or(0).max(now);
+    if latest.is_some_and(|latest| turn > store.there(latest)) {
+        return Ok(None);
+    }
     sqlx::query(
         "INSERT INTO hosts (host, next_allowed) VALUES ($1, $2) \
          ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed",
@@ -243,7 +247,7 @@ pub(super) async fn take_turn(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    time(store.here(turn))
+    Ok(Some(time(store.here(turn))?))
 }
 
 pub(super) async fn audit(store: &Backend, entry: &AuditEntry) -> Result<()> {

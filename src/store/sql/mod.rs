@@ -110,8 +110,14 @@ impl Store for Backend {
         again!(fleet::add_remarks(self, id, remarks))
     }
 
-    async fn take_turn(&self, host: &str, now: Timestamp, pace: Duration) -> Result<Timestamp> {
-        again!(fleet::take_turn(self, host, now, pace))
+    async fn take_turn(
+        &self,
+        host: &str,
+        now: Timestamp,
+        pace: Duration,
+        latest: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
+        again!(fleet::take_turn(self, host, now, pace, latest))
     }
 
     async fn audit(&self, entry: &AuditEntry) -> Result<()> {
