@@ -9,6 +9,7 @@ mod contracts;
 mod demo;
 mod deploys;
 mod faults;
+mod fleet;
 mod garden;
 mod guard;
 mod interrupt;
