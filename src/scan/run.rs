@@ -113,7 +113,7 @@ pub(super) struct Run {
 impl Run {
     pub fn new(scanner: &Scanner, parts: Parts) -> Self {
         let site = parts.record.site.clone();
-        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone(), parts.fetcher.clone());
+        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone());
         let probes: Vec<_> = inspector
             .checks()
             .iter()
@@ -427,18 +427,60 @@ impl OwnPace {
     }
 
     pub async fn wait(&self, url: &Url) {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let now = Instant::now();
-        let turn = {
-            let mut next = lock(&self.next);
-            let turn = next.get(&host).copied().unwrap_or(now).max(now);
-            next.insert(host, turn + self.apart);
-            turn
+        if let Some(turn) = self.turn(url, None) {
+            tokio::time::sleep_until(turn.into()).await;
+        }
+    }
+
+    /// False, and at once, if it would be our turn only later than that.
+    pub async fn wait_until(&self, url: &Url, latest: Instant) -> bool {
+        let Some(turn) = self.turn(url, Some(latest)) else {
+            return false;
         };
         tokio::time::sleep_until(turn.into()).await;
+        true
+    }
+
+    /// Takes the next turn at a host, if it does not come too late.
+    fn turn(&self, url: &Url, latest: Option<Instant>) -> Option<Instant> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let now = Instant::now();
+        let mut next = lock(&self.next);
+        let turn = next.get(&host).copied().unwrap_or(now).max(now);
+        if latest.is_some_and(|latest| turn > latest) {
+            return None;
+        }
+        next.insert(host, turn + self.apart);
+        Some(turn)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_at_one_host_are_apart_and_none_is_taken_that_comes_too_late() {
+        let apart = Duration::from_secs(5);
+        let pace = OwnPace::new(apart);
+        let (a, b): (Url, Url) = ("https://a.test/1".parse().unwrap(), "https://b.test/".parse().unwrap());
+        let latest = Some(Instant::now() + Duration::from_secs(12));
+        let first = pace.turn(&a, latest).unwrap();
+        assert_eq!(pace.turn(&a, latest).unwrap().duration_since(first), apart);
+        assert!(
+            pace.turn(&b, latest).unwrap() < first + apart,
+            "hosts wait for themselves alone"
+        );
+        assert_eq!(pace.turn(&a, latest).unwrap().duration_since(first), apart * 2);
+        assert_eq!(pace.turn(&a, latest), None);
+        assert_eq!(
+            pace.turn(&a, None).unwrap().duration_since(first),
+            apart * 3,
+            "it was not taken"
+        );
+    }
 }

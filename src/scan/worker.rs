@@ -349,7 +349,8 @@ impl Worker {
         let mut inspected = Inspected::default();
         if !instead.is_some_and(|instead| instead.what.is_foreign()) {
             run.read_side_files(&mut captured).await;
-            inspected = run.inspector.inspect(&mut captured.evidence, &captured.scripts).await;
+            let inspecting = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
+            inspected = inspecting.await;
             if !run.record.trigger.is_look() {
                 self.learn_linked_robots(&captured).await;
             }
