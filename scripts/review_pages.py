@@ -54,8 +54,8 @@ def serve(folder, sites):
     spki = run(["openssl", "base64", "-A"], run(["openssl", "dgst", "-sha256", "-binary"], der)).decode().strip()
     port = free_port()
     servers = "".join(
-        f"server {{ listen 127.0.0.1:{port} ssl http2; server_name {name}.test; root {root}; index index.html;"
-        f" ssl_certificate {cert}; ssl_certificate_key {key}; }}\n" for name, root in sites.items())
+        f"server {{ listen 127.0.0.1:{port} ssl http2; server_name {name}.test; {where(at)}"
+        f" ssl_certificate {cert}; ssl_certificate_key {key}; }}\n" for name, at in sites.items())
     parts = "".join(f"{part}_temp_path {folder}/{part};" for part in
                     ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     user = "user root;" if os.geteuid() == 0 else ""
@@ -67,6 +67,13 @@ def serve(folder, sites):
                              env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     wait_for(port, nginx)
     return nginx, port, spki
+
+
+def where(at):
+    """A folder of pages, or an application that is spoken to over HTTP."""
+    if not at.startswith("http://"):
+        return f"root {at}; index index.html;"
+    return f"location / {{ proxy_pass {at}; proxy_set_header Host $host; proxy_set_header X-Forwarded-Proto https; }}"
 
 
 def run(command, given=None):
