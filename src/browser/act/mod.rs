@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::page;
 use chromiumoxide::cdp::js_protocol::runtime;
-use phantom_checks::evidence::{Explored, ResourceKind, Step, StepKind};
+use phantom_checks::evidence::{Explored, Step, StepKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -519,10 +519,7 @@ impl<'a> Act<'a> {
                     && recorder.in_flight() <= before.in_flight
                     && recorder.tried.len() == before.tried;
                 let quiet = recorder.last_activity + QUIET;
-                let unanswered = now < before.began + ANSWER_BOUND
-                    && recorder.requests.iter().skip(before.requests).any(|request| {
-                        request.status.is_none() && request.failure.is_none() && request.kind != ResourceKind::Ping
-                    });
+                let unanswered = now < before.began + ANSWER_BOUND && recorder.unanswered_since(before.requests);
                 let about_to = |since: Instant| since >= before.began && now < since + ABOUT_TO;
                 if unanswered
                     || recorder.in_flight() > before.in_flight
