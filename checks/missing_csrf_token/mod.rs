@@ -42,7 +42,8 @@
 //! # Known limits
 //!
 //! A token's presence does not prove that the server verifies it, and a random hidden value may be something else. A
-//! token that a script adds on submission is not seen. State changed by GET, endpoints that only scripts call, and
+//! token that a script adds on submission is not seen. Where a token cookie for double submission is sent along, a form
+//! that the server exempts from the check of it is missed. State changed by GET, endpoints that only scripts call, and
 //! sessions by Basic authentication or client certificate are not looked at. `__VIEWSTATE` of `ASP.NET` is taken for a
 //! token, though it is one only if it is bound to the user.
 //!

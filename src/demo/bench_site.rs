@@ -96,7 +96,7 @@ impl Content for BenchSite {
     }
 }
 
-fn seed(page: u64, name: &str) -> u64 {
+pub(super) fn seed(page: u64, name: &str) -> u64 {
     name.bytes()
         .fold(page, |seed, byte| seed.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte))
 }
@@ -157,9 +157,13 @@ fn image(numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// Numbers that look random and are the same everywhere: the generator `SplitMix64` of Steele, Lea and Flood.
-struct Numbers(u64);
+pub(super) struct Numbers(u64);
 
 impl Numbers {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -168,7 +172,7 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap_or_default()
     }
 

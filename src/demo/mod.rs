@@ -6,6 +6,7 @@
 mod bench_site;
 mod certs;
 mod content;
+mod deploys;
 mod files;
 mod log;
 mod manifest;
@@ -14,6 +15,7 @@ mod server;
 
 pub use bench_site::BenchSite;
 pub use content::{Ask, Body, Content, Reply, Scheme, Tls};
+pub use deploys::Deployed;
 pub use files::Files;
 pub use log::{Log, LogEntry};
 pub use manifest::{Comparison, Manifest, ManifestError, Pages, Planted, compare};

@@ -1,15 +1,18 @@
 //! The checks look at a page; what they ask is answered, and they look again.
+//!
+//! What is asked of a host is a request like any other: it waits for its turn there, and obeys robots.txt.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use phantom_checks::evidence::{Answer, Evidence, HttpsOutcome};
 use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFacts, Subject};
 use url::Url;
 
-use crate::egress::Fetcher;
+use super::run::Run;
+use crate::egress::{FetchError, Fetched};
 use crate::triage::Picture;
 
 /// Questions of one page that are answered.
@@ -18,6 +21,8 @@ const MOST_QUESTIONS: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a source map that are read.
 const MOST_OF_MAP: usize = 1 << 20;
+/// Why a question was not asked that another page may have time for. Silence about such a page proves nothing.
+const NO_TIME: &str = "the pace of its host left no time for it";
 /// Answers kept in memory for a scan.
 const MOST_ANSWERS: usize = 10_000;
 
@@ -25,7 +30,6 @@ const MOST_ANSWERS: usize = 10_000;
 pub(super) struct Inspector {
     checks: Vec<&'static dyn Check>,
     facts: SiteFacts,
-    fetcher: Fetcher,
     answers: Mutex<HashMap<Question, Answer>>,
 }
 
@@ -63,7 +67,7 @@ pub(super) fn look(checks: &[&'static dyn Check], subject: &Subject<'_>) -> Vec<
 }
 
 impl Inspector {
-    pub fn new(disabled: &[String], facts: SiteFacts, fetcher: Fetcher) -> Self {
+    pub fn new(disabled: &[String], facts: SiteFacts) -> Self {
         let checks = phantom_checks::all()
             .iter()
             .copied()
@@ -72,7 +76,6 @@ impl Inspector {
         Self {
             checks,
             facts,
-            fetcher,
             answers: Mutex::default(),
         }
     }
@@ -82,11 +85,20 @@ impl Inspector {
     }
 
     /// Runs all checks over a page; answers become part of its evidence.
-    pub async fn inspect(&self, evidence: &mut Evidence, scripts: &BTreeMap<String, Arc<str>>) -> Inspected {
+    pub async fn inspect(&self, run: &Run, evidence: &mut Evidence, scripts: &BTreeMap<String, Arc<str>>) -> Inspected {
         let (mut inspected, questions) = self.run(evidence, scripts);
         if !questions.is_empty() {
+            let asker = Asker {
+                run,
+                until: Instant::now() + run.page_deadline,
+            };
             for question in questions {
-                evidence.answers.push(self.answer(question).await);
+                evidence.answers.push(self.answer(&asker, question).await);
+            }
+            let late = |answer: &Answer| matches!(answer, Answer::NotAsked { why, .. } if why == NO_TIME);
+            if evidence.answers.iter().any(late) {
+                let gap = format!("what a check asked of a server was left out: {NO_TIME}");
+                evidence.gaps.push(gap);
             }
             (inspected, _) = self.run(evidence, scripts);
         }
@@ -118,16 +130,24 @@ impl Inspector {
         (inspected, questions)
     }
 
-    async fn answer(&self, question: Question) -> Answer {
+    async fn answer(&self, asker: &Asker<'_>, question: Question) -> Answer {
         let known = self.answers().get(&question).cloned();
         if let Some(answer) = known {
             return answer;
         }
         let answer = match &question {
-            Question::HttpsAnswers { url } => self.ask_https(url, &question).await,
-            Question::AnyOriginMayRead { url } => self.ask_any_origin(url, &question).await,
-            Question::IsSourceMap { url } => self.ask_source_map(url, &question).await,
-            Question::Unknown => not_asked(&question, "this version does not understand the question"),
+            Question::HttpsAnswers { url } => asker.ask_https(url, &question).await,
+            Question::AnyOriginMayRead { url } => asker.ask_any_origin(url, &question).await,
+            Question::IsSourceMap { url } => asker.ask_source_map(url, &question).await,
+            Question::Unknown => Err(Unasked::ForGood(
+                "this version does not understand the question".to_owned(),
+            )),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(Unasked::ForGood(why)) => not_asked(&question, &why),
+            // Another page may have the time.
+            Err(Unasked::ThisTime(why)) => return not_asked(&question, why),
         };
         let mut answers = self.answers();
         if answers.len() < MOST_ANSWERS {
@@ -136,58 +156,91 @@ impl Inspector {
         answer
     }
 
-    async fn ask_https(&self, text: &str, question: &Question) -> Answer {
-        let Ok(mut url) = Url::parse(text) else {
-            return not_asked(question, "it is not a URL");
-        };
+    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a question has no answer.
+enum Unasked {
+    /// It would be so on any page of the scan.
+    ForGood(String),
+    /// There was no time for it.
+    ThisTime(&'static str),
+}
+
+/// Asks for one page, until its time is over: its lease does not wait for ever.
+struct Asker<'a> {
+    run: &'a Run,
+    until: Instant,
+}
+
+impl Asker<'_> {
+    async fn ask_https(&self, text: &str, question: &Question) -> Result<Answer, Unasked> {
+        let mut url = read(text)?;
         if url.scheme() != "https" && (url.set_scheme("https").is_err() || url.set_port(None).is_err()) {
-            return not_asked(question, "it has no https form");
+            return Ok(not_asked(question, "it has no https form"));
         }
-        let outcome = match self.fetcher.get(&url, &[], 1_024, PATIENCE).await {
+        let outcome = match self.get(&url, &[], 1_024).await? {
             Ok(fetched) => HttpsOutcome::Status { status: fetched.status },
             Err(error) => HttpsOutcome::Failed {
                 error: error.to_string(),
             },
         };
-        Answer::Https {
+        Ok(Answer::Https {
             url: text.to_owned(),
             outcome,
-        }
+        })
     }
 
     /// Asks as a page of an origin would that nobody has.
-    async fn ask_any_origin(&self, text: &str, question: &Question) -> Answer {
-        let Ok(url) = Url::parse(text) else {
-            return not_asked(question, "it is not a URL");
-        };
+    async fn ask_any_origin(&self, text: &str, question: &Question) -> Result<Answer, Unasked> {
+        let url = read(text)?;
         let origin = format!("https://{:08x}.invalid", rand::random::<u32>());
         let headers = [("origin".to_owned(), origin.clone())];
-        match self.fetcher.get(&url, &headers, 1_024, PATIENCE).await {
+        Ok(match self.get(&url, &headers, 1_024).await? {
             Ok(fetched) => Answer::AnyOrigin {
                 url: text.to_owned(),
                 allowed: fetched.header("access-control-allow-origin") == Some(&origin)
                     && fetched.header("access-control-allow-credentials") == Some("true"),
             },
             Err(error) => not_asked(question, &error.to_string()),
-        }
+        })
     }
 
-    async fn ask_source_map(&self, text: &str, question: &Question) -> Answer {
-        let Ok(url) = Url::parse(text) else {
-            return not_asked(question, "it is not a URL");
-        };
-        match self.fetcher.get(&url, &[], MOST_OF_MAP, PATIENCE).await {
+    async fn ask_source_map(&self, text: &str, question: &Question) -> Result<Answer, Unasked> {
+        let url = read(text)?;
+        Ok(match self.get(&url, &[], MOST_OF_MAP).await? {
             Ok(fetched) => Answer::SourceMap {
                 url: text.to_owned(),
                 found: fetched.status == 200 && is_source_map(&fetched.body),
             },
             Err(error) => not_asked(question, &error.to_string()),
-        }
+        })
     }
 
-    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One request, when it is its turn at its host.
+    async fn get(
+        &self,
+        url: &Url,
+        headers: &[(String, String)],
+        max_bytes: usize,
+    ) -> Result<Result<Fetched, FetchError>, Unasked> {
+        if !self.run.robots().allows(url) {
+            return Err(Unasked::ForGood("disallowed by robots.txt".to_owned()));
+        }
+        if !self.run.own_pace.wait_until(url, self.until).await {
+            return Err(Unasked::ThisTime(NO_TIME));
+        }
+        let headers = [self.run.headers_for(url), headers].concat();
+        let asked = self.run.fetcher.get(url, &headers, max_bytes, PATIENCE);
+        let asked = self.run.stop.run_until_cancelled(asked).await;
+        asked.ok_or(Unasked::ThisTime("the scan was stopped"))
     }
+}
+
+fn read(text: &str) -> Result<Url, Unasked> {
+    Url::parse(text).map_err(|_| Unasked::ForGood("it is not a URL".to_owned()))
 }
 
 /// The beginning of a map is enough: the rest may be megabytes.
