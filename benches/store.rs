@@ -187,6 +187,8 @@ fn scan(id: &str) -> ScanRecord {
             client: Box::default(),
             profiles: Vec::new(),
             login: None,
+            run_on: None,
+            schedule: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

@@ -177,6 +177,7 @@ impl Queue {
             ..Coverage::default()
         };
         let close = ScanClose {
+            owner: None,
             scan: &id,
             state: ScanState::Complete,
             ended: self.clock.time(),
@@ -276,6 +277,8 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
             client: Box::default(),
             profiles: Vec::new(),
             login: None,
+            run_on: None,
+            schedule: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

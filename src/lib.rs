@@ -10,6 +10,7 @@ pub mod config;
 pub mod crawl;
 pub mod demo;
 pub mod egress;
+pub mod fleet;
 pub mod jira;
 pub mod report;
 pub mod sandbox;

@@ -144,6 +144,7 @@ fn scan_args(args: &DemoArgs) -> ScanArgs {
         depth: None,
         tabs: args.tabs,
         reports: args.reports.clone(),
+        events: false,
         fail_on: Severity::High,
         tickets: Some(TicketMode::Live),
         resume: None,

@@ -10,7 +10,7 @@ use phantom_checks::Severity;
 use super::exit::{Ended, Failure, OrExit};
 use super::output::{Shape, print, print_json};
 use super::paint;
-use super::session::{Setup, sites};
+use super::session::{self, Setup, sites};
 use crate::config::{Config, parse_duration, parse_end_of_day};
 use crate::report::safe::{fit, one_line};
 use crate::report::{self, FindingSheet, plural};
@@ -342,6 +342,7 @@ async fn suppress(args: SuppressArgs) -> Ended {
     let by = person(args.by.as_deref())?;
     if let Some(id) = &args.lift {
         return if store.lift_suppression(id, &by, now).await.or_incomplete()? {
+            session::audit(&*store, "suppression-lifted", id, Some(format!("by {by}"))).await?;
             print(vec![format!("lifted {id}")])
         } else {
             Err(anyhow::anyhow!(
@@ -370,6 +371,8 @@ async fn suppress(args: SuppressArgs) -> Ended {
         };
         decided.check(now).or_usage()?;
         let covered = store.suppress(&decided, now).await.or_incomplete()?;
+        let why = format!("{}, by {by}: {}", decided.decision.words(), decided.reason);
+        session::audit(&*store, "suppressed", &decided.scope.to_string(), Some(why)).await?;
         let count = plural(covered, "open finding");
         lines.push(format!("{}: {} ({count} covered)", decided.id, decided.scope));
     }
@@ -503,6 +506,13 @@ async fn import(file: &std::path::Path, by: Option<String>, dry_run: bool, setup
     for decided in &import.taken {
         if !dry_run {
             store.suppress(decided, now).await.or_incomplete()?;
+            let why = format!(
+                "{}, by {}: {}",
+                decided.decision.words(),
+                decided.author,
+                decided.reason
+            );
+            session::audit(&*store, "suppressed", &decided.scope.to_string(), Some(why)).await?;
         }
         lines.push(format!(
             "taken: {}, {} by {}: {}",

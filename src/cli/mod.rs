@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod findings;
+mod fleet;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
@@ -12,6 +13,7 @@ mod output;
 pub mod paint;
 pub mod progress;
 mod scan;
+mod scans;
 mod session;
 mod sites;
 pub mod summary;
@@ -82,10 +84,37 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// List checks, explain them, try their cases, and run them over what was stored
     Checks(checks::ChecksArgs),
+    /// List scans, whoever runs them, and watch one
+    Scans(scans::ScansArgs),
+    /// Stop a scan, or all, wherever they run
+    Stop(scans::StopArgs),
+    /// Let a scan wait
+    #[command(after_help = "Example:\n  phantom pause 20261125-020000-7f3a")]
+    Pause(scans::OneScan),
+    /// Let a scan that waits go on
+    #[command(after_help = "Example:\n  phantom resume 20261125-020000-7f3a")]
+    Resume(scans::OneScan),
+    /// Scan what the schedules of sites say is due, then end
+    #[command(
+        after_help = "Examples:\n  phantom nightly\n  phantom nightly --store postgres://gang@db/scans --pool vpn"
+    )]
+    Nightly(fleet::GangArgs),
+    /// Scan what the schedules of sites say, whenever it is due, and take over what was left
+    #[command(after_help = "Example:\n  phantom serve --tabs 8")]
+    Serve(fleet::GangArgs),
+    /// Help with the scans of a shared store; any number may, anywhere
+    #[command(after_help = "Example:\n  phantom work --store postgres://gang@db/scans --pool vpn --tabs 8")]
+    Work(fleet::GangArgs),
+    /// Show who started, stopped and suppressed what
+    Audit(scans::AuditArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
     /// Run a stand-in for Jira, to rehearse a configuration against
     JiraSandbox(Box<jira_sandbox::JiraSandboxArgs>),
+}
+
+fn plan(schedule: bool, work: bool, once: bool) -> crate::fleet::Plan {
+    crate::fleet::Plan { schedule, work, once }
 }
 
 /// Runs the program and says how it ended.
@@ -110,6 +139,14 @@ pub fn run() -> ExitCode {
             Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
             Command::Checks(args) => checks::run(args).await,
+            Command::Scans(args) => scans::scans(args).await,
+            Command::Stop(args) => scans::stop(args).await,
+            Command::Pause(args) => scans::pause(args).await,
+            Command::Resume(args) => scans::resume(args).await,
+            Command::Nightly(args) => fleet::run(args, plan(true, false, true), cli.voice).await,
+            Command::Serve(args) => fleet::run(args, plan(true, true, false), cli.voice).await,
+            Command::Work(args) => fleet::run(args, plan(false, true, false), cli.voice).await,
+            Command::Audit(args) => scans::audit(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use console::Term;
 use jiff::Timestamp;
 use phantom_checks::Severity;
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use super::{Voice, exit, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::{Config, TicketMode};
 use crate::report::{self, Context, Destination, Report};
-use crate::scan::{Listener, ScanError, ScanId, ScanState, Scanner, Start, Trigger};
+use crate::scan::{Listener, ScanError, ScanEvent, ScanId, ScanState, Scanner, Start, Trigger};
 use crate::site::{ExploreMode, Site, SiteId};
 use crate::store::Store;
 use crate::tickets::Report as Filed;
@@ -52,6 +53,9 @@ pub struct ScanArgs {
     /// Write a report, as json, html, sarif, junit or csv; may be given several times. With several targets, FILE holds {site}.
     #[arg(long = "report", value_name = "FORMAT=FILE")]
     pub reports: Vec<Destination>,
+    /// Write what happens as lines of JSON, for programs, instead of the progress and the summary.
+    #[arg(long)]
+    pub events: bool,
     /// Exit with 1 if there is a finding of this severity or worse.
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     pub fail_on: Severity,
@@ -232,7 +236,11 @@ impl Job<'_> {
     /// The same, with all that came of it.
     pub async fn scan(&self, start: Start) -> Result<Done, Failure> {
         let (sender, events) = mpsc::channel(EVENTS);
-        let shown = tokio::spawn(Progress::new(self.voice.verbosity()).run(events));
+        let shown = if self.args.events {
+            tokio::spawn(json_lines(events))
+        } else {
+            tokio::spawn(Progress::new(self.voice.verbosity()).run(events))
+        };
         let listener: Listener = Arc::new(move |event| {
             let _ = sender.try_send(event);
         });
@@ -268,6 +276,8 @@ impl Job<'_> {
             stop: self.stop.clone(),
             now: Arc::new(Timestamp::now),
         };
+        let site = site_of(&start, &*self.store).await?.unwrap_or_default();
+        session::audit(&*self.store, "scan-started", &site, approved_by(&start)).await?;
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
         let scan = match Box::pin(scanner.scan(start)).await {
             Ok(ended) => ended.record.id,
@@ -329,6 +339,12 @@ impl Job<'_> {
             reports.push(path);
         }
         let exit = Exit::of_verdict(report.verdict.exit_code);
+        if self.args.events {
+            let verdict = serde_json::json!({ "event": "verdict", "data": &report.verdict });
+            let line = report::safe_json_line(&verdict).or_usage()?;
+            Term::stdout().write_line(&line).or_usage()?;
+            return Ok((exit, report));
+        }
         let resumable = report.scan.pages.left > 0 || report.scan.state == ScanState::Interrupted;
         let resume = resumable.then(|| self.resume_command(scan));
         summary::print(
@@ -358,6 +374,19 @@ impl Job<'_> {
     }
 }
 
+/// Events as they come, each a line.
+async fn json_lines(mut events: mpsc::Receiver<ScanEvent>) {
+    let term = Term::stdout();
+    while let Some(event) = events.recv().await {
+        if let Ok(line) = report::safe_json_line(&event)
+            && term.write_line(&line).is_err()
+        {
+            // Nobody reads any more; the scan goes on.
+            events.close();
+        }
+    }
+}
+
 fn no_profile(site: &SiteId, name: &str, known: &[String]) -> anyhow::Error {
     if known.is_empty() {
         anyhow::anyhow!("site {site} has no [[profile]] in its file; add `{name}` there, or leave out --profile")
@@ -366,10 +395,18 @@ fn no_profile(site: &SiteId, name: &str, known: &[String]) -> anyhow::Error {
     }
 }
 
+/// Who allowed a scan, as the site's file says.
+fn approved_by(start: &Start) -> Option<String> {
+    match start {
+        Start::New { site, .. } => site.approved_by.as_ref().map(|who| format!("approved by {who}")),
+        _ => None,
+    }
+}
+
 /// The id of the site that is to be scanned, if the store knows it.
 async fn site_of(start: &Start, store: &dyn Store) -> Result<Option<String>, Failure> {
     Ok(match start {
-        Start::New { site, .. } | Start::Verify { site, .. } => Some(site.id.0.clone()),
+        Start::New { site, .. } | Start::Nightly { site, .. } | Start::Verify { site, .. } => Some(site.id.0.clone()),
         Start::Resume(scan) => store.scan(scan).await.or_incomplete()?.map(|record| record.site.id.0),
     })
 }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::exit::{Failure, OrExit};
 use crate::config::Config;
+use crate::scan::AuditEntry;
 use crate::site::SiteBook;
 use crate::store::{self, Store};
 
@@ -43,6 +44,27 @@ impl Setup {
             .await
             .or_usage()
     }
+}
+
+/// Who is at the keyboard, as far as it can be told: the account and the machine.
+pub fn who() -> String {
+    let account = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    let account = account.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    format!("{account}@{}", rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// Adds to the audit log what somebody does.
+pub async fn audit(store: &dyn Store, what: &str, subject: &str, why: Option<String>) -> Result<(), Failure> {
+    let entry = AuditEntry {
+        at: jiff::Timestamp::now(),
+        who: who(),
+        what: what.to_owned(),
+        subject: subject.to_owned(),
+        why,
+    };
+    store.audit(&entry).await.or_incomplete()
 }
 
 /// Reads the files of the sites.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::interrupt;
 use super::output::Shape;
-use super::session::Setup;
+use super::session::{self, Setup};
 use super::tickets::file;
 use crate::config::{Config, JiraConfig};
 use crate::jira::Client;
@@ -251,6 +251,9 @@ async fn release(project: &str, setup: &Setup) -> Ended {
     let released = tickets::release(&*store, project, Timestamp::now())
         .await
         .or_incomplete()?;
+    if released.is_some() {
+        session::audit(&*store, "tickets-released", project, None).await?;
+    }
     let line = match released {
         Some(count) => format!(
             "{count} findings are released; the next run brings their tickets into line, or now: phantom tickets sync"

@@ -448,6 +448,8 @@ mod tests {
                 client: Box::default(),
                 profiles: Vec::new(),
                 login: None,
+                run_on: None,
+                schedule: None,
             },
             trigger: Trigger::OnDemand,
             state,

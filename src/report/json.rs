@@ -20,7 +20,17 @@ fn render(report: &Report) -> Result<String, ReportError> {
 /// Indented JSON with a line break at its end. Characters that could act on a terminal that shows it are escaped beyond
 /// what JSON asks.
 pub fn safe_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
-    let json = serde_json::to_string_pretty(value)?;
+    let mut safe = escaped(&serde_json::to_string_pretty(value)?);
+    safe.push('\n');
+    Ok(safe)
+}
+
+/// The same in one line, without a line break.
+pub fn safe_json_line<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    Ok(escaped(&serde_json::to_string(value)?))
+}
+
+fn escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         // Outside strings JSON has only visible ASCII and line breaks, so what is escaped is always inside one.
@@ -33,8 +43,7 @@ pub fn safe_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json:
             safe.push(c);
         }
     }
-    safe.push('\n');
-    Ok(safe)
+    safe
 }
 
 #[cfg(test)]

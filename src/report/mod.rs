@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
-pub use json::safe_json;
+pub use json::{safe_json, safe_json_line};
 pub use model::{
     CheckRun, DecisionPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind, PageCounts, Report,
     SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnclaimedHost, Unseen,

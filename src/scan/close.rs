@@ -98,9 +98,11 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
             judge(run, &looks, pages, worked.ended, complete).await?
         }
     };
-    run.store
+    let closed = run
+        .store
         .close_scan(&ScanClose {
             scan: &run.scan,
+            owner: Some(&run.owner),
             state,
             ended: worked.ended,
             remarks: &run.remarks(),
@@ -108,6 +110,9 @@ pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanE
             judgements: &judgements,
         })
         .await?;
+    if closed.is_none() {
+        return Err(ScanError::Lost(run.scan.clone()));
+    }
     Ok(state)
 }
 

@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use phantom_checks::{Confidence, Severity};
+use serde::{Serialize, Serializer};
 
-use super::{ScanCounts, ScanId, ScanState};
+use super::{ScanCounts, ScanId, ScanState, Wish};
 use crate::site::SiteId;
 use crate::triage::Fingerprint;
 
 /// Something that happened in a scan. Texts and URLs come from pages and are untrusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", content = "data", rename_all = "kebab-case")]
 pub enum ScanEvent {
     /// The scan begins, or goes on after it was interrupted.
     Started {
@@ -38,6 +40,7 @@ pub enum ScanEvent {
         /// The page.
         url: String,
         /// How long it took, from lease to record.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
         took: Duration,
         /// Findings on it that the site did not have before.
         findings_new: u64,
@@ -79,6 +82,8 @@ pub enum ScanEvent {
     Counts(ScanCounts),
     /// Something to know about the scan as a whole.
     Remark(String),
+    /// A person wants the scan to stop or to wait; it does.
+    Wished(Wish),
     /// A browser died or hung and was replaced.
     BrowserRestarted {
         /// Why.
@@ -107,4 +112,8 @@ pub enum ScanEvent {
         /// How.
         state: ScanState,
     },
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }

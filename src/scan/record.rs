@@ -107,6 +107,8 @@ impl ScanCounts {
 pub struct ScanClose<'a> {
     /// The scan.
     pub scan: &'a ScanId,
+    /// The process that has it; nothing is recorded if another one does.
+    pub owner: Option<&'a str>,
     /// How it ended.
     pub state: ScanState,
     /// When.

@@ -1,6 +1,6 @@
 //! What the workers of one running scan share.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -15,8 +15,9 @@ use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
 use super::reached::Looks;
+use super::shared::after;
 use super::worker::Worker;
-use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Scanner};
+use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
     Alike, Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook,
@@ -27,7 +28,7 @@ use crate::site::{ExploreMode, ScopeRules, Site};
 use crate::store::{Store, StoreError};
 
 /// Remarks that are kept of one scan.
-const MOST_REMARKS: usize = 200;
+pub const MOST_REMARKS: usize = 200;
 /// Files beside pages that one scan asks for.
 const MOST_SIDE_FILES: usize = 200;
 /// The part of the time left to a page, once it has been seen, that its exploration may take.
@@ -41,6 +42,9 @@ pub(super) struct Parts {
     pub rules: ScopeRules,
     pub guard: Arc<Guard>,
     pub owner: String,
+    /// Another process has the scan; this one only looks at pages.
+    pub helps: bool,
+    pub tabs: usize,
     pub egress: Egress,
     pub pool: Arc<Pool>,
     pub fetcher: Fetcher,
@@ -48,8 +52,8 @@ pub(super) struct Parts {
     pub counts: ScanCounts,
     /// Witness pages, which no budget of pages is for.
     pub witnesses: u64,
-    /// Their keys.
-    pub pinned: HashSet<PageKey>,
+    /// They themselves.
+    pub pinned: Vec<NewPage>,
     pub secrets: Secrets,
 }
 
@@ -59,6 +63,9 @@ pub(super) struct Run {
     pub record: ScanRecord,
     pub site: Site,
     pub owner: String,
+    /// Another process has the scan; this one only looks at pages.
+    pub helps: bool,
+    pub tabs: usize,
     pub store: Arc<dyn Store>,
     pub pool: Arc<Pool>,
     pub egress: Egress,
@@ -81,6 +88,8 @@ pub(super) struct Run {
     pub stop: CancellationToken,
     /// Store or browsers are lost: every worker ends.
     pub give_up: CancellationToken,
+    /// Another process has taken the scan over.
+    pub lost: CancellationToken,
     /// All that the site lists of itself was read.
     pub seeded: CancellationToken,
     /// Pages were found, or a page ended.
@@ -93,6 +102,11 @@ pub(super) struct Run {
     robots: Arc<RwLock<RobotsBook>>,
     began: Instant,
     rendered: AtomicU64,
+    /// Pages that had been rendered before this process came, in rows of the store; those that it added; and those
+    /// that others have added since.
+    before: u64,
+    added: AtomicU64,
+    others: AtomicU64,
     witnesses: u64,
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
@@ -130,6 +144,8 @@ impl Run {
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
+            helps: parts.helps,
+            tabs: parts.tabs,
             store: Arc::clone(&scanner.store),
             pool: parts.pool,
             egress: parts.egress,
@@ -148,25 +164,33 @@ impl Run {
                 Some(jira) => jira.lifecycle.resolve_after_clean_scans,
                 None => crate::triage::CLEAN_SCANS,
             },
-            stop: scanner.stop.clone(),
+            stop: scanner.stop.child_token(),
             give_up: CancellationToken::new(),
+            lost: CancellationToken::new(),
             seeded: CancellationToken::new(),
             changed: Notify::new(),
             asking: tokio::sync::Mutex::default(),
-            own_pace: OwnPace::new(pace(&site.limits, None)),
+            own_pace: OwnPace {
+                apart: pace(&site.limits, None),
+                store: Arc::clone(&scanner.store),
+                now: Arc::clone(&scanner.now),
+            },
             listener: Arc::clone(&scanner.listener),
             now: Arc::clone(&scanner.now),
             scope: Arc::new(parts.rules),
             robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
             began: Instant::now(),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
+            before: parts.counts.done + parts.counts.failed,
+            added: AtomicU64::new(0),
+            others: AtomicU64::new(0),
             witnesses: parts.witnesses,
             waiting: AtomicU64::new(parts.counts.waiting),
             listed: AtomicU64::new(0),
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
-            pinned: parts.pinned,
+            pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),
             restarts_told: AtomicU64::new(0),
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
@@ -310,9 +334,7 @@ impl Run {
         if self.remarks_saved.swap(remarks.len(), Ordering::Relaxed) == remarks.len() {
             return Ok(());
         }
-        self.store
-            .set_scan_state(&self.scan, ScanState::Running, None, &remarks)
-            .await
+        self.store.add_remarks(&self.scan, &remarks).await
     }
 
     /// A start page was skipped, or something answered in its place: the scan saw less than the site. Asked of the store, because an earlier process may
@@ -332,11 +354,11 @@ impl Run {
 
     /// The limit that ends the scan now.
     pub fn limit(&self) -> Option<Limit> {
-        self.limit_at(self.rendered.load(Ordering::Relaxed))
+        self.limit_at(self.pages_rendered())
     }
 
     fn limit_at(&self, rendered: u64) -> Option<Limit> {
-        let counted = rendered.saturating_sub(self.witnesses);
+        let counted = (rendered + self.others.load(Ordering::Relaxed)).saturating_sub(self.witnesses);
         let spent = self.egress.budget_exhausted();
         limit_reached(&self.site.limits, counted, self.began.elapsed(), spent)
     }
@@ -349,6 +371,24 @@ impl Run {
             self.give_page_back();
         }
         free
+    }
+
+    /// Pages that this process has rendered or is at, and those from before it came.
+    pub fn pages_rendered(&self) -> u64 {
+        self.rendered.load(Ordering::Relaxed)
+    }
+
+    /// A page of ours has its record, or two: itself, and the one that it led to.
+    pub fn added(&self, rows: u64) {
+        self.added.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// What others have rendered counts against the budget, too. What they are at is not known, so together they may
+    /// exceed it by a page for each tab.
+    pub fn heard_counts(&self, counts: ScanCounts) {
+        let own = self.before + self.added.load(Ordering::Relaxed);
+        let others = (counts.done + counts.failed).saturating_sub(own);
+        self.others.store(others, Ordering::Relaxed);
     }
 
     pub fn give_page_back(&self) {
@@ -412,75 +452,39 @@ impl Rules<'_> {
     }
 }
 
-/// Keeps our own fetches to one host apart; pages have the frontier for that.
+/// Keeps our own fetches apart from each other and from pages, of all processes.
 pub(super) struct OwnPace {
     apart: Duration,
-    next: Mutex<HashMap<String, Instant>>,
+    store: Arc<dyn Store>,
+    now: Now,
 }
 
 impl OwnPace {
-    fn new(apart: Duration) -> Self {
-        Self {
-            apart,
-            next: Mutex::default(),
-        }
-    }
-
     pub async fn wait(&self, url: &Url) {
-        if let Some(turn) = self.turn(url, None) {
-            tokio::time::sleep_until(turn.into()).await;
-        }
+        self.turn(url, None).await;
     }
 
     /// False, and at once, if it would be our turn only later than that.
     pub async fn wait_until(&self, url: &Url, latest: Instant) -> bool {
-        let Some(turn) = self.turn(url, Some(latest)) else {
-            return false;
-        };
-        tokio::time::sleep_until(turn.into()).await;
-        true
+        self.turn(url, Some(latest)).await
     }
 
-    /// Takes the next turn at a host, if it does not come too late.
-    fn turn(&self, url: &Url, latest: Option<Instant>) -> Option<Instant> {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let now = Instant::now();
-        let mut next = lock(&self.next);
-        let turn = next.get(&host).copied().unwrap_or(now).max(now);
-        if latest.is_some_and(|latest| turn > latest) {
-            return None;
-        }
-        next.insert(host, turn + self.apart);
-        Some(turn)
+    /// Takes the next turn at a host, if it does not come too late, and waits for it.
+    async fn turn(&self, url: &Url, latest: Option<Instant>) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let now = (self.now)();
+        let latest = latest.map(|latest| after(now, latest.saturating_duration_since(Instant::now())));
+        let wait = match self.store.take_turn(host, now, self.apart, latest).await {
+            Ok(Some(turn)) => Duration::try_from(turn.duration_since(now)).unwrap_or_default(),
+            Ok(None) => return false,
+            // Whoever records what comes of it will meet the same trouble, and say so.
+            Err(_) => self.apart,
+        };
+        tokio::time::sleep(wait).await;
+        true
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turns_at_one_host_are_apart_and_none_is_taken_that_comes_too_late() {
-        let apart = Duration::from_secs(5);
-        let pace = OwnPace::new(apart);
-        let (a, b): (Url, Url) = ("https://a.test/1".parse().unwrap(), "https://b.test/".parse().unwrap());
-        let latest = Some(Instant::now() + Duration::from_secs(12));
-        let first = pace.turn(&a, latest).unwrap();
-        assert_eq!(pace.turn(&a, latest).unwrap().duration_since(first), apart);
-        assert!(
-            pace.turn(&b, latest).unwrap() < first + apart,
-            "hosts wait for themselves alone"
-        );
-        assert_eq!(pace.turn(&a, latest).unwrap().duration_since(first), apart * 2);
-        assert_eq!(pace.turn(&a, latest), None);
-        assert_eq!(
-            pace.turn(&a, None).unwrap().duration_since(first),
-            apart * 3,
-            "it was not taken"
-        );
-    }
 }

@@ -9,13 +9,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::help::keep_alive;
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
+use super::shared::{SCAN_KEPT, after};
 use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
-use crate::egress::{Egress, EgressError, EgressRules, FetchError, Fetcher};
+use crate::egress::{Egress, EgressError, EgressRules, FetchError};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
 
@@ -34,6 +36,13 @@ pub enum Start {
         site: Box<Site>,
         /// Who wants it.
         trigger: Trigger,
+    },
+    /// A site, because its schedule says so: unless a nightly scan of it has begun since this time.
+    Nightly {
+        /// The site.
+        site: Box<Site>,
+        /// When it should have begun.
+        planned: Timestamp,
     },
     /// What a scan that did not end left.
     Resume(ScanId),
@@ -107,6 +116,15 @@ pub enum ScanError {
         /// Why.
         why: Box<ScanError>,
     },
+    /// Another process was faster to begin it.
+    #[error("another process has begun tonight's scan of {0}")]
+    Begun(SiteId),
+    /// Another process goes on with it, as it was wished.
+    #[error("scan {0} was handed back; another worker goes on with it")]
+    HandedBack(ScanId),
+    /// Another process goes on with it, because this one was taken for dead.
+    #[error("scan {0} was taken over by another process, because this one could not say for too long that it lives")]
+    Lost(ScanId),
     /// Another process is at it.
     #[error("scan {scan} is still running in process {pid}; stop it first, or wait")]
     StillRunning {
@@ -150,12 +168,27 @@ pub struct Scanner {
 impl Scanner {
     /// Scans until no page is left, a limit is reached, or it is stopped. Whatever the end, what was found is stored.
     pub async fn scan(&self, start: Start) -> Result<Ended, ScanError> {
+        Box::pin(self.scan_or_hand_back(start, false)).await
+    }
+
+    /// The same, for one of many workers: when it is stopped, the scan goes on in another one.
+    pub async fn scan_as_worker(&self, start: Start) -> Result<Ended, ScanError> {
+        Box::pin(self.scan_or_hand_back(start, true)).await
+    }
+
+    async fn scan_or_hand_back(&self, start: Start, hands_back: bool) -> Result<Ended, ScanError> {
         let resumed = matches!(start, Start::Resume(_));
         let owner = owner::this_process();
         // Everything that can be wrong with the wish or the machine shows before anything is recorded.
+        let mut since = None;
         let (record, pages, before) = match start {
             Start::New { site, trigger } => {
                 let (record, pages) = begin(*site, trigger, (self.now)())?;
+                (record, pages, None)
+            }
+            Start::Nightly { site, planned } => {
+                since = Some(planned);
+                let (record, pages) = begin(*site, Trigger::Nightly, (self.now)())?;
                 (record, pages, None)
             }
             Start::Resume(id) => {
@@ -167,26 +200,15 @@ impl Scanner {
                 (record, [start, pages].concat(), None)
             }
         };
-        let rules = scope_rules(&record.site)?;
-        let guard = guard(&record.site, &rules)?;
         let site = record.site.clone();
-        let secrets = Secrets::read(&site).map_err(|why| ScanError::Secret {
-            site: site.id.clone(),
-            why,
-        })?;
-        let egress = Egress::start(self.egress_rules(&site, &rules)).await?;
-        let tabs = self.tabs_for(&site, &rules);
-        let client = client(&site, &rules, &secrets);
-        let pool = self.browsers(&egress, tabs, client).await?;
-        let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
-        let salt = self.store.salt().await?;
-        let pinned = close::witness_pages(&*self.store, &record, &rules).await?;
-        let witnesses = if resumed { 0 } else { pinned.len() as u64 };
-        let pinned_keys = pinned.iter().map(|page| page.key.clone()).collect();
+        let parts = self.parts(&record, false).await?;
+        let witnesses = if resumed { 0 } else { parts.pinned.len() as u64 };
         if !resumed {
-            self.record(&record, &[pages, pinned].concat()).await?;
+            self.record(&record, &[pages, parts.pinned.clone()].concat(), since)
+                .await?;
         }
         self.take(&record, before.as_deref(), &owner, resumed).await?;
+        let tabs = parts.tabs;
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
             site: site.id.clone(),
@@ -197,20 +219,12 @@ impl Scanner {
         let run = Arc::new(Run::new(
             self,
             Parts {
-                record,
-                rules,
-                guard,
-                owner,
-                egress,
-                pool,
-                fetcher,
-                salt,
                 counts,
                 witnesses,
-                pinned: pinned_keys,
-                secrets,
+                ..parts
             },
         ));
+        let beat = keep_alive(&run);
         if !run.pool.sandboxed() && self.config.browser.sandbox {
             run.remark(
                 "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
@@ -224,6 +238,19 @@ impl Scanner {
         }
         let worked = self.work(&run, tabs, counts.done > 0).await;
         run.pool.end().await;
+        let worked = worked.and(self.settle(&run).await);
+        drop(beat);
+        if run.lost.is_cancelled() {
+            return Err(ScanError::Lost(run.scan.clone()));
+        }
+        if hands_back && self.stop.is_cancelled() {
+            self.store.release_owner(&run.scan, &run.owner).await?;
+            let now = (self.now)();
+            self.store
+                .hand_over_scan(&run.scan, Some(&run.owner), None, now)
+                .await?;
+            return Err(ScanError::HandedBack(run.scan.clone()));
+        }
         let ended = self.end(&run, worked.is_err()).await;
         worked.and(ended).map_err(|why| ScanError::BrokeOff {
             scan: run.scan.clone(),
@@ -232,7 +259,7 @@ impl Scanner {
     }
 
     /// As many tabs as the site's hosts may be asked by at once.
-    fn tabs_for(&self, site: &Site, rules: &ScopeRules) -> usize {
+    pub(super) fn tabs_for(&self, site: &Site, rules: &ScopeRules) -> usize {
         let at_once = usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1);
         self.tabs.min(at_once).max(1)
     }
@@ -242,7 +269,12 @@ impl Scanner {
         site.screenshots.unwrap_or(self.config.evidence.screenshots)
     }
 
-    async fn browsers(&self, egress: &Egress, tabs: usize, client: ClientRules) -> Result<Arc<Pool>, ScanError> {
+    pub(super) async fn browsers(
+        &self,
+        egress: &Egress,
+        tabs: usize,
+        client: ClientRules,
+    ) -> Result<Arc<Pool>, ScanError> {
         let pool = Pool::start(PoolOptions {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
@@ -255,7 +287,12 @@ impl Scanner {
     }
 
     /// Records a new scan with its start pages and the witnesses that it looks at.
-    async fn record(&self, record: &ScanRecord, pages: &[NewPage]) -> Result<(), ScanError> {
+    async fn record(
+        &self,
+        record: &ScanRecord,
+        pages: &[NewPage],
+        unless_since: Option<Timestamp>,
+    ) -> Result<(), ScanError> {
         if !record.trigger.is_look() {
             let now = (self.now)();
             let said = record.site.suppressions(now);
@@ -264,7 +301,14 @@ impl Scanner {
                 self.store.drop_pictures(&record.site.id).await?;
             }
         }
-        self.store.create_scan(record, pages).await?;
+        match unless_since {
+            None => self.store.create_scan(record, pages).await?,
+            Some(since) => {
+                if !self.store.create_nightly(record, pages, since).await? {
+                    return Err(ScanError::Begun(record.site.id.clone()));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -276,7 +320,12 @@ impl Scanner {
         owner: &str,
         resumed: bool,
     ) -> Result<(), ScanError> {
-        if !self.store.hand_over_scan(&record.id, before, Some(owner)).await? {
+        let until = after((self.now)(), SCAN_KEPT);
+        if !self
+            .store
+            .hand_over_scan(&record.id, before, Some(owner), until)
+            .await?
+        {
             // Somebody was faster.
             self.free(&record.id).await?;
         }
@@ -285,16 +334,16 @@ impl Scanner {
             self.store
                 .set_scan_state(&record.id, ScanState::Running, None, remarks)
                 .await?;
+            self.store.set_wish(&record.id, None).await?;
         }
         Ok(())
     }
 
     /// Makes sure that no living process has a scan. Returns the dead one that had it.
     async fn free(&self, id: &ScanId) -> Result<Option<String>, ScanError> {
-        let before = self.store.scan_owner(id).await?;
-        match before.as_deref().filter(|before| !owner::is_dead(before)) {
-            Some(other) => Err(still_running(id, other)),
-            None => Ok(before),
+        match self.store.scan_owner(id).await? {
+            Some(other) if !other.is_gone((self.now)()) => Err(still_running(id, &other.name)),
+            before => Ok(before.map(|before| before.name)),
         }
     }
 
@@ -312,10 +361,9 @@ impl Scanner {
             return Err(ScanError::Look(id.clone()));
         }
         for other in self.store.lease_owners(id).await? {
+            // Those that live help, or their leases run out.
             if owner::is_dead(&other) {
                 self.store.release_owner(id, &other).await?;
-            } else {
-                return Err(still_running(id, &other));
             }
         }
         Ok(ScanRecord {
@@ -325,7 +373,7 @@ impl Scanner {
         })
     }
 
-    fn egress_rules(&self, site: &Site, rules: &ScopeRules) -> EgressRules {
+    pub(super) fn egress_rules(&self, site: &Site, rules: &ScopeRules) -> EgressRules {
         EgressRules {
             resolve: self.config.browser.resolve.clone(),
             allow_private: self.config.network.allow_private.clone(),
@@ -388,7 +436,7 @@ impl Scanner {
             self.store.skip_waiting(&run.scan, &limit.reason()).await?;
             counts = self.store.counts(&run.scan).await?;
         }
-        let state = if self.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
+        let state = if run.stop.is_cancelled() && (counts.waiting > 0 || !run.seeded.is_cancelled()) {
             ScanState::Interrupted
         } else if failed
             || counts.failed > 0
@@ -411,8 +459,10 @@ impl Scanner {
         record.state = state;
         record.ended = Some(ended);
         record.remarks = run.remarks();
-        self.store.hand_over_scan(&run.scan, Some(&run.owner), None).await?;
-        if !self.stop.is_cancelled() && !record.trigger.is_look() {
+        self.store
+            .hand_over_scan(&run.scan, Some(&run.owner), None, now)
+            .await?;
+        if !run.stop.is_cancelled() && !record.trigger.is_look() {
             self.forget_old_evidence(ended).await?;
         }
         (self.listener)(ScanEvent::Counts(counts));
@@ -444,7 +494,7 @@ fn still_running(scan: &ScanId, owner: &str) -> ScanError {
 }
 
 /// Who the browsers of a scan say they are.
-fn client(site: &Site, rules: &ScopeRules, secrets: &Secrets) -> ClientRules {
+pub(super) fn client(site: &Site, rules: &ScopeRules, secrets: &Secrets) -> ClientRules {
     let rules = rules.clone();
     ClientRules {
         headers: secrets.headers.clone(),
@@ -503,7 +553,7 @@ pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {
 }
 
 /// What all requests of a scan are asked.
-fn guard(site: &Site, rules: &ScopeRules) -> Result<Arc<Guard>, ScanError> {
+pub(super) fn guard(site: &Site, rules: &ScopeRules) -> Result<Arc<Guard>, ScanError> {
     let guard = Guard::new(&site.explore, Arc::new(rules.clone()));
     guard.map(Arc::new).map_err(|why| ScanError::Scope {
         site: site.id.clone(),

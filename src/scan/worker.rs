@@ -12,6 +12,7 @@ use super::inspect::Inspected;
 use super::login::{self, Kept};
 use super::run::Run;
 use super::scanner::document_url;
+use super::shared::PAGES_KEPT;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
 use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
@@ -26,6 +27,8 @@ const MOST_CRASHES: u32 = 3;
 const MOST_WAITS: u32 = 4;
 /// Workers look at the frontier at least this often: another process may have changed it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// A helper that finds no page for so long goes where there are some.
+const HELPERS_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Worker {
     run: Arc<Run>,
@@ -214,6 +217,7 @@ impl Worker {
         run.changed.notify_waiters();
         run.save_remarks().await?;
         let counts = run.store.counts(&run.scan).await?;
+        run.heard_counts(counts);
         run.waiting.store(counts.waiting, Ordering::Relaxed);
         run.tell(ScanEvent::Counts(counts));
         Ok(turn)
@@ -221,6 +225,7 @@ impl Worker {
 
     async fn lease(&self) -> Result<Option<Lease>, ScanError> {
         let run = &self.run;
+        let began = Instant::now();
         loop {
             let changed = run.changed.notified();
             tokio::pin!(changed);
@@ -237,7 +242,8 @@ impl Worker {
                 scan: &run.scan,
                 owner: &run.owner,
                 max: 1,
-                ttl: run.page_deadline * 2 + Duration::from_mins(1),
+                // This process says every few seconds that it lives.
+                ttl: PAGES_KEPT,
                 now: run.now(),
                 pace: pace(&run.site.limits, delay),
                 concurrency: run.site.limits.concurrency,
@@ -251,6 +257,9 @@ impl Worker {
                 continue;
             }
             run.give_page_back();
+            if run.helps && began.elapsed() > HELPERS_PATIENCE {
+                return Ok(None);
+            }
             let Some(next) = run.store.next_lease_at(&request).await? else {
                 return Ok(None);
             };
@@ -521,6 +530,7 @@ impl Worker {
             run.organisation.unseen_on(&captured.evidence, run.scope())
         };
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
+        let led_on = recorded_as.is_some();
         let recorded = run
             .store
             .complete(&Completion {
@@ -545,6 +555,7 @@ impl Worker {
             tracing::info!(page = %lease.key, "the lease ran out before the page was recorded; another worker has it");
             return Ok(());
         }
+        run.added(if led_on { 2 } else { 1 });
         run.stored(bodies.into_keys());
         run.organisation.told(hosts);
         for picture in &inspected.pictures {
@@ -604,6 +615,9 @@ impl Worker {
         let (tab, url, reason) = (self.number, lease.url.to_string(), reason.clone());
         let failed = matches!(outcome, PageOutcome::Failed(_));
         let recorded = self.lose(lease, outcome).await?;
+        if recorded && failed {
+            run.added(1);
+        }
         if recorded && lease.depth == 0 {
             run.remark(format!("the start page {url} was not reached: {reason}"));
         }

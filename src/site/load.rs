@@ -10,6 +10,7 @@ use url::Url;
 use super::client::{client, profile};
 use super::explore::explore;
 use super::login::login;
+use super::schedule;
 use super::scope::ScopeRules;
 use super::{Explore, Limits, Scope, Site, SiteError, SiteId, SiteSuppression, Sitemaps};
 use crate::config::raw::{Section, Source, Value, Wrong};
@@ -81,6 +82,8 @@ impl Site {
             client: Box::default(),
             profiles: Vec::new(),
             login: None,
+            run_on: None,
+            schedule: None,
         })
     }
 }
@@ -130,7 +133,9 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let login = root
         .section("login")
         .and_then(|section| login(section, folder, account).map(Box::new));
-    root.finish(&["run_on", "schedule"]);
+    let run_on = root.get("run_on", kinds::text);
+    let schedule = root.section("schedule").and_then(schedule::read);
+    root.finish(&[]);
     let id = id?;
     Some(Site {
         title: title.unwrap_or_else(|| id.to_string()),
@@ -149,6 +154,8 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         client,
         profiles,
         login,
+        run_on,
+        schedule,
     })
 }
 

@@ -7,6 +7,7 @@ mod explore;
 mod load;
 mod login;
 mod private;
+mod schedule;
 mod schema;
 mod scope;
 mod sites;
@@ -33,6 +34,7 @@ pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
 pub(crate) use load::keys_read_from;
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
 pub use private::PrivateStart;
+pub use schedule::{BadSchedule, Due, Hours, Past, Schedule};
 pub use schema::SCHEMA;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
@@ -94,6 +96,12 @@ pub struct Site {
     /// How a scan logs in.
     #[serde(default)]
     pub login: Option<Box<Login>>,
+    /// The workers that may scan it; `None` means those of no certain pool.
+    #[serde(default)]
+    pub run_on: Option<String>,
+    /// When it is scanned by itself.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
 }
 
 /// What the site's file says is not to be reported.
@@ -115,7 +123,15 @@ pub struct SiteSuppression {
     pub until: Option<Timestamp>,
 }
 
+/// The pool of sites that name none, and of workers that do not either.
+pub const DEFAULT_POOL: &str = "default";
+
 impl Site {
+    /// The pool of workers that may scan it.
+    pub fn pool(&self) -> &str {
+        self.run_on.as_deref().unwrap_or(DEFAULT_POOL)
+    }
+
     /// The mode that somebody asked for, in place of that of the site's file. What is then not done proves nothing.
     pub fn ask_mode(&mut self, mode: ExploreMode) {
         self.limits.narrowed |= mode < self.explore.mode;

@@ -19,6 +19,7 @@ mod tests {
     const EVERY_TABLE: &str = r#"
 id = "shop"
 start = ["https://www.shop.example/"]
+schedule = { cron = "0 2 * * *" }
 [client]
 consent = [{ click = "css:#ok" }]
 [client.headers]

@@ -177,8 +177,12 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`suppress` is a whole number (sitemaps/shop.toml:3:12); write each as a table: [[suppress]]",
         ),
         (
-            "run_on = \"vpn\"",
-            "`run_on` is not supported yet (sitemaps/shop.toml:3:1); remove it",
+            "schedule = { cron = \"0 2 * *\" }",
+            "`schedule.cron` is \"0 2 * *\" (sitemaps/shop.toml:3:21); write minute, hour, day of month, month, day of week, such as \"0 2 * * *\"",
+        ),
+        (
+            "schedule = { cron = \"0 2 * * *\", timezone = \"Berlin\" }",
+            "`schedule.timezone` is \"Berlin\" (sitemaps/shop.toml:3:45); write a time zone such as \"Europe/Berlin\" or \"UTC\"",
         ),
         (
             "sitemaps = \"all\"",

@@ -9,13 +9,17 @@ mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
-use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
+    ScanState, Wish,
+};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{
@@ -111,10 +115,25 @@ pub trait Store: Send + Sync {
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
-    /// The process that has a scan, as it signed itself; `None` if it gave the scan back, or nobody took it yet.
-    async fn scan_owner(&self, id: &ScanId) -> Result<Option<String>>;
-    /// Hands a scan from one process to another. False if it was not `from` who had it: then nothing has changed.
-    async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool>;
+    /// Records a new nightly scan, unless one of its site has begun at or after `since`. False if it has.
+    async fn create_nightly(&self, scan: &ScanRecord, pages: &[NewPage], since: Timestamp) -> Result<bool>;
+    /// The newest nightly scan of a site.
+    async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>>;
+    /// The scans that run, oldest first, or all, newest first; `limit` at most.
+    async fn scan_lines(&self, running: bool, limit: u32) -> Result<Vec<ScanLine>>;
+    /// The process that has a scan; `None` if it gave the scan back, or nobody took it yet.
+    async fn scan_owner(&self, id: &ScanId) -> Result<Option<ScanOwner>>;
+    /// Hands a scan from one process to another, which has it until then if it does not [`Store::beat`] before. False
+    /// if it was not `from` who had it: then nothing has changed.
+    async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>, until: Timestamp)
+    -> Result<bool>;
+    /// Says that a process that works on a scan still lives: its leases are extended, and if the scan is its own, that
+    /// too. Returns what the process has to know of the scan.
+    async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat>;
+    /// Records what a person wants of a scan. False if there is no such scan, or it does not run.
+    async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool>;
+    /// Adds to the remarks of a scan; those that it has already are said once.
+    async fn add_remarks(&self, id: &ScanId, remarks: &[String]) -> Result<()>;
     /// Sets state, end and remarks of a scan.
     async fn set_scan_state(
         &self,
@@ -147,6 +166,15 @@ pub trait Store: Send + Sync {
     async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
     /// Leaves a host alone until then, in all scans: it asked for that.
     async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()>;
+    /// When somebody may next ask a host something, over all processes; that turn is then taken. `None`,
+    /// and nothing is taken, if it would come after `latest`.
+    async fn take_turn(
+        &self,
+        host: &str,
+        now: Timestamp,
+        pace: Duration,
+        latest: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>>;
     /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
     /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.
@@ -222,8 +250,15 @@ pub trait Store: Send + Sync {
     /// The coverage of the newest whole scans of a site, `limit` at most, newest first; the scan `but` is left out.
     async fn coverages(&self, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>>;
     /// Ends a scan: its state, its coverage, and where its findings stand; each whose state changes wishes for its
-    /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state.
-    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64>;
+    /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state; `None`
+    /// if another process has the scan: then nothing was recorded.
+    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<Option<u64>>;
+
+    /// Adds to the audit log, which nothing is ever taken out of.
+    async fn audit(&self, entry: &AuditEntry) -> Result<()>;
+    /// The audit log, newest first, `limit` at most.
+    async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>>;
+
     /// Records where findings stand by a person's word; each whose state changes wishes for its ticket. A finding that
     /// is no longer as it was judged stays as it is. Returns how many changed their state.
     async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64>;

@@ -13,7 +13,10 @@ use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
-use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
+    ScanState, Wish,
+};
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
 use crate::triage::{
@@ -458,10 +461,37 @@ impl Store for FakeStore {
     async fn newest_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
         not_here()
     }
-    async fn scan_owner(&self, _: &ScanId) -> Result<Option<String>> {
+    async fn scan_owner(&self, _: &ScanId) -> Result<Option<ScanOwner>> {
         not_here()
     }
-    async fn hand_over_scan(&self, _: &ScanId, _: Option<&str>, _: Option<&str>) -> Result<bool> {
+    async fn hand_over_scan(&self, _: &ScanId, _: Option<&str>, _: Option<&str>, _: Timestamp) -> Result<bool> {
+        not_here()
+    }
+    async fn create_nightly(&self, _: &ScanRecord, _: &[NewPage], _: Timestamp) -> Result<bool> {
+        not_here()
+    }
+    async fn last_nightly(&self, _: &SiteId) -> Result<Option<ScanLine>> {
+        not_here()
+    }
+    async fn scan_lines(&self, _: bool, _: u32) -> Result<Vec<ScanLine>> {
+        not_here()
+    }
+    async fn beat(&self, _: &Pulse<'_>) -> Result<Beat> {
+        not_here()
+    }
+    async fn set_wish(&self, _: &ScanId, _: Option<Wish>) -> Result<bool> {
+        not_here()
+    }
+    async fn add_remarks(&self, _: &ScanId, _: &[String]) -> Result<()> {
+        not_here()
+    }
+    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration, _: Option<Timestamp>) -> Result<Option<Timestamp>> {
+        not_here()
+    }
+    async fn audit(&self, _: &AuditEntry) -> Result<()> {
+        not_here()
+    }
+    async fn audit_log(&self, _: u32) -> Result<Vec<AuditEntry>> {
         not_here()
     }
     async fn set_scan_state(&self, _: &ScanId, _: ScanState, _: Option<Timestamp>, _: &[String]) -> Result<()> {
@@ -563,7 +593,7 @@ impl Store for FakeStore {
     async fn judge(&self, _: &[Judgement], _: Timestamp) -> Result<u64> {
         not_here()
     }
-    async fn close_scan(&self, _: &ScanClose<'_>) -> Result<u64> {
+    async fn close_scan(&self, _: &ScanClose<'_>) -> Result<Option<u64>> {
         not_here()
     }
     async fn suppress(&self, suppression: &Suppression, _: Timestamp) -> Result<u64> {

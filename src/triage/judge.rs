@@ -34,9 +34,9 @@ pub struct ScanFacts<'a> {
     /// The pages it knew, by key.
     pub pages: PagesSeen,
     /// The key of a page in this scan; `None` if it is no page of the site.
-    pub key_of: &'a dyn Fn(&str) -> Option<String>,
+    pub key_of: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// Whether a page belongs to the site's scope now.
-    pub in_scope: &'a dyn Fn(&str) -> bool,
+    pub in_scope: &'a (dyn Fn(&str) -> bool + Sync),
     /// The site is no longer scanned: its findings are withdrawn.
     pub retired: bool,
     /// Suppressions of the site.

@@ -9,6 +9,7 @@ mod contracts;
 mod demo;
 mod deploys;
 mod faults;
+mod fleet;
 mod garden;
 mod interrupt;
 mod login;

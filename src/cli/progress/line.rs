@@ -6,7 +6,7 @@ use super::Verbosity;
 use crate::cli::paint;
 use crate::report::safe::fit;
 use crate::report::span;
-use crate::scan::ScanEvent;
+use crate::scan::{ScanEvent, Wish};
 
 /// How much must be wanted for an event to be a line; `None` if it never is.
 pub fn verbosity_of(event: &ScanEvent) -> Option<Verbosity> {
@@ -16,6 +16,7 @@ pub fn verbosity_of(event: &ScanEvent) -> Option<Verbosity> {
         | ScanEvent::PageFailed { .. }
         | ScanEvent::Finding { .. }
         | ScanEvent::Remark(_)
+        | ScanEvent::Wished(_)
         | ScanEvent::BrowserRestarted { .. }
         | ScanEvent::TicketCreated { .. } => Some(Verbosity::Normal),
         ScanEvent::PageDone { .. } | ScanEvent::PageLeft { .. } | ScanEvent::TicketAdopted { .. } => {
@@ -71,6 +72,8 @@ fn words(event: &ScanEvent) -> Option<(&'static str, String)> {
         ScanEvent::PageFailed { url, reason, .. } => ("failed", format!("{url}: {reason}")),
         ScanEvent::PageLeft { url, reason, .. } => ("left", format!("{url}: {reason}")),
         ScanEvent::Remark(text) => ("note", text.clone()),
+        ScanEvent::Wished(Wish::Stop) => ("stop", "somebody asked for it; what was found is saved".to_owned()),
+        ScanEvent::Wished(Wish::Pause) => ("pause", "somebody asked for it; what was found is saved".to_owned()),
         ScanEvent::BrowserRestarted { reason } => ("browser", format!("restarted: {reason}")),
         ScanEvent::TicketCreated { key, title } => ("ticket", format!("{key} created: {title}")),
         ScanEvent::TicketAdopted { key, title } => ("ticket", format!("{key} adopted: {title}")),

@@ -68,6 +68,7 @@ impl State {
             ScanEvent::TicketCreated { .. } => self.tickets_created += 1,
             ScanEvent::TicketsLeft(left) => self.tickets_left = *left,
             ScanEvent::Remark(_)
+            | ScanEvent::Wished(_)
             | ScanEvent::BrowserRestarted { .. }
             | ScanEvent::TicketAdopted { .. }
             | ScanEvent::TicketProblem(_)

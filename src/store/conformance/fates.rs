@@ -106,6 +106,7 @@ impl World {
             .collect();
         let close = ScanClose {
             scan: &scan.id,
+            owner: None,
             state: ScanState::Complete,
             ended: at(self.now + 1),
             remarks: &[],

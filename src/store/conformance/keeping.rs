@@ -59,12 +59,25 @@ pub(crate) async fn scans_have_one_owner(one: Handle, two: Handle) {
     assert_eq!(one.newest_scan(None).await.unwrap().unwrap().id, scan);
     assert_eq!(one.newest_scan(Some(&blog)).await.unwrap().unwrap().id.0, "b");
     assert_eq!(one.scan_owner(&scan).await.unwrap(), None);
-    assert!(one.hand_over_scan(&scan, None, Some("x")).await.unwrap());
-    assert!(!two.hand_over_scan(&scan, None, Some("y")).await.unwrap(), "x has it");
-    assert_eq!(two.scan_owner(&scan).await.unwrap().as_deref(), Some("x"));
-    assert!(two.hand_over_scan(&scan, Some("x"), Some("y")).await.unwrap());
-    assert!(!one.hand_over_scan(&scan, Some("x"), None).await.unwrap(), "y has it");
-    assert!(two.hand_over_scan(&scan, Some("y"), None).await.unwrap());
+    assert!(one.hand_over_scan(&scan, None, Some("x"), at(60_000)).await.unwrap());
+    assert!(
+        !two.hand_over_scan(&scan, None, Some("y"), at(60_000)).await.unwrap(),
+        "x has it"
+    );
+    assert_eq!(
+        two.scan_owner(&scan).await.unwrap().map(|owner| owner.name).as_deref(),
+        Some("x")
+    );
+    assert!(
+        two.hand_over_scan(&scan, Some("x"), Some("y"), at(60_000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !one.hand_over_scan(&scan, Some("x"), None, at(60_000)).await.unwrap(),
+        "y has it"
+    );
+    assert!(two.hand_over_scan(&scan, Some("y"), None, at(60_000)).await.unwrap());
     assert_eq!(one.scan_owner(&scan).await.unwrap(), None);
 }
 

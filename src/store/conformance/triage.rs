@@ -37,6 +37,7 @@ async fn scan(store: &Handle, id: &str, urls: &[&str], hosts: &[&str], now: i64)
 async fn close(store: &Handle, scan: &ScanId, judgements: &[Judgement], now: i64) -> u64 {
     let close = ScanClose {
         scan,
+        owner: None,
         state: ScanState::Complete,
         ended: at(now),
         remarks: &["said".to_owned()],
@@ -47,7 +48,7 @@ async fn close(store: &Handle, scan: &ScanId, judgements: &[Judgement], now: i64
         },
         judgements,
     };
-    store.close_scan(&close).await.unwrap()
+    store.close_scan(&close).await.unwrap().unwrap()
 }
 
 fn judged(finding: &Finding, state: FindingState) -> Judgement {
@@ -191,6 +192,7 @@ pub(crate) async fn coverage_is_kept_of_whole_scans(one: Handle, two: Handle) {
     let coverage = Coverage::default();
     let close = ScanClose {
         scan: &part,
+        owner: None,
         state: ScanState::Complete,
         ended: at(40),
         remarks: &[],

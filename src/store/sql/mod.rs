@@ -8,6 +8,7 @@ pub(super) mod aliases;
 pub(super) mod complete;
 pub(super) mod evidence;
 pub(super) mod findings;
+pub(super) mod fleet;
 pub(super) mod frontier;
 pub(super) mod logins;
 pub(super) mod pictures;
@@ -17,6 +18,7 @@ pub(super) mod tickets;
 pub(super) mod triage;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,7 +27,10 @@ use phantom_checks::evidence::Evidence;
 use super::super::{Result, Store, StoreError, codec, no_such_scan};
 use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
-use crate::scan::{LoginEnd, LoginTurn, ScanClose, ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
+    ScanState, Wish,
+};
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{
@@ -67,12 +72,60 @@ impl Store for Backend {
         again!(scans::newest(self, site))
     }
 
-    async fn scan_owner(&self, id: &ScanId) -> Result<Option<String>> {
-        again!(scans::owner(self, id))
+    async fn scan_owner(&self, id: &ScanId) -> Result<Option<ScanOwner>> {
+        again!(fleet::owner(self, id))
     }
 
-    async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
-        again!(scans::hand_over(self, id, from, to))
+    async fn hand_over_scan(
+        &self,
+        id: &ScanId,
+        from: Option<&str>,
+        to: Option<&str>,
+        until: Timestamp,
+    ) -> Result<bool> {
+        again!(fleet::hand_over(self, id, from, to, until))
+    }
+
+    async fn create_nightly(&self, scan: &ScanRecord, pages: &[NewPage], since: Timestamp) -> Result<bool> {
+        again!(fleet::create_nightly(self, scan, pages, since))
+    }
+
+    async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>> {
+        again!(fleet::last_nightly(self, site))
+    }
+
+    async fn scan_lines(&self, running: bool, limit: u32) -> Result<Vec<ScanLine>> {
+        again!(fleet::scan_lines(self, running, limit))
+    }
+
+    async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat> {
+        again!(fleet::beat(self, pulse))
+    }
+
+    async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool> {
+        again!(fleet::set_wish(self, id, wish))
+    }
+
+    async fn add_remarks(&self, id: &ScanId, remarks: &[String]) -> Result<()> {
+        again!(fleet::add_remarks(self, id, remarks))
+    }
+
+    async fn take_turn(
+        &self,
+        host: &str,
+        now: Timestamp,
+        pace: Duration,
+        latest: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>> {
+        again!(fleet::take_turn(self, host, now, pace, latest))
+    }
+
+    async fn audit(&self, entry: &AuditEntry) -> Result<()> {
+        again!(fleet::audit(self, entry))
+    }
+
+    async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>> {
+        again!(fleet::audit_log(self, limit))
     }
 
     async fn set_scan_state(
@@ -222,7 +275,7 @@ impl Store for Backend {
         again!(triage::coverages(self, site, but, limit))
     }
 
-    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<u64> {
+    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<Option<u64>> {
         again!(triage::close_scan(self, close))
     }
 

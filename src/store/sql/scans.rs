@@ -71,9 +71,15 @@ pub(super) async fn salt(store: &Backend) -> Result<[u8; 32]> {
 pub(super) async fn create(store: &Backend, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
+    insert(&mut tx, scan, pages).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Adds a scan with its start pages.
+pub(super) async fn insert(connection: &mut Connection, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
     let seq: i64 = sqlx::query_scalar(
-        "INSERT INTO scans (id, site, spec, trigger, state, started, ended, remarks) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
+        "INSERT INTO scans (id, site, spec, trigger, state, started, ended, remarks, pool) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq",
     )
     .bind(&scan.id.0)
     .bind(&scan.site.id.0)
@@ -83,10 +89,11 @@ pub(super) async fn create(store: &Backend, scan: &ScanRecord, pages: &[NewPage]
     .bind(scan.started.as_millisecond())
     .bind(scan.ended.map(Timestamp::as_millisecond))
     .bind(json(&scan.remarks)?)
-    .fetch_one(&mut *tx)
+    .bind(scan.site.pool())
+    .fetch_one(&mut *connection)
     .await?;
-    frontier::insert(&mut tx, seq, pages).await?;
-    Ok(tx.commit().await?)
+    frontier::insert(connection, seq, pages).await?;
+    Ok(())
 }
 
 pub(super) async fn one(store: &Backend, id: &ScanId) -> Result<Option<ScanRecord>> {
@@ -114,27 +121,6 @@ pub(super) async fn newest(store: &Backend, site: Option<&SiteId>) -> Result<Opt
         .await?
         .map(ScanRow::record)
         .transpose()
-}
-
-pub(super) async fn owner(store: &Backend, id: &ScanId) -> Result<Option<String>> {
-    let owner: Option<Option<String>> = sqlx::query_scalar("SELECT owner FROM scans WHERE id = $1")
-        .bind(&id.0)
-        .fetch_optional(&store.readers)
-        .await?;
-    Ok(owner.flatten())
-}
-
-pub(super) async fn hand_over(store: &Backend, id: &ScanId, from: Option<&str>, to: Option<&str>) -> Result<bool> {
-    let mut writers = store.writer().await?;
-    let mut tx = writers.durable().await?;
-    let done = sqlx::query("UPDATE scans SET owner = $3 WHERE id = $1 AND owner IS NOT DISTINCT FROM $2")
-        .bind(&id.0)
-        .bind(from)
-        .bind(to)
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn set_state(

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::codec::{json, time, unjson, unsigned, unword, word};
 use super::dialect::triage::TELL;
-use super::{Backend, Connection, Result, findings, lock_scan, outward, rows, scans};
+use super::{Backend, Connection, Result, findings, fleet, lock_scan, outward, rows, scans};
 use crate::scan::{ScanClose, ScanId};
 use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
@@ -53,18 +53,25 @@ pub(super) async fn tell(
     Ok(())
 }
 
-pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result<u64> {
+pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result<Option<u64>> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
     lock_scan(&mut tx, close.scan).await?;
     let seq = scans::seq(&mut tx, close.scan).await?;
-    sqlx::query("UPDATE scans SET state = $2, ended = $3, remarks = $4 WHERE seq = $1")
-        .bind(seq)
-        .bind(word(&close.state)?)
-        .bind(close.ended.as_millisecond())
-        .bind(json(close.remarks)?)
-        .execute(&mut *tx)
-        .await?;
+    let remarks = fleet::with_kept(&mut tx, close.scan, close.remarks).await?;
+    let closed = sqlx::query(
+        "UPDATE scans SET state = $2, ended = $3, remarks = $4 WHERE seq = $1 AND owner IS NOT DISTINCT FROM $5",
+    )
+    .bind(seq)
+    .bind(word(&close.state)?)
+    .bind(close.ended.as_millisecond())
+    .bind(json(&remarks)?)
+    .bind(close.owner)
+    .execute(&mut *tx)
+    .await?;
+    if closed.rows_affected() == 0 {
+        return Ok(None);
+    }
     sqlx::query(COVER)
         .bind(seq)
         .bind(close.coverage.whole)
@@ -73,7 +80,7 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
         .await?;
     let changed = save_judged(&mut tx, close.judgements, Some(close.scan), close.ended).await?;
     tx.commit().await?;
-    Ok(changed)
+    Ok(Some(changed))
 }
 
 pub(super) async fn judge(store: &Backend, judgements: &[Judgement], now: Timestamp) -> Result<u64> {

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteStore;
-use super::shared::{complete, evidence, findings, frontier, logins, scans, suppressions, tickets, triage};
+use super::shared::{complete, evidence, findings, fleet, frontier, logins, scans, suppressions, tickets, triage};
 
 /// Statements that must search the tables that grow by an index.
 pub(in super::super) const STATEMENTS: &[&str] = &[
@@ -21,6 +21,10 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     frontier::SKIP_WAITING,
     frontier::SKIP_ALIKE,
     logins::REOPEN,
+    fleet::RUNNING,
+    fleet::KEEP_LEASES,
+    fleet::NIGHTLY_SINCE,
+    fleet::LAST_NIGHTLY,
     complete::HELD,
     complete::CLOSE,
     complete::KNOWN,
@@ -74,6 +78,7 @@ const HARMLESS: &[&str] = &[
     "SCAN waiting",
     "SCAN CONSTANT ROW",
     "SCAN s USING INDEX scans_unfinished",
+    "SCAN s USING INDEX scans_running",
     "SCAN actions USING INDEX actions_dead",
     "SCAN s USING INDEX suppressions_of_many",
 ];

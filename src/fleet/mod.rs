@@ -1,0 +1,257 @@
+//! Scans that run by themselves: what the schedule says is begun, what others began is helped with, what was left is
+//! taken over.
+//!
+//! A process of this kind keeps nothing: all that it decides from is in the store and in the files of the sites. Any
+//! number may run at once, and each may be killed at any time.
+
+mod pick;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, JiraConfig};
+use crate::scan::{Ended, Helped, Now, ScanError, ScanId, ScanState, Scanner};
+use crate::site::{Site, SiteId};
+use crate::store::{Store, StoreError};
+use crate::tickets;
+
+use pick::Job;
+
+/// How often it is asked what is to be done.
+const GLANCE: Duration = Duration::from_secs(2);
+/// What failed, or had nothing to do, is left alone for so long.
+const REST: Duration = Duration::from_secs(30);
+/// Tabs for one scan at most, and at least while several want some.
+const MOST_TABS: usize = 4;
+const FEW_TABS: usize = 2;
+/// How long the tickets of one scan may take, if Jira cannot be reached at once.
+const TICKETS_PATIENCE: Duration = Duration::from_mins(3);
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Begins what the schedules of sites say.
+    pub schedule: bool,
+    /// Helps with scans of others, and takes over what was left.
+    pub work: bool,
+    /// Ends when nothing is due.
+    pub once: bool,
+}
+
+/// What it tells.
+#[derive(Debug)]
+pub enum GangEvent {
+    /// A scan begins, or goes on.
+    Began(SiteId),
+    /// It helps with a scan.
+    Helps(ScanId, SiteId),
+    /// It has helped.
+    Helped(Helped),
+    /// A scan ended.
+    Ended(Box<Ended>),
+    /// A scan could not be begun, or brought to its end.
+    Failed(SiteId, ScanError),
+    /// The tickets of a site could not all be brought into line.
+    Tickets(SiteId, String),
+}
+
+/// Where it is told.
+pub type GangListener = Arc<dyn Fn(GangEvent) + Send + Sync>;
+
+/// One of the processes.
+pub struct Gang {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The installation's settings.
+    pub config: Arc<Config>,
+    /// The sites of the files.
+    pub sites: Vec<Site>,
+    /// The pool that it works for.
+    pub pool: String,
+    /// Tabs at most, of all its scans.
+    pub tabs: usize,
+    /// Where tickets are filed; `None` if they are not.
+    pub jira: Option<JiraConfig>,
+    /// Who is told.
+    pub listener: GangListener,
+    /// Ends it: what it has goes back.
+    pub stop: CancellationToken,
+    /// The time.
+    pub now: Now,
+}
+
+/// A job that runs.
+struct Running {
+    tabs: usize,
+}
+
+/// What came of a job.
+struct Done {
+    name: String,
+    site: SiteId,
+    came: Result<Came, ScanError>,
+}
+
+enum Came {
+    Ended(Box<Ended>),
+    Helped(Helped),
+}
+
+/// What is known for as long as the process runs.
+#[derive(Default)]
+struct Memory {
+    running: HashMap<String, Running>,
+    resting: HashMap<String, Instant>,
+}
+
+impl Memory {
+    fn rests(&self, name: &str) -> bool {
+        self.resting.get(name).is_some_and(|since| since.elapsed() < REST)
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        !self.running.contains_key(name) && !self.rests(name)
+    }
+
+    fn tabs(&self) -> usize {
+        self.running.values().map(|job| job.tabs).sum()
+    }
+}
+
+impl Gang {
+    /// Works until it is stopped, or nothing is due, as planned.
+    ///
+    /// # Errors
+    /// When the store fails for long; what was begun goes on elsewhere.
+    pub async fn run(&self, plan: Plan) -> Result<(), StoreError> {
+        let mut jobs: JoinSet<Done> = JoinSet::new();
+        let mut memory = Memory::default();
+        let filing = Arc::new(tokio::sync::Mutex::new(()));
+        loop {
+            let free = self.tabs.saturating_sub(memory.tabs());
+            let found = if self.stop.is_cancelled() || free == 0 {
+                Vec::new()
+            } else {
+                self.find(plan, &memory).await?
+            };
+            let each = (free / found.len().max(1)).clamp(FEW_TABS, MOST_TABS);
+            let mut left = free;
+            for job in found {
+                let tabs = each.min(left);
+                if tabs == 0 {
+                    break;
+                }
+                left -= tabs;
+                memory.running.insert(job.name(), Running { tabs });
+                self.begin(job, tabs, &mut jobs, &filing);
+            }
+            if jobs.is_empty() && (self.stop.is_cancelled() || plan.once) {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
+                    match ended {
+                        Ok(done) => self.tell(done, &mut memory),
+                        // Which one it was is not known; what it held goes to others when its time is over.
+                        Err(panic) => tracing::error!(%panic, "a scan failed; please report it"),
+                    }
+                }
+                () = tokio::time::sleep(GLANCE) => {}
+                () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    fn scanner(&self, tabs: usize) -> Scanner {
+        Scanner {
+            store: Arc::clone(&self.store),
+            config: Arc::clone(&self.config),
+            tabs,
+            listener: Arc::new(|_| {}),
+            stop: self.stop.child_token(),
+            now: Arc::clone(&self.now),
+        }
+    }
+
+    fn begin(&self, job: Job, tabs: usize, jobs: &mut JoinSet<Done>, filing: &Arc<tokio::sync::Mutex<()>>) {
+        (self.listener)(match &job {
+            Job::Help(scan, site) => GangEvent::Helps(scan.clone(), site.clone()),
+            job => GangEvent::Began(job.site().clone()),
+        });
+        let scanner = self.scanner(tabs);
+        let (name, site) = (job.name(), job.site().clone());
+        let desk = Desk {
+            store: Arc::clone(&self.store),
+            jira: self.jira.clone(),
+            filing: Arc::clone(filing),
+            listener: Arc::clone(&self.listener),
+            stop: self.stop.clone(),
+        };
+        jobs.spawn(async move {
+            let came = Box::pin(turn::take(&scanner, job)).await;
+            // What waits to go on has not seen all of its findings' pages yet.
+            if let Ok(Came::Ended(ended)) = &came
+                && ended.record.state != ScanState::Interrupted
+            {
+                desk.file(&site).await;
+            }
+            Done { name, site, came }
+        });
+    }
+
+    fn tell(&self, done: Done, memory: &mut Memory) {
+        memory.running.remove(&done.name);
+        let event = match done.came {
+            Ok(Came::Ended(ended)) => GangEvent::Ended(ended),
+            Ok(Came::Helped(helped)) => {
+                if helped.pages == 0 {
+                    memory.resting.insert(done.name, Instant::now());
+                }
+                GangEvent::Helped(helped)
+            }
+            // Somebody else has it, which is what was wanted.
+            Err(ScanError::Begun(_) | ScanError::HandedBack(_) | ScanError::StillRunning { .. }) => return,
+            Err(ScanError::Stopped) if self.stop.is_cancelled() => return,
+            Err(error) => {
+                memory.resting.insert(done.name, Instant::now());
+                GangEvent::Failed(done.site, error)
+            }
+        };
+        (self.listener)(event);
+    }
+}
+
+/// Files the tickets of scans that ended, of one after the other.
+struct Desk {
+    store: Arc<dyn Store>,
+    jira: Option<JiraConfig>,
+    filing: Arc<tokio::sync::Mutex<()>>,
+    listener: GangListener,
+    stop: CancellationToken,
+}
+
+impl Desk {
+    async fn file(&self, site: &SiteId) {
+        let Some(jira) = &self.jira else { return };
+        let _turn = self.filing.lock().await;
+        let trouble = match tickets::Worker::new(Arc::clone(&self.store), jira) {
+            Err(error) => Some(error.to_string()),
+            Ok(worker) => match worker.for_site(site).run(TICKETS_PATIENCE, &self.stop).await {
+                Err(error) => Some(error.to_string()),
+                Ok(report) if report.waiting > 0 => {
+                    let why = report.paused.map_or_else(String::new, |why| format!(": {why}"));
+                    Some(format!("{} not brought into line with Jira yet{why}", report.waiting))
+                }
+                Ok(_) => None,
+            },
+        };
+        if let Some(trouble) = trouble {
+            (self.listener)(GangEvent::Tickets(site.clone(), trouble));
+        }
+    }
+}

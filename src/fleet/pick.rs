@@ -1,0 +1,200 @@
+//! What is to be done, in the order in which it is: what a person waits for, then the night's scans.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Gang, Memory, Plan};
+use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
+use crate::site::{DEFAULT_POOL, Due, Past, Site, SiteId};
+use crate::store::{Result, StoreError};
+
+/// Scans that are looked at.
+const MOST_SCANS: u32 = 1_000;
+/// A process that has made a scan takes it within so long, or is dead.
+const TAKES: SignedDuration = SignedDuration::from_mins(5);
+
+/// Something to do.
+#[derive(Debug, Clone)]
+pub(super) enum Job {
+    /// The night's scan of a site, which was due then.
+    Begin(Box<Site>, Timestamp),
+    /// A scan that nobody has.
+    GoOn(ScanId, SiteId),
+    /// A scan of somebody else.
+    Help(ScanId, SiteId),
+}
+
+impl Job {
+    /// What two jobs that must not run in one process at once have in common. A site is scanned once at a time.
+    pub fn name(&self) -> String {
+        self.site().0.clone()
+    }
+
+    pub fn site(&self) -> &SiteId {
+        match self {
+            Self::Begin(site, _) => &site.id,
+            Self::GoOn(_, site) | Self::Help(_, site) => site,
+        }
+    }
+}
+
+impl Gang {
+    /// What could be done now by one more hand, the most urgent first. Each site once.
+    pub(super) async fn find(&self, plan: Plan, memory: &Memory) -> Result<Vec<Job>> {
+        let now = (self.now)();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut add = |job: Job| {
+            if memory.is_free(&job.name()) && !jobs.iter().any(|other| other.name() == job.name()) {
+                jobs.push(job);
+            }
+        };
+        let mut night = Vec::new();
+        if plan.work {
+            for line in self.lines().await? {
+                if !memory.is_free(&line.site.0) {
+                    continue;
+                }
+                let Some(job) = self.job_of(&line, now).await? else {
+                    continue;
+                };
+                if line.trigger == Trigger::Nightly && matches!(job, Job::Help(..)) {
+                    night.push(job);
+                } else {
+                    add(job);
+                }
+            }
+        }
+        if plan.schedule {
+            for site in &self.sites {
+                if memory.is_free(&site.id.0)
+                    && let Some(job) = self.due(site, now).await?
+                {
+                    add(job);
+                }
+            }
+        }
+        night.into_iter().for_each(add);
+        Ok(jobs)
+    }
+
+    /// The scans that run and are for our pool, in their order.
+    async fn lines(&self) -> Result<Vec<ScanLine>> {
+        let mut lines = self.store.scan_lines(true, MOST_SCANS).await?;
+        lines.retain(|line| line.pool == self.pool);
+        lines.sort_by_key(ScanLine::rank);
+        Ok(lines)
+    }
+
+    /// What one more worker could do about a scan that runs.
+    async fn job_of(&self, line: &ScanLine, now: Timestamp) -> Result<Option<Job>> {
+        if line.is_orphan(now) {
+            if line.trigger.is_look() {
+                return Ok(None);
+            }
+            if line.wish.is_some() {
+                self.give_up(line, now).await?;
+                return Ok(None);
+            }
+            return Ok(Some(Job::GoOn(line.id.clone(), line.site.clone())));
+        }
+        if line.wish.is_some() || line.counts.waiting == 0 || line.owner.is_none() {
+            return Ok(None);
+        }
+        let wanted = self.scanner(1).wants_help(&line.id).await;
+        let wanted = wanted.map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(wanted.then(|| Job::Help(line.id.clone(), line.site.clone())))
+    }
+
+    /// Stops a scan that nobody has.
+    async fn give_up(&self, line: &ScanLine, now: Timestamp) -> Result<()> {
+        if let Some(record) = self.store.scan(&line.id).await? {
+            self.store
+                .set_scan_state(&line.id, ScanState::Interrupted, Some(now), &record.remarks)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// What a site's schedule says.
+    async fn due(&self, site: &Site, now: Timestamp) -> Result<Option<Job>> {
+        let Some(schedule) = site
+            .schedule
+            .as_ref()
+            .filter(|_| site.pool() == self.pool || self.pool == DEFAULT_POOL && site.run_on.is_none())
+        else {
+            return Ok(None);
+        };
+        let last = self.store.last_nightly(&site.id).await?;
+        let past = past(last.as_ref(), now);
+        // Its file was checked when it was read.
+        let due = schedule.due(&site.id, past, now);
+        let due = due.map_err(|error| StoreError::Database(format!("site {}: {error}", site.id)))?;
+        Ok(match (due, last) {
+            (Due::Begin(planned), _) => Some(Job::Begin(Box::new(site.clone()), planned)),
+            (Due::GoOn, Some(last)) => Some(Job::GoOn(last.id, last.site)),
+            (Due::GoOn | Due::Wait(_), _) => None,
+        })
+    }
+}
+
+/// What a site's last nightly scan came to.
+fn past(last: Option<&ScanLine>, now: Timestamp) -> Past {
+    let Some(last) = last else { return Past::None };
+    match (last.state, last.wish) {
+        (ScanState::Running, None) if last.is_orphan(now) => Past::Unfinished,
+        (ScanState::Running, _) if last.owner_until.is_none() && now.duration_since(last.started) > TAKES => {
+            Past::Unfinished
+        }
+        (ScanState::Running, _) => Past::Running,
+        (ScanState::Interrupted, None) => Past::Unfinished,
+        (ScanState::Interrupted, Some(Wish::Pause)) => Past::Paused,
+        (ScanState::Interrupted, Some(Wish::Stop)) | (ScanState::Complete | ScanState::Incomplete, _) => {
+            Past::Ended(last.ended.unwrap_or(last.started))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::ScanCounts;
+    use ScanState::{Complete, Incomplete, Interrupted, Running};
+
+    #[test]
+    fn what_a_scan_came_to() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let now = at(1_000);
+        let line = |state, wish, owner: Option<&str>, until: Option<i64>| ScanLine {
+            id: ScanId("s".to_owned()),
+            site: SiteId("shop".to_owned()),
+            trigger: Trigger::Nightly,
+            state,
+            started: at(0),
+            ended: Some(at(500)),
+            owner: owner.map(str::to_owned),
+            owner_until: until.map(at),
+            wish,
+            pool: DEFAULT_POOL.to_owned(),
+            counts: ScanCounts::default(),
+        };
+        let other = Some("elsewhere:7:7");
+        for (state, wish, owner, until, expected) in [
+            (Running, None, other, Some(1_001), Past::Running),
+            (Running, None, other, Some(999), Past::Unfinished),
+            (Running, None, None, Some(2_000), Past::Unfinished),
+            (Running, None, None, None, Past::Unfinished),
+            (Running, Some(Wish::Stop), other, Some(1_001), Past::Running),
+            (Interrupted, None, None, Some(1), Past::Unfinished),
+            (Interrupted, Some(Wish::Pause), None, Some(1), Past::Paused),
+            (Interrupted, Some(Wish::Stop), None, Some(1), Past::Ended(at(500))),
+            (Complete, None, None, Some(1), Past::Ended(at(500))),
+            (Incomplete, None, None, Some(1), Past::Ended(at(500))),
+        ] {
+            assert_eq!(
+                past(Some(&line(state, wish, owner, until)), now),
+                expected,
+                "{state:?} {wish:?} {until:?}"
+            );
+        }
+        assert_eq!(past(None, now), Past::None);
+    }
+}

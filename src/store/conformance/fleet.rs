@@ -1,0 +1,189 @@
+//! Many processes on one scan, and the log of what people did.
+
+use std::time::Duration;
+
+use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
+use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanState, Trigger, Wish};
+use crate::site::SiteId;
+use crate::triage::Coverage;
+
+fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
+    Pulse {
+        scan,
+        owner,
+        leases_until: at(until),
+        scan_until: at(until),
+    }
+}
+
+/// Who says that it lives keeps its pages and its scan; who does not loses both.
+pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/1", "https://shop.test/2"]).await;
+    let fresh = two.scan_lines(true, 9).await.unwrap();
+    assert!(!fresh[0].is_orphan(at(900_000)), "it is about to be taken");
+    assert!(
+        one.hand_over_scan(&scan, None, Some("elsewhere:1:1"), at(1000))
+            .await
+            .unwrap()
+    );
+    let lease = lease_one(&one, &scan, 0).await;
+    let beat = one.beat(&pulse(&scan, "me", 5000)).await.unwrap();
+    let helper = Beat {
+        owned: false,
+        state: ScanState::Running,
+        wish: None,
+    };
+    assert_eq!(beat, helper, "a helper keeps its page");
+    assert!(one.beat(&pulse(&scan, "elsewhere:1:1", 4000)).await.unwrap().owned);
+    let others = two.lease(&ask(&scan, "you", 9, 3999)).await.unwrap();
+    assert_eq!(others.len(), 1, "the other page alone");
+    let line = two.scan_lines(true, 9).await.unwrap().remove(0);
+    assert_eq!((line.owner_until, line.counts.leased), (Some(at(4000)), 2));
+    assert!(!line.is_orphan(at(3999)) && line.is_orphan(at(4000)));
+    assert!(
+        two.hand_over_scan(&scan, Some("elsewhere:1:1"), Some("you"), at(9000))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !one.beat(&pulse(&scan, "elsewhere:1:1", 8000)).await.unwrap().owned,
+        "it is too late"
+    );
+    let back = two.lease(&ask(&scan, "you", 9, 5000)).await.unwrap();
+    assert!(back.iter().any(|page| page.key == lease.key), "the helper was silent");
+}
+
+/// The end of a scan is recorded by who has it, and by nobody else; what helpers said of it is kept.
+pub(crate) async fn who_lost_a_scan_does_not_close_it(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let lease = lease_one(&one, &scan, 0).await;
+    assert!(Rendered::done(&lease).record(&one, 1).await);
+    one.hand_over_scan(&scan, None, Some("you"), at(9000)).await.unwrap();
+    two.add_remarks(&scan, &["helped".to_owned(), "both".to_owned()])
+        .await
+        .unwrap();
+    let coverage = Coverage::default();
+    let remarks = ["both".to_owned(), "mine".to_owned()];
+    let close = |owner| ScanClose {
+        scan: &scan,
+        owner,
+        state: ScanState::Complete,
+        ended: at(40),
+        remarks: &remarks,
+        coverage: &coverage,
+        judgements: &[],
+    };
+    assert_eq!(one.close_scan(&close(Some("me"))).await.unwrap(), None);
+    assert_eq!(one.scan(&scan).await.unwrap().unwrap().state, ScanState::Running);
+    assert_eq!(two.close_scan(&close(Some("you"))).await.unwrap(), Some(0));
+    let record = one.scan(&scan).await.unwrap().unwrap();
+    assert_eq!((record.state, record.ended), (ScanState::Complete, Some(at(40))));
+    assert_eq!(record.remarks, ["both", "helped", "mine"]);
+    assert!(one.scan_lines(true, 9).await.unwrap().is_empty());
+    assert_eq!(one.scan_lines(false, 9).await.unwrap().len(), 1);
+}
+
+/// A night's scan of a site is begun once, however many processes find that it is due.
+pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
+    let of = |id: &str, started| {
+        let mut scan = scan_of("shop", id, started);
+        scan.trigger = Trigger::Nightly;
+        scan
+    };
+    let pages = [page("https://shop.test/", 0)];
+    let (first, second) = (of("a", 100), of("b", 101));
+    let (begun, too) = tokio::join!(
+        one.create_nightly(&first, &pages, at(50)),
+        two.create_nightly(&second, &pages, at(50))
+    );
+    assert_ne!(begun.unwrap(), too.unwrap(), "one of them");
+    let last = one.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
+    assert_eq!(counted(&one, &last.id).await, [1, 0, 0, 0, 0]);
+    assert!(
+        one.create_nightly(&of("c", 300), &pages, at(200)).await.unwrap(),
+        "the next night"
+    );
+    let last = two.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
+    assert_eq!(last.id.0, "c");
+    assert!(two.last_nightly(&SiteId("other".to_owned())).await.unwrap().is_none());
+}
+
+/// What a person wants of a scan reaches the process that has it.
+pub(crate) async fn wishes_reach_a_scan(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    one.hand_over_scan(&scan, None, Some("me"), at(9000)).await.unwrap();
+    assert!(two.set_wish(&scan, Some(Wish::Pause)).await.unwrap());
+    assert_eq!(
+        one.beat(&pulse(&scan, "me", 9000)).await.unwrap().wish,
+        Some(Wish::Pause)
+    );
+    assert!(two.set_wish(&scan, None).await.unwrap());
+    assert_eq!(one.beat(&pulse(&scan, "me", 9000)).await.unwrap().wish, None);
+    one.set_scan_state(&scan, ScanState::Complete, Some(at(9)), &[])
+        .await
+        .unwrap();
+    assert!(!two.set_wish(&scan, Some(Wish::Stop)).await.unwrap(), "it runs no more");
+    assert!(
+        !two.set_wish(&ScanId("none".to_owned()), Some(Wish::Stop))
+            .await
+            .unwrap()
+    );
+}
+
+/// Turns at a host are one after another, whoever asks, and pages wait for them.
+pub(crate) async fn own_fetches_keep_the_pace(one: Handle, two: Handle) {
+    let pace = Duration::from_millis(500);
+    assert_eq!(
+        one.take_turn("shop.test", at(0), pace, None).await.unwrap(),
+        Some(at(0))
+    );
+    assert_eq!(
+        two.take_turn("shop.test", at(100), pace, None).await.unwrap(),
+        Some(at(500))
+    );
+    assert_eq!(
+        one.take_turn("help.test", at(100), pace, None).await.unwrap(),
+        Some(at(100))
+    );
+    assert_eq!(
+        one.take_turn("shop.test", at(100), pace, Some(at(999))).await.unwrap(),
+        None,
+        "too late"
+    );
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let paced = |now| crate::crawl::LeaseRequest {
+        pace,
+        ..ask(&scan, "me", 1, now)
+    };
+    assert!(one.lease(&paced(999)).await.unwrap().is_empty());
+    assert_eq!(one.lease(&paced(1000)).await.unwrap().len(), 1);
+    assert_eq!(
+        two.take_turn("shop.test", at(1001), pace, None).await.unwrap(),
+        Some(at(1500)),
+        "pages count, too"
+    );
+}
+
+/// The audit log keeps what was said, in its order.
+pub(crate) async fn the_audit_log_is_only_added_to(one: Handle, two: Handle) {
+    let entry = |second: i64, what: &str, why: Option<&str>| AuditEntry {
+        at: at(second * 1000),
+        who: "ann@desk \0".to_owned(),
+        what: what.to_owned(),
+        subject: "shop".to_owned(),
+        why: why.map(str::to_owned),
+    };
+    let entries = [
+        entry(5, "scan-started", Some("approved by web-owner")),
+        entry(3, "scan-stopped", None),
+    ];
+    one.audit(&entries[0]).await.unwrap();
+    two.audit(&entries[1]).await.unwrap();
+    let log = one.audit_log(9).await.unwrap();
+    assert_eq!(
+        log,
+        [entries[1].clone(), entries[0].clone()],
+        "newest first, as they came"
+    );
+    assert_eq!(two.audit_log(1).await.unwrap().len(), 1);
+}

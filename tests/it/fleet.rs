@@ -1,0 +1,150 @@
+//! Several processes on one store: they share a scan, survive each other, and begin a night once.
+
+use std::time::{Duration, Instant};
+
+use phantom_gang::store;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::process::Child;
+
+use crate::garden::{Garden, undisturbed};
+use crate::processes::signal;
+use crate::support::end_of;
+
+/// What must come about comes about within so long on any machine.
+const AT_LAST: Duration = Duration::from_mins(2);
+
+/// Waits until something holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < AT_LAST, "it never came about: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A garden whose pages are looked at slowly enough for other processes to come.
+async fn slow_garden(more: &str) -> Garden {
+    let garden = Garden::plant().await;
+    let file = garden.bench.path("sitemaps/garden.toml");
+    let site = std::fs::read_to_string(&file).unwrap();
+    let slow = site.replace("pages_per_s = 100", "pages_per_s = 3");
+    assert_ne!(site, slow);
+    std::fs::write(&file, slow.replacen("[scope]", &format!("{more}[scope]"), 1)).unwrap();
+    garden
+}
+
+async fn scans(garden: &Garden, arguments: &[&str]) -> Vec<Value> {
+    let all: Vec<_> = ["scans", "list", "--json"].iter().chain(arguments).copied().collect();
+    let ran = garden.bench.run(&all).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+async fn kill(mut child: Child) {
+    child.start_kill().unwrap();
+    child.wait().await.unwrap();
+}
+
+/// A scan, two workers, and death: of the first worker, then of the process that began the scan.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_help_and_take_over() {
+    let calm = undisturbed().await;
+    let garden = slow_garden("").await;
+    let scan = garden
+        .bench
+        .command(&["scan", "garden", "--tabs", "2"])
+        .spawn()
+        .unwrap();
+    let third = calm.visits / 3;
+    until("the scan is under way", async || garden.visits() >= third / 2).await;
+    let first = garden.bench.command(&["work", "--tabs", "2"]).spawn().unwrap();
+    until("the first worker works", async || garden.visits() >= third).await;
+    kill(first).await;
+    kill(scan).await;
+    let second = garden.bench.command(&["work", "--tabs", "2"]).spawn().unwrap();
+    let store = store::open(garden.bench.path("scans.db").to_str()).await.unwrap();
+    until("the second worker ends the scan and files its tickets", async || {
+        store.scan_lines(true, 1).await.unwrap().is_empty() && store.intent_count(None).await.unwrap() == 0
+    })
+    .await;
+    assert_eq!(garden.harvest().await, calm.harvest);
+    let ended = scans(&garden, &[]).await;
+    assert_eq!(ended.len(), 1, "{ended:#?}");
+    assert_eq!(ended[0]["state"], "complete", "{ended:#?}");
+    signal(second.id().unwrap(), Signal::TERM);
+    let ran = end_of(second).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.stdout.contains("garden: complete"), "{ran:#?}");
+}
+
+/// Two processes find one night due; one scans. What a person lets wait goes on with the next that may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_is_scanned_once_and_can_wait() {
+    let calm = undisturbed().await;
+    let garden = slow_garden("schedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }\n").await;
+    let night = || garden.bench.command(&["nightly", "--tabs", "2"]).spawn().unwrap();
+    let (one, other) = (night(), night());
+    until("the night is under way", async || garden.visits() >= calm.visits / 3).await;
+    let running = scans(&garden, &["--running"]).await;
+    assert_eq!(running.len(), 1, "{running:#?}");
+    let id = running[0]["scan"].as_str().unwrap();
+    let ran = garden.bench.run(&["pause", id]).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let (one, other) = (end_of(one).await, end_of(other).await);
+    let mut codes = [one.code, other.code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(3)], "{one:#?}{other:#?}");
+    let paused = garden.bench.run(&["nightly"]).await;
+    assert!(
+        paused.stdout.contains("0 scans complete"),
+        "nothing while it is to wait: {paused:#?}"
+    );
+    assert_eq!(garden.bench.run(&["resume", id]).await.code, Some(0));
+    let ran = garden.bench.run(&["nightly", "--tabs", "2"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
+    assert_eq!(garden.harvest().await, calm.harvest);
+    let ran = garden.bench.run(&["nightly"]).await;
+    assert!(
+        ran.stdout.contains("0 scans complete, 0 not"),
+        "it is not due again: {ran:#?}"
+    );
+    let log = garden.bench.run(&["audit"]).await;
+    assert!(
+        log.stdout.contains("scan-paused") && log.stdout.contains("scan-resumed"),
+        "{log:#?}"
+    );
+}
+
+/// `--events` is lines of JSON and nothing else; `phantom stop --all` ends what runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_is_watched_and_stopped_from_elsewhere() {
+    let garden = slow_garden("").await;
+    let scan = garden.bench.command(&["scan", "garden", "--events"]).spawn().unwrap();
+    until("the scan is under way", async || garden.visits() >= 5).await;
+    let ran = garden.bench.run(&["stop", "--all"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let ran = end_of(scan).await;
+    assert_eq!(ran.code, Some(130), "{ran:#?}");
+    let events: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let named = |name: &str| events.iter().any(|event| event["event"] == name);
+    assert_eq!(events.last().unwrap()["event"], "verdict", "{events:#?}");
+    assert!(
+        named("started") && named("page-started") && named("wished") && named("finished"),
+        "{events:#?}"
+    );
+    let log = garden.bench.run(&["audit", "--json"]).await;
+    let log: Value = serde_json::from_str(&log.stdout).unwrap();
+    let whats: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(whats, ["scan-stopped", "scan-started"]);
+}
