@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Step;
+
 /// How bad a flaw is, if it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +145,14 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// The label of something that a person does on the page to see the flaw; several are done in their order.
+    pub const STEP: &str = "step";
+
+    /// What was done on a page, as facts.
+    pub fn steps(path: &[Step]) -> impl Iterator<Item = Self> {
+        path.iter().map(|step| Self::new(Self::STEP, step.words()))
+    }
+
     /// A fact whose value is cut at 500 characters.
     pub fn new(label: &str, value: impl Into<String>) -> Self {
         let value: String = value.into();

@@ -21,7 +21,7 @@ const OTHER_NAMES: &str = "\
     _ga _ga_* _gid _gat* _gcl_* _gac_* __utm* _fbp _fbc _hj* hj* ajs_* _pk_* mtm_* _pin_* _uet* _clck _clsk \
     _scid* _tt* _ttp _rdt_* amplitude_* amp_* mp_* optimizely* _vis_opt* _vwo* __hs* hubspotutk intercom-* \
     _mkto_trk _dc_gtm* _gtm* __cf_bm cf_clearance __cfruid _cfuvid __cflb awsalb* bigipserver* ak_bmsc bm_* \
-    incap_ses_* visid_incap_* nlbi_* datadome cookieconsent* optanon* euconsent* cookieyes-* didomi* \
+    incap_ses_* visid_incap_* nlbi_* datadome *mwuser-sessionid cookieconsent* optanon* euconsent* cookieyes-* didomi* \
     arraffinity* route serverid _dd_s rl_* sb-*-code-verifier nid __gads __gpi __eoi s_vi s_fid s_cc amcv_* \
     kndctr_* at_check mbox _lfa lidc bcookie locale lang language theme timezone currency";
 
@@ -135,6 +135,8 @@ mod tests {
             ("XSRF-TOKEN", None),
             ("csrftoken", None),
             ("lang", None),
+            // Made by a script of MediaWiki, to count visits.
+            ("wikimwuser-sessionId", None),
         ];
         for (name, expected) in table {
             assert_eq!(recognise(&cookie(name)), expected, "{name}");

@@ -7,6 +7,8 @@
 //!
 //! It needs PostgreSQL's programs and the program itself, built before: `cargo build --bin phantom --example fleet`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
@@ -50,7 +52,7 @@ impl Server {
         };
         let data = server.data();
         if rustix::process::geteuid().is_root() {
-            server.sh("chown postgres \"$1\"", &[server.folder.path()])?;
+            Self::sh("chown postgres \"$1\"", &[server.folder.path()])?;
         }
         server.run(
             "initdb",
@@ -64,7 +66,7 @@ impl Server {
         self.folder.path().join("data").display().to_string()
     }
 
-    fn sh(&self, script: &str, arguments: &[&Path]) -> Result<()> {
+    fn sh(script: &str, arguments: &[&Path]) -> Result<()> {
         let done = Command::new("sh").args(["-c", script, "sh"]).args(arguments).status()?;
         if done.success() {
             Ok(())

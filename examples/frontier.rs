@@ -3,6 +3,8 @@
 //! 300 scans with 5,000 URLs each, known at once. At each size it is measured how many leases a second four workers get
 //! that render nothing: lease, record, lease. STORE is a SQLite file or a `postgres://` URL of an empty database.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;

@@ -22,6 +22,24 @@ pub struct Step {
     pub value: String,
 }
 
+impl Step {
+    /// What a person does, in a few words. What is written on the page stands in it as it is.
+    pub fn words(&self) -> String {
+        let mut words = self.kind.verb().to_owned();
+        if !self.value.is_empty() {
+            words += &format!(" {:?}", self.value);
+        }
+        if !self.label.is_empty() {
+            words += &format!(" \u{201c}{}\u{201d}", self.label);
+        }
+        words += &format!(" ({})", self.element);
+        if !self.frame.is_empty() {
+            words += &format!(" in the frame {}", self.frame);
+        }
+        words
+    }
+}
+
 /// What can be done with an element.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +98,38 @@ pub enum StepKind {
     Unknown,
 }
 
+impl StepKind {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Hover => "point at",
+            Self::Focus => "focus",
+            Self::Fill => "type into",
+            Self::Choose => "choose in",
+            Self::Keys => "press in",
+            Self::Submit => "fill and submit",
+            Self::Scroll => "scroll to the end of",
+            Self::DoubleClick => "double-click",
+            Self::ContextMenu => "right-click",
+            Self::Leave => "point at, then leave",
+            Self::Blur => "focus, then leave",
+            Self::Touch => "touch",
+            Self::Finish => "wait for the animations of",
+            Self::Play => "play to its end",
+            Self::Paste => "paste a word into",
+            Self::Copy => "copy and cut in",
+            Self::Mark => "select the text of",
+            Self::Drag => "drag and drop",
+            Self::Drop => "drop something on",
+            Self::Slide => "press, move and release",
+            Self::LongPress => "press for a second",
+            Self::Return => "leave the window and come back to",
+            Self::Resize => "make the window narrow, then see",
+            Self::Unknown => "use",
+        }
+    }
+}
+
 /// What an exploration of a page came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explored {
@@ -98,4 +148,34 @@ pub struct Explored {
     /// Milliseconds from the first look to the last.
     #[serde(default)]
     pub took_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_said_in_words() {
+        let mut step = Step {
+            kind: StepKind::Click,
+            element: "#menu > button:nth-of-type(2)".to_owned(),
+            label: "Account".to_owned(),
+            ..Step::default()
+        };
+        assert_eq!(
+            step.words(),
+            "click \u{201c}Account\u{201d} (#menu > button:nth-of-type(2))"
+        );
+        step = Step {
+            kind: StepKind::Choose,
+            value: "de".to_owned(),
+            label: String::new(),
+            frame: "https://shop.test/part".to_owned(),
+            ..step
+        };
+        assert_eq!(
+            step.words(),
+            "choose in \"de\" (#menu > button:nth-of-type(2)) in the frame https://shop.test/part"
+        );
+    }
 }

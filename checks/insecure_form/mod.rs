@@ -245,6 +245,7 @@ fn observe(subject: &Subject<'_>, form: &Form, document: &Url, found: &Found) ->
     ];
     facts.retain(|fact| !fact.value.is_empty());
     facts.extend(found.note.map(|note| Fact::new("note", note)));
+    facts.extend(Fact::steps(&form.path));
     Observation {
         check: META.id.to_owned(),
         check_version: META.version,

@@ -233,6 +233,7 @@ fn observe(
         Fact::new("hidden fields", hidden.join(", ")),
     ];
     facts.extend(weakest(cookies).map(|cookie| Fact::new("session cookie", cookie.name.as_str())));
+    facts.extend(Fact::steps(&form.path));
     facts.retain(|fact| !fact.value.is_empty());
     Observation {
         check: META.id.to_owned(),

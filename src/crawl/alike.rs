@@ -207,7 +207,15 @@ impl Alike {
     /// What becomes of a page that was found; `page` is a hash of its key.
     pub fn found(&mut self, template: &Template, page: u64) -> Room {
         let budget = self.per_template.saturating_mul(FAMILY);
+        let family = self.families.entry(template.family.clone()).or_default();
+        if family.kept.contains(&page) {
+            // It is known, and stays what it is.
+            return Room::Free;
+        }
         if let Some(room) = self.patterns.get_mut(&template.pattern).and_then(Group::cut) {
+            if room != Room::NotEvenKept {
+                family.kept.insert(page);
+            }
             return room;
         }
         let new_path = self.is_new_path(template);
@@ -215,6 +223,9 @@ impl Alike {
         for name in names.into_iter().flatten() {
             let group = self.families.entry(name.clone()).or_default();
             if let Some(room) = group.cut() {
+                if room != Room::NotEvenKept {
+                    group.kept.insert(page);
+                }
                 return room;
             }
             if !group.keeps(page, budget) {
@@ -299,7 +310,7 @@ mod tests {
             "an honest page beside it"
         );
         assert_eq!(alike.found(&template("/calendar/2027/1"), 0), Room::UsedUp(why));
-        assert_eq!(alike.found(&template("/calendar/help"), 0), Room::Free);
+        assert_eq!(alike.found(&template("/calendar/help"), 1), Room::Free);
     }
 
     #[test]
@@ -416,7 +427,9 @@ mod tests {
                 Room::UsedUp(_)
             ));
         }
-        assert_eq!(alike.found(&template("/p/0"), 0), Room::NotEvenKept);
+        // Pages link to the same ones again and again.
+        assert_eq!(alike.found(&template("/p/0"), 0), Room::Free, "it is known");
+        assert_eq!(alike.found(&template("/p/9999"), 9_999), Room::NotEvenKept);
         assert_eq!(
             alike.remarks(),
             ["1 more links to pages like shop.test/p/{n} were found and not kept"]

@@ -29,6 +29,16 @@ pub struct Sitemap {
     pub sitemaps: Vec<Url>,
     /// Why something in it was not read, as a sentence.
     pub remark: Option<String>,
+    /// It is none: the server shows a page for any address.
+    pub is_web_page: bool,
+}
+
+fn is_web_page(text: &str) -> bool {
+    let begins = |with: &str| {
+        text.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    begins("<!doctype html") || begins("<html")
 }
 
 impl Sitemap {
@@ -41,7 +51,10 @@ impl Sitemap {
         let read = &unpacked[..unpacked.len().min(LONGEST_SITEMAP)];
         let text = String::from_utf8_lossy(read);
         let text = text.trim_start_matches('\u{feff}').trim_start();
-        let mut why = if text.starts_with('<') {
+        let mut why = if is_web_page(text) {
+            sitemap.is_web_page = true;
+            Err("is a web page and no sitemap".to_owned())
+        } else if text.starts_with('<') {
             sitemap.read_xml(at, text)
         } else {
             sitemap.read_lines(at, text)
@@ -232,6 +245,7 @@ mod tests {
             ("Not found", 0, "is neither XML nor a list of URLs"),
             ("\u{1f}\u{8b}", 0, "is neither XML nor a list of URLs"),
             ("<urlset><url><loc>/a</loc></url><url", 1, "is broken near byte"),
+            ("<!DOCTYPE html><p>Not found", 0, "is a web page and no sitemap"),
             (&deep, 0, "has more than 16 elements inside each other"),
             (&many, MOST_ENTRIES, "has more than 50000 entries"),
         ];

@@ -1,6 +1,6 @@
 //! What a ticket says: a finding, its pages and its check's documentation → summary and document. Pure.
 
-use phantom_checks::Docs;
+use phantom_checks::{Docs, Fact};
 
 use super::document::{Block, Document, Inline};
 use super::markdown;
@@ -116,6 +116,12 @@ fn steps(material: &Material<'_>) -> Block {
             Inline::link(cut(&line(&page.url), 300), &page.url),
         ]);
     }
+    items.extend(material.finding.facts.iter().filter(|fact| is_step(fact)).map(|fact| {
+        vec![
+            Inline::text("On the page: "),
+            Inline::text(cut(&line(&fact.value), 300)),
+        ]
+    }));
     items.push(vec![Inline::text(
         "Look at what the browser loads, sets and shows there: it is what stands under Evidence.",
     )]);
@@ -127,6 +133,11 @@ fn steps(material: &Material<'_>) -> Block {
         Inline::Code(format!("phantom verify {name}")),
     ]);
     Block::Bullets(items)
+}
+
+/// Something that is done on the page belongs to the steps, not to what was seen.
+fn is_step(fact: &Fact) -> bool {
+    fact.label == Fact::STEP
 }
 
 fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
@@ -141,14 +152,9 @@ fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
 
 fn evidence(finding: &Finding) -> String {
     let mut lines = vec![cut(&finding.title, 1_000)];
-    let width = finding
-        .facts
-        .iter()
-        .map(|fact| fact.label.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(24);
-    for fact in finding.facts.iter().take(MAX_FACTS) {
+    let seen = || finding.facts.iter().filter(|fact| !is_step(fact));
+    let width = seen().map(|fact| fact.label.chars().count()).max().unwrap_or(0).min(24);
+    for fact in seen().take(MAX_FACTS) {
         let label = cut(&line(&fact.label), 24);
         lines.push(format!("{label:width$}  {}", fact.value));
     }
@@ -159,7 +165,8 @@ fn pages(material: &Material<'_>) -> Block {
     let shown = material.pages.iter().take(MAX_ROWS as usize);
     let rows: Vec<Vec<Vec<Inline>>> = shown
         .map(|page| {
-            let seen: Vec<&str> = page.facts.iter().map(|fact| fact.value.as_str()).collect();
+            let seen = page.facts.iter().filter(|fact| !is_step(fact));
+            let seen: Vec<&str> = seen.map(|fact| fact.value.as_str()).collect();
             vec![
                 vec![Inline::link(cut(&line(&page.url), 300), &page.url)],
                 vec![Inline::text(cut(&line(&seen.join(" · ")), 200))],
@@ -207,7 +214,7 @@ fn when(time: jiff::Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use phantom_checks::{Fact, Severity};
+    use phantom_checks::Severity;
 
     use super::*;
     use crate::jira::render_adf_within;
@@ -284,6 +291,21 @@ mod tests {
             block,
             Block::Table { rows, omitted: 10, .. } if rows.len() == 50
         )));
+    }
+
+    #[test]
+    fn what_was_done_on_the_page_is_a_step() {
+        let mut finding = finding(1);
+        finding
+            .facts
+            .push(Fact::new(Fact::STEP, "click \u{201c}Account\u{201d} (#menu)"));
+        let blocks = compose(&material(&finding, &some_pages(1, 1), None)).description.blocks;
+        let Some(Block::Bullets(steps)) = blocks.iter().find(|block| matches!(block, Block::Bullets(_))) else {
+            panic!("there are steps: {blocks:?}");
+        };
+        assert!(format!("{:?}", steps[1]).contains("Account"), "{steps:?}");
+        let seen = blocks.iter().filter(|block| matches!(block, Block::Code(_)));
+        assert!(seen.clone().count() == 1 && !format!("{:?}", seen.collect::<Vec<_>>()).contains("Account"));
     }
 
     #[test]

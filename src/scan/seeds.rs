@@ -69,7 +69,10 @@ impl Run {
             match self.fetch(&at, LONGEST_SITEMAP).await? {
                 Ok(file) if file.status == 200 => {
                     let sitemap = Sitemap::parse(&at, &file.body);
-                    sitemap.remark.into_iter().for_each(|remark| self.remark(remark));
+                    // Nobody said that there is a sitemap.
+                    if let Some(remark) = sitemap.remark.filter(|_| expected || !sitemap.is_web_page) {
+                        self.remark(remark);
+                    }
                     queue.extend(sitemap.sitemaps);
                     pages.extend(
                         sitemap

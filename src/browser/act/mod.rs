@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chromiumoxide::cdp::browser_protocol::page;
 use chromiumoxide::cdp::js_protocol::runtime;
-use phantom_checks::evidence::{Explored, ResourceKind, Step, StepKind};
+use phantom_checks::evidence::{Explored, Step, StepKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -212,14 +212,24 @@ impl<'a> Act<'a> {
                     explorer.arrive(outcome.state);
                 }
                 Next::Reload(path) => {
+                    self.see_what_came_late(explorer.path()).await;
                     if !self.reload().await {
                         return;
                     }
                     explorer.arrive(self.state());
                     self.take_again(explorer, path).await;
                 }
-                Next::Over => return,
+                Next::Over => break,
             }
+        }
+        self.see_what_came_late(explorer.path()).await;
+    }
+
+    /// Sees what the last actions brought after they were thought to be over.
+    async fn see_what_came_late(&mut self, path: &[Step]) {
+        let before = self.before();
+        for at in self.settle(&before).await {
+            self.see(at, path, false).await;
         }
     }
 
@@ -493,7 +503,9 @@ impl<'a> Act<'a> {
 
     /// Waits until the consequences of an action are there. Returns the frames in which something moved.
     async fn settle(&mut self, before: &Before) -> Vec<usize> {
-        let bound = before.began + SETTLE_BOUND;
+        // From here on: on a busy machine the action itself takes longer than its consequences.
+        let done = Instant::now();
+        let bound = done + SETTLE_BOUND;
         loop {
             let frames: Vec<_> = self
                 .places
@@ -535,10 +547,7 @@ impl<'a> Act<'a> {
                     && recorder.in_flight() <= before.in_flight
                     && recorder.tried.len() == before.tried;
                 let quiet = recorder.last_activity + QUIET;
-                let unanswered = now < before.began + ANSWER_BOUND
-                    && recorder.requests.iter().skip(before.requests).any(|request| {
-                        request.status.is_none() && request.failure.is_none() && request.kind != ResourceKind::Ping
-                    });
+                let unanswered = now < done + ANSWER_BOUND && recorder.unanswered_since(before.requests);
                 let about_to = |since: Instant| since >= before.began && now < since + ABOUT_TO;
                 if unanswered
                     || recorder.in_flight() > before.in_flight

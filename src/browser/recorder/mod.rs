@@ -87,6 +87,8 @@ pub(super) struct Recorder {
     index: HashMap<String, usize>,
     sessions_of: HashMap<usize, Arc<str>>,
     open: HashSet<String>,
+    /// Event streams that have begun and have not said anything yet.
+    silent: HashSet<String>,
     issues: HashSet<Issue>,
     pub issue_list: Vec<Issue>,
     pub frames: HashMap<String, FrameRecord>,
@@ -150,6 +152,7 @@ impl Recorder {
             index: HashMap::new(),
             sessions_of: HashMap::new(),
             open: HashSet::new(),
+            silent: HashSet::new(),
             issues: HashSet::new(),
             issue_list: Vec::new(),
             frames: HashMap::new(),
@@ -204,6 +207,7 @@ impl Recorder {
         self.loaded = false;
         self.stopped = false;
         self.open.clear();
+        self.silent.clear();
     }
 
     /// The id of the main frame.
@@ -216,7 +220,15 @@ impl Recorder {
         self.navigation == Navigation::Committed
     }
 
-    /// Requests whose answer has not wholly arrived.
+    /// Whether a request that was made after the first `requests` ones has no answer yet.
+    pub fn unanswered_since(&self, requests: usize) -> bool {
+        self.requests.iter().skip(requests).any(|request| {
+            let silent = request.status.is_none() || self.silent.contains(&request.id);
+            silent && request.failure.is_none() && request.kind != ResourceKind::Ping
+        })
+    }
+
+    /// Requests whose answer has not wholly arrived. Of an event stream, its beginning is enough.
     pub fn in_flight(&self) -> usize {
         self.open.len()
     }
@@ -239,6 +251,7 @@ impl Recorder {
             "Network.responseReceived" => self.response(&event.read()?, now),
             "Network.requestServedFromCache" => self.served_from_cache(&event.read()?),
             "Network.loadingFinished" => self.finished(&event.read::<LoadingFinished>()?.request_id, now),
+            "Network.eventSourceMessageReceived" => self.said(&event.read::<LoadingFinished>()?.request_id, now),
             "Network.loadingFailed" => self.failed(event.read()?, now),
             "Network.webSocketCreated" => self.web_socket(event.read()?, &event.session, now),
             "Network.webSocketHandshakeResponseReceived" => self.handshake(&event.read()?),
@@ -300,8 +313,8 @@ impl Recorder {
             mixed_content: mixed(&sent.request.mixed_content_type),
             ..Request::default()
         };
-        // Streams and pings stay open by design; waiting for them would be waiting for ever.
-        if !matches!(request.kind, ResourceKind::EventSource | ResourceKind::Ping) {
+        // Nobody sees the answer to a ping.
+        if request.kind != ResourceKind::Ping {
             self.open.insert(sent.request_id.clone());
         }
         self.add(request, session);
@@ -347,6 +360,7 @@ impl Recorder {
         request.status = Some(response.status);
         request.mime = Some(response.mime_type.to_ascii_lowercase());
         request.from_cache |= response.from_disk_cache || response.from_service_worker;
+        let stream = request.kind == ResourceKind::EventSource;
         if matches!(
             request.kind,
             ResourceKind::Document | ResourceKind::Script | ResourceKind::Stylesheet
@@ -354,6 +368,18 @@ impl Recorder {
             request.headers = headers(response);
         } else {
             request.headers = sharing_headers(response);
+        }
+        // Streams stay open by design: once they have begun, waiting for them would be waiting for ever.
+        if stream {
+            self.open.remove(&received.request_id);
+            self.silent.insert(received.request_id.clone());
+        }
+    }
+
+    /// Only the first message of a stream counts: some never end.
+    fn said(&mut self, stream: &str, now: Instant) {
+        if self.silent.remove(stream) {
+            self.last_activity = now;
         }
     }
 
@@ -364,7 +390,7 @@ impl Recorder {
     }
 
     fn finished(&mut self, id: &str, now: Instant) {
-        if self.open.remove(id) {
+        if self.open.remove(id) | self.silent.remove(id) {
             self.last_activity = now;
         }
     }

@@ -110,6 +110,30 @@ fn a_request_is_followed_to_its_end() {
 }
 
 #[test]
+fn a_stream_is_waited_for_until_it_has_begun() {
+    let mut recorder = open_page();
+    let head = json!({
+        "requestId": "2", "type": "EventSource",
+        "response": {"url": "https://shop.test/e", "status": 200, "mimeType": "text/event-stream", "headers": {}},
+    });
+    let message = json!({"requestId": "2", "eventName": "message", "eventId": "", "data": "x"});
+    feed(&mut recorder, &[sent("2", "https://shop.test/e", "EventSource")]);
+    assert_eq!((recorder.in_flight(), recorder.unanswered_since(1)), (2, true));
+    feed(&mut recorder, &[("Network.responseReceived", head)]);
+    assert_eq!((recorder.in_flight(), recorder.unanswered_since(1)), (1, true));
+    assert!(!recorder.unanswered_since(2));
+    feed(
+        &mut recorder,
+        &[("Network.eventSourceMessageReceived", message.clone())],
+    );
+    assert!(!recorder.unanswered_since(1));
+    // It goes on talking, which keeps nobody waiting.
+    let before = recorder.last_activity;
+    feed(&mut recorder, &[("Network.eventSourceMessageReceived", message)]);
+    assert_eq!(recorder.last_activity, before);
+}
+
+#[test]
 fn what_belongs_to_the_page_before_is_left_out() {
     let mut recorder = open_page();
     feed(
