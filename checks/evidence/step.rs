@@ -25,18 +25,21 @@ pub struct Step {
 impl Step {
     /// What a person does, in a few words. What is written on the page stands in it as it is.
     pub fn words(&self) -> String {
-        let mut words = self.kind.verb().to_owned();
-        if !self.value.is_empty() {
-            words += &format!(" {:?}", self.value);
-        }
-        if !self.label.is_empty() {
-            words += &format!(" \u{201c}{}\u{201d}", self.label);
-        }
-        words += &format!(" ({})", self.element);
-        if !self.frame.is_empty() {
-            words += &format!(" in the frame {}", self.frame);
-        }
-        words
+        let given = |text: &str, before: &str, after: &str| {
+            if text.is_empty() {
+                String::new()
+            } else {
+                format!("{before}{text}{after}")
+            }
+        };
+        [
+            self.kind.verb().to_owned(),
+            given(&self.value, " \"", "\""),
+            given(&self.label, " \u{201c}", "\u{201d}"),
+            format!(" ({})", self.element),
+            given(&self.frame, " in the frame ", ""),
+        ]
+        .concat()
     }
 }
 

@@ -13,6 +13,6 @@ pub(super) async fn take(scanner: &Scanner, job: Job) -> Result<Came, ScanError>
             let ended = scanner.scan_as_worker(Start::Resume(scan)).await?;
             Ok(Came::Ended(Box::new(ended)))
         }
-        Job::Help(scan, _) => Ok(Came::Helped(scanner.help(&scan).await?)),
+        Job::Help(scan, _) => Ok(Came::Helped(Box::pin(scanner.help(&scan)).await?)),
     }
 }

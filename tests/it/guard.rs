@@ -120,8 +120,8 @@ struct Seen {
     pages: usize,
 }
 
-async fn explore(site: &str, mode: &str, more: &str) -> Seen {
-    let bench = Bench::of(hostile, more).await;
+async fn explore(site: &str, mode: &str, config: &str) -> Seen {
+    let bench = Bench::of(hostile, config).await;
     bench.write("hostile.toml", &format!("{site}{mode}\n"));
     let (ran, _) = bench.scan(&["hostile.toml", "--tickets", "off"]).await;
     eprintln!("{}", ran.stdout);

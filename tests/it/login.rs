@@ -21,7 +21,11 @@ const PASSWORD: &str = "correct-Horse-7 & \"battery\"";
 /// `12345678901234567890` in Base32, as in RFC 6238.
 const SEED: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 /// Pages behind the login.
-const PRIVATE: usize = 8;
+const PRIVATE: usize = MATTERS.len();
+/// What they are about.
+const MATTERS: [&str; 8] = [
+    "orders", "returns", "invoices", "vouchers", "cards", "wishes", "letters", "reviews",
+];
 
 /// What the application is like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,10 +140,12 @@ impl Application {
             return Reply::redirect(StatusCode::FOUND, "/login");
         }
         drop(accounts);
+        let number: usize = ask.path.trim_start_matches("/private/").parse().unwrap_or_default();
+        let about = MATTERS.get(number.wrapping_sub(1)).unwrap_or(&"nothing");
         // It repeats who is logged in, as many do, and worse.
         page(
             !self.ways.quiet,
-            &format!("<p title='{USER}'>For {USER}</p><script>var me = '{USER}';</script>"),
+            &format!("<p title='{USER}'>For {USER}: {about}</p><script>var me = '{USER}';</script>"),
         )
     }
 
