@@ -1,6 +1,6 @@
 //! What a page speaks to, as it was stopped or let go: raw, until it is redacted at capture.
 
-use phantom_checks::evidence::ResourceKind;
+use phantom_checks::evidence::{Request, ResourceKind};
 use serde::Deserialize;
 
 use super::words::{bounded, resource_kind};
@@ -96,6 +96,26 @@ impl Calls {
             frame: Some(paused.frame_id.clone()).filter(|frame| !frame.is_empty() && worker.is_none()),
             worker,
             held: 0,
+        });
+    }
+
+    /// Notes a request that could have changed state and ended before it waited for us, as those of frames do that are
+    /// taken away.
+    pub fn ended(&mut self, request: &Request) {
+        let same = |call: &Call| call.method == request.method && call.url == request.url;
+        if is_safe(&request.method) || self.all.iter().any(same) {
+            return;
+        }
+        self.add(Call {
+            method: request.method.chars().take(20).collect(),
+            url: request.url.clone(),
+            kind: request.kind,
+            why: Some(Stopped::Method),
+            times: 1,
+            request: Some(request.id.clone()),
+            frame: request.frame.clone().filter(|_| request.worker.is_none()),
+            worker: request.worker.clone(),
+            ..Call::default()
         });
     }
 

@@ -397,12 +397,17 @@ impl Recorder {
 
     fn failed(&mut self, failed: LoadingFailed, now: Instant) {
         self.finished(&failed.request_id, now);
-        if let Some(request) = self.request_mut(&failed.request_id) {
+        if let Some(request) = self
+            .index
+            .get(&failed.request_id)
+            .and_then(|&at| self.requests.get_mut(at))
+        {
             request.failure = Some(Failure {
                 error: failed.error_text,
                 blocked: failed.blocked_reason,
                 canceled: failed.canceled,
             });
+            self.calls.ended(request);
         }
     }
 
