@@ -72,6 +72,7 @@ async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
                     now: Timestamp::now(),
                     pace: Duration::ZERO,
                     concurrency: 8,
+                    most: u64::MAX,
                 };
                 for lease in store.lease(&request).await? {
                     let completion = Completion {

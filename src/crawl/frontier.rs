@@ -94,10 +94,25 @@ pub struct LeaseRequest<'a> {
     pub ttl: Duration,
     /// The worker's clock.
     pub now: Timestamp,
-    /// Time between two leases on one host, over all workers.
+    /// Time between two requests to one host, over all workers. A page is leased when its host may be asked within that
+    /// time; when its turn is, is decided right before it is asked.
     pub pace: Duration,
     /// Leases held at once on one host, over all workers.
     pub concurrency: u32,
+    /// Nothing is leased once so many pages of the scan are leased, done or failed.
+    pub most: u64,
+}
+
+/// What a host says to who would ask it something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Now; nobody else may until the pace has passed.
+    Now {
+        /// How often in a row it has asked to be left alone.
+        refusals: u32,
+    },
+    /// Not before then. Nothing is taken.
+    Later(Timestamp),
 }
 
 /// A page that one worker may render until a deadline.

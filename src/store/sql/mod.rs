@@ -16,6 +16,7 @@ pub(super) mod scans;
 pub(super) mod suppressions;
 pub(super) mod tickets;
 pub(super) mod triage;
+pub(super) mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use phantom_checks::evidence::Evidence;
 
 use super::super::{Result, Store, StoreError, codec, no_such_scan};
 use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -110,14 +111,8 @@ impl Store for Backend {
         again!(fleet::add_remarks(self, id, remarks))
     }
 
-    async fn take_turn(
-        &self,
-        host: &str,
-        now: Timestamp,
-        pace: Duration,
-        latest: Option<Timestamp>,
-    ) -> Result<Option<Timestamp>> {
-        again!(fleet::take_turn(self, host, now, pace, latest))
+    async fn take_turn(&self, host: &str, now: Timestamp, pace: Duration) -> Result<Turn> {
+        again!(turns::take(self, host, now, pace))
     }
 
     async fn audit(&self, entry: &AuditEntry) -> Result<()> {
@@ -170,8 +165,12 @@ impl Store for Backend {
         again!(frontier::release(self, lease, crashed))
     }
 
-    async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()> {
-        again!(frontier::hold_host(self, host, until))
+    async fn hold_host(&self, host: &str, now: Timestamp, until: Timestamp) -> Result<()> {
+        again!(turns::hold(self, host, now, until))
+    }
+
+    async fn forgive_host(&self, host: &str) -> Result<()> {
+        again!(turns::forgive(self, host))
     }
 
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64> {
