@@ -176,3 +176,23 @@ pub struct Completion<'a> {
     /// Hosts of the organisation that were seen on it and do not belong to the site.
     pub hosts: &'a [String],
 }
+
+impl<'a> Completion<'a> {
+    /// What came of a page of which nothing was seen.
+    pub fn of(lease: &'a Lease, now: Timestamp, outcome: PageOutcome) -> Self {
+        static NO_BODIES: BTreeMap<String, String> = BTreeMap::new();
+        Self {
+            lease,
+            now,
+            outcome,
+            recorded_as: None,
+            evidence: None,
+            bodies: &NO_BODIES,
+            observations: &[],
+            failed_checks: &[],
+            found: &[],
+            obstacle: None,
+            hosts: &[],
+        }
+    }
+}

@@ -226,6 +226,7 @@ impl Worker {
         let run = &self.run;
         let began = Instant::now();
         loop {
+            let mut news = run.store.news();
             let changed = run.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
@@ -258,7 +259,7 @@ impl Worker {
             let wait = Duration::try_from(next.duration_since(run.now())).unwrap_or_default();
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep(wait.clamp(shortest, LONGEST_SLEEP)) => {}
+                () = news.of_pages(&run.scan, wait.clamp(shortest, LONGEST_SLEEP)) => {}
                 () = run.stop.cancelled() => {}
                 () = run.give_up.cancelled() => {}
             }
@@ -634,19 +635,7 @@ impl Worker {
     /// Records a page of which nothing was seen.
     async fn lose(&self, lease: &Lease, outcome: PageOutcome) -> Result<bool, ScanError> {
         let run = &self.run;
-        let completion = Completion {
-            lease,
-            now: run.now(),
-            outcome,
-            recorded_as: None,
-            evidence: None,
-            bodies: &BTreeMap::new(),
-            observations: &[],
-            failed_checks: &[],
-            found: &[],
-            obstacle: None,
-            hosts: &[],
-        };
+        let completion = Completion::of(lease, run.now(), outcome);
         Ok(run.store.complete(&completion).await?)
     }
 }

@@ -4,6 +4,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
+mod news;
 mod postgres;
 mod sqlite;
 
@@ -25,6 +26,8 @@ use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{
     Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
 };
+
+pub use news::News;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,11 @@ pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
 pub trait Store: Send + Sync {
     /// The salt of this installation, 32 random bytes made when the store was.
     async fn salt(&self) -> Result<[u8; 32]>;
+
+    /// What other processes tell from now on.
+    fn news(&self) -> News {
+        News::none()
+    }
 
     // Scans
 

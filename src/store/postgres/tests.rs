@@ -231,3 +231,31 @@ fn texts_come_back_as_they_were() {
     }
     assert!(at(0) > Timestamp::UNIX_EPOCH);
 }
+
+/// Who waits for pages need not ask again and again: whoever finds some tells.
+#[tokio::test]
+async fn who_waits_hears_of_new_pages() {
+    const PATIENCE: Duration = Duration::from_secs(90);
+    let url = server::fresh().await;
+    let (one, two) = (
+        PostgresStore::open(&url).await.unwrap(),
+        PostgresStore::open(&url).await.unwrap(),
+    );
+    let two: Handle = Arc::new(two);
+    let scan = start(&two, "s", &[]).await;
+    let began = std::time::Instant::now();
+    // The first word is that it listens.
+    one.news().of_pages(&scan, PATIENCE).await;
+    let mut pages = one.news();
+    let mut scans = one.news();
+    let mut of_others = one.news();
+    two.add_pages(&scan, &[page("https://shop.test/", 0)]).await.unwrap();
+    pages.of_pages(&scan, PATIENCE).await;
+    start(&two, "t", &[]).await;
+    scans.of_scans(PATIENCE).await;
+    assert!(began.elapsed() < PATIENCE, "nothing was heard");
+    let waits = std::time::Instant::now();
+    let patience = Duration::from_millis(300);
+    of_others.of_pages(&ScanId("other".to_owned()), patience).await;
+    assert!(waits.elapsed() >= patience, "that was of another scan");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::codec::{json, millis, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, scans};
+use super::{Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, scans, tell_of_scans};
 use crate::crawl::NewPage;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
 use crate::site::SiteId;
@@ -117,6 +117,9 @@ pub(super) async fn hand_over(
             .bind(until)
             .execute(&mut *tx)
             .await?;
+    if to.is_none() {
+        tell_of_scans(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
@@ -163,6 +166,7 @@ pub(super) async fn set_wish(store: &Backend, id: &ScanId, wish: Option<Wish>) -
         .bind(wish.as_ref().map(word).transpose()?)
         .execute(&mut *tx)
         .await?;
+    tell_of_scans(&mut tx).await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }

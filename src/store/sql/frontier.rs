@@ -7,7 +7,7 @@ use url::Url;
 
 use super::codec::{millis, time, unsigned};
 pub(in super::super) use super::dialect::frontier::{CANDIDATES, INSERT, TAKE};
-use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans};
+use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans, tell_of_pages};
 use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey, Template};
 use crate::scan::ScanId;
 
@@ -93,6 +93,9 @@ pub(super) async fn add_pages(store: &Backend, scan: &ScanId, pages: &[NewPage])
     lock_scan(&mut tx, scan).await?;
     let seq = scans::seq(&mut tx, scan).await?;
     let added = insert(&mut tx, seq, pages).await?;
+    if added > 0 {
+        tell_of_pages(&mut tx, scan).await?;
+    }
     tx.commit().await?;
     Ok(added)
 }
@@ -310,6 +313,7 @@ pub(super) async fn release(store: &Backend, lease: &Lease, crashed: bool) -> Re
         .bind(crashed)
         .execute(&mut *tx)
         .await?;
+    tell_of_pages(&mut tx, &lease.scan).await?;
     Ok(tx.commit().await?)
 }
 
@@ -322,6 +326,9 @@ pub(super) async fn release_owner(store: &Backend, scan: &ScanId, owner: &str) -
         .bind(owner)
         .execute(&mut *tx)
         .await?;
+    if done.rows_affected() > 0 {
+        tell_of_pages(&mut tx, scan).await?;
+    }
     tx.commit().await?;
     Ok(done.rows_affected())
 }

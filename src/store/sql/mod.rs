@@ -25,8 +25,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use super::super::{Result, Store, StoreError, codec, no_such_scan};
-use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
+use super::super::{News, Result, Store, StoreError, codec, no_such_scan};
+use super::{
+    Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows,
+    tell_of_pages, tell_of_scans,
+};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
@@ -53,6 +56,10 @@ macro_rules! again {
 
 #[async_trait]
 impl Store for Backend {
+    fn news(&self) -> News {
+        self.ear()
+    }
+
     async fn salt(&self) -> Result<[u8; 32]> {
         again!(scans::salt(self))
     }
