@@ -50,6 +50,9 @@ pub enum CdpError {
         /// The browser's words.
         message: String,
     },
+    /// The page itself could not be asked.
+    #[error("the page could not be looked into: {0}")]
+    Silent(String),
     /// The answer was not understood.
     #[error("the browser's answer to {method} was not understood: {why}")]
     Answer {

@@ -123,20 +123,24 @@ impl Capture<'_> {
 
     /// Looks into the frames. An error means that not even the main frame answered.
     pub async fn answers(&self) -> Result<Answers, CdpError> {
-        let recorded = self.recorded();
+        let (recorded, asked) = (self.recorded(), Instant::now());
         let frames = self.look_into_frames(&recorded).await;
         // A tab that died under the capture gave no evidence of anything.
         if self.session.gone().is_cancelled() {
             return Err(CdpError::TabGone);
         }
-        let main_answered = frames
-            .iter()
-            .any(|(id, answer)| *id == recorded.main_frame && answer.is_ok());
-        if !main_answered {
-            return Err(CdpError::Timeout {
-                method: "the page's own scripts".to_owned(),
-                after: FRAME_DEADLINE,
-            });
+        match frames.iter().find(|(id, _)| *id == recorded.main_frame) {
+            Some((_, Ok(_))) => {}
+            // A renderer that dies is silent at once, before the browser says that it has died.
+            Some((_, Err(why))) if asked.elapsed() < FRAME_DEADLINE.mul_f32(FRAME_SHARE / 2.0) => {
+                return Err(CdpError::Silent(why.clone()));
+            }
+            _ => {
+                return Err(CdpError::Timeout {
+                    method: "the page's own scripts".to_owned(),
+                    after: FRAME_DEADLINE,
+                });
+            }
         }
         Ok(Answers { recorded, frames })
     }
