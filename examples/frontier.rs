@@ -86,6 +86,7 @@ async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
                         found: &[],
                         obstacle: None,
                         hosts: &[],
+                        mark: None,
                     };
                     if store.complete(&completion).await? {
                         done.fetch_add(1, Ordering::Relaxed);

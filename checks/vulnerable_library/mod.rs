@@ -59,7 +59,8 @@ use std::sync::LazyLock;
 
 use crate::check::{Check, EndOfLife, Meta, Outcome, Probe, Subject};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
-use advisories::{Advisories, Advisory};
+pub use advisories::Advisories;
+use advisories::Advisory;
 use catalog::Catalog;
 use reconcile::Presence;
 use version::Version;

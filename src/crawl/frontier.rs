@@ -10,7 +10,7 @@ use phantom_checks::evidence::Evidence;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::Template;
+use super::{PageMark, Template};
 use crate::scan::ScanId;
 
 /// The normalised URL of a page: two URLs with one key are one page.
@@ -160,4 +160,6 @@ pub struct Completion<'a> {
     pub obstacle: Option<&'a str>,
     /// Hosts of the organisation that were seen on it and do not belong to the site.
     pub hosts: &'a [String],
+    /// How and when it was looked at, if a later scan may take it as unchanged.
+    pub mark: Option<&'a PageMark>,
 }

@@ -105,7 +105,8 @@ impl Inspector {
         inspected
     }
 
-    fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
+    /// What the checks make of a page, and what they ask.
+    pub fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
         let mut inspected = Inspected::default();
         let mut questions = Vec::new();
         let subject = Subject {

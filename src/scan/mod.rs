@@ -9,6 +9,7 @@ mod ask;
 mod close;
 mod event;
 mod help;
+mod incremental;
 mod inspect;
 mod login;
 mod organisation;

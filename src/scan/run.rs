@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::incremental::Incremental;
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
@@ -71,6 +72,8 @@ pub(super) struct Run {
     pub egress: Egress,
     pub fetcher: Fetcher,
     pub inspector: Inspector,
+    /// How pages are taken as seen that have not changed, if they may be.
+    pub(super) incremental: Option<Incremental>,
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
@@ -141,6 +144,7 @@ impl Run {
         let headers = parts.secrets.headers.clone();
         let keeper = site.login.clone();
         let keeper = keeper.map(|login| Keeper::new(login, parts.secrets).consenting(consent.clone()));
+        let script = CaptureScript::with_login(&probes, logged_in, logged_out);
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
@@ -150,7 +154,8 @@ impl Run {
             pool: parts.pool,
             egress: parts.egress,
             fetcher: parts.fetcher,
-            script: CaptureScript::with_login(&probes, logged_in, logged_out),
+            incremental: Incremental::of(&site, parts.record.trigger, &inspector, &script),
+            script,
             inspector,
             scripts: Arc::default(),
             redactor,
@@ -248,6 +253,11 @@ impl Run {
             };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
         })
+    }
+
+    /// A page that is looked at because open findings were seen on it.
+    pub fn is_pinned(&self, key: &PageKey) -> bool {
+        self.pinned.contains(key)
     }
 
     /// How far a page is explored. One that died with its browser is not: what was done with it may be why. On a

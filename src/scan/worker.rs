@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
 use url::Url;
 
+use super::incremental::Taken;
 use super::inspect::Inspected;
 use super::login::{self, Kept};
 use super::run::Run;
@@ -31,7 +33,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const HELPERS_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Worker {
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     number: usize,
     slot: Slot,
     waits: u32,
@@ -64,6 +66,8 @@ struct Looked {
 /// What a rendered page comes to.
 enum Seen {
     Page(Box<Looked>),
+    /// Nothing of it has changed since it was looked at.
+    Taken(Box<Taken>),
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
@@ -150,6 +154,7 @@ impl Worker {
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
             explore: None,
+            marks: run.incremental.is_some(),
         }
     }
 
@@ -190,6 +195,7 @@ impl Worker {
         let mut turn = Turn::Recorded;
         match seen {
             Seen::Page(looked) => self.record(&lease, *looked, began).await?,
+            Seen::Taken(taken) => self.record_taken(&lease, *taken, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
             Seen::Again {
                 why,
@@ -312,6 +318,9 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
+        if let Some(taken) = run.take_as_seen(lease).await? {
+            return Ok(Seen::Taken(Box::new(taken)));
+        }
         self.learn_missing(lease).await;
         let mut request = self.request(&lease.url);
         request.explore = run.exploration(lease);
@@ -362,7 +371,7 @@ impl Worker {
             let inspecting = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
             inspected = inspecting.await;
             if !run.record.trigger.is_look() {
-                self.learn_linked_robots(&captured).await;
+                self.learn_linked_robots(&captured.evidence).await;
             }
         }
         (captured, inspected)
@@ -532,6 +541,9 @@ impl Worker {
         };
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let led_on = recorded_as.is_some();
+        let looked_at = run.now() - jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
+        let plain = !led_on && instead.is_none();
+        let mark = run.incremental.as_ref().filter(|_| plain).map(|one| one.mark(looked_at));
         let recorded = run
             .store
             .complete(&Completion {
@@ -550,6 +562,7 @@ impl Worker {
                 found: &found,
                 obstacle: obstacle.as_deref(),
                 hosts: &hosts,
+                mark: mark.as_ref(),
             })
             .await?;
         if !recorded {
@@ -565,7 +578,7 @@ impl Worker {
         self.tell_findings(lease, &inspected.observations, began).await
     }
 
-    async fn tell_findings(
+    pub(super) async fn tell_findings(
         &self,
         lease: &Lease,
         observations: &[phantom_checks::Observation],
@@ -597,8 +610,8 @@ impl Worker {
         Ok(())
     }
 
-    async fn learn_linked_robots(&self, captured: &Captured) {
-        for link in &captured.evidence.links {
+    pub(super) async fn learn_linked_robots(&self, evidence: &Evidence) {
+        for link in &evidence.links {
             if let Ok(url) = Url::parse(&link.url)
                 && self.run.robots().lacks(&url)
                 && self.run.scope().admits(&url).is_ok()
@@ -650,6 +663,7 @@ impl Worker {
             found: &[],
             obstacle: None,
             hosts: &[],
+            mark: None,
         };
         Ok(run.store.complete(&completion).await?)
     }

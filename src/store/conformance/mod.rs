@@ -23,7 +23,7 @@ use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
 use url::Url;
 
 use super::Store;
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageMark, PageOutcome};
 use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
 use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 
@@ -104,6 +104,7 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
             login: None,
             run_on: None,
             schedule: None,
+            incremental: None,
         },
         trigger: Trigger::OnDemand,
         state: ScanState::Running,
@@ -165,6 +166,7 @@ pub(crate) struct Rendered {
     pub found: Vec<NewPage>,
     pub obstacle: Option<String>,
     pub hosts: Vec<String>,
+    pub mark: Option<PageMark>,
 }
 
 impl Rendered {
@@ -184,6 +186,7 @@ impl Rendered {
             found: Vec::new(),
             obstacle: None,
             hosts: Vec::new(),
+            mark: None,
         }
     }
 
@@ -228,6 +231,7 @@ impl Rendered {
             found: &self.found,
             obstacle: self.obstacle.as_deref(),
             hosts: &self.hosts,
+            mark: self.mark.as_ref(),
         };
         store.complete(&completion).await.unwrap()
     }

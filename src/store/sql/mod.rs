@@ -26,7 +26,7 @@ use phantom_checks::evidence::Evidence;
 
 use super::super::{Result, Store, StoreError, codec, no_such_scan};
 use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -212,6 +212,10 @@ impl Store for Backend {
 
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
         again!(evidence::one(self, scan, page))
+    }
+
+    async fn past_look(&self, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>> {
+        again!(evidence::past(self, site, page, but))
     }
 
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>> {
