@@ -263,7 +263,10 @@ fn is_own(url: &Url, rules: &Rules<'_>) -> bool {
 fn part(request: &Request, first: bool, rules: &Rules<'_>) -> Result<Option<Part>, Look> {
     use ResourceKind::{Document, EventSource, Fetch, Script, Stylesheet, Unknown, WebSocket, Xhr};
     let cannot_tell = || Err(Look::CannotTell(request.url.clone()));
-    let Some(url) = Url::parse(&request.url).ok().filter(|url| url.scheme().starts_with("http")) else {
+    let Some(url) = Url::parse(&request.url)
+        .ok()
+        .filter(|url| url.scheme().starts_with("http"))
+    else {
         return match request.kind {
             WebSocket | Unknown => cannot_tell(),
             _ => Ok(None),
@@ -274,7 +277,10 @@ fn part(request: &Request, first: bool, rules: &Rules<'_>) -> Result<Option<Part
         Document | Stylesheet | Xhr | Fetch | EventSource | Unknown => is_own(&url, rules),
         _ => false,
     };
-    let stopped = request.failure.as_ref().is_some_and(|failure| failure.blocked.is_some());
+    let stopped = request
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.blocked.is_some());
     if !counts || stopped && !first {
         // What the browser did not let through follows from what did come.
         return Ok(None);

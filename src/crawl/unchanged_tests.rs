@@ -35,7 +35,10 @@ fn past() -> PastLook {
         requested_url: url.to_owned(),
         url: url.to_owned(),
         status: Some(200),
-        headers: vec![header("content-security-policy", "default-src 'self'"), header("date", "now")],
+        headers: vec![
+            header("content-security-policy", "default-src 'self'"),
+            header("date", "now"),
+        ],
         ..Page::default()
     });
     evidence.requests = vec![
@@ -98,20 +101,39 @@ fn what_cannot_be_told_is_looked_at() {
         (|past| past.evidence.page.session_in_path = true, Look::InPart),
         (|past| past.evidence.page.logged_in = Some(false), Look::InPart),
         (
-            |past| past.evidence.page.redirects.push(Hop { url: "a".into(), status: 301, to: "b".into() }),
+            |past| {
+                past.evidence.page.redirects.push(Hop {
+                    url: "a".into(),
+                    status: 301,
+                    to: "b".into(),
+                })
+            },
             Look::InPart,
         ),
         (|past| past.mark.looked_at = at(94), Look::Due),
         (|past| past.mark.looked_at = at(97), Look::ThirdParty),
-        (|past| past.evidence.requests[0].mark = None, cannot_tell("https://shop.test/a")),
-        (|past| past.evidence.requests[1].mark = None, cannot_tell("https://shop.test/a.js")),
-        (|past| past.evidence.requests[2].status = None, cannot_tell("https://shop.test/a.css")),
+        (
+            |past| past.evidence.requests[0].mark = None,
+            cannot_tell("https://shop.test/a"),
+        ),
+        (
+            |past| past.evidence.requests[1].mark = None,
+            cannot_tell("https://shop.test/a.js"),
+        ),
+        (
+            |past| past.evidence.requests[2].status = None,
+            cannot_tell("https://shop.test/a.css"),
+        ),
         (
             |past| past.evidence.requests[3].url = "https://cdn.test/b.js?key=REDACTED".into(),
             cannot_tell("https://cdn.test/b.js?key=REDACTED"),
         ),
         (
-            |past| past.evidence.requests.push(request("wss://shop.test/live", ResourceKind::WebSocket)),
+            |past| {
+                past.evidence
+                    .requests
+                    .push(request("wss://shop.test/live", ResourceKind::WebSocket))
+            },
             cannot_tell("wss://shop.test/live"),
         ),
         (|past| past.evidence.requests.clear(), cannot_tell("its document")),
@@ -180,7 +202,11 @@ fn a_part_is_the_same_only_if_all_of_it_is() {
     for (number, (change, same)) in cases.into_iter().enumerate() {
         let mut answer = answer(document);
         change(&mut answer);
-        assert_eq!(compare(document, &answer, &past.evidence).is_ok(), same, "case {number}");
+        assert_eq!(
+            compare(document, &answer, &past.evidence).is_ok(),
+            same,
+            "case {number}"
+        );
     }
 }
 
@@ -217,11 +243,26 @@ fn only_what_each_answer_has_anew_is_left_out() {
              <script nonce=\"{nonce}\" src=\"{script}\"></script><input type=hidden name=t value='{token}'>"
         )
     };
-    let one = page("8IBTHwOdqNKAWeKl7plt8g", "q8v2m1c7z4k9x3b6n5t0w8e2", "/app-5f1c9a7e3b2d8046.js");
-    let same = page("kZx81Jw0QmTnB3vL5sRy2A", "b7h3k9d1s5f8g2j6l4p0z1x3", "/app-5f1c9a7e3b2d8046.js");
-    let other = page("kZx81Jw0QmTnB3vL5sRy2A", "b7h3k9d1s5f8g2j6l4p0z1x3", "/app-0a1b2c3d4e5f6071.js");
+    let one = page(
+        "8IBTHwOdqNKAWeKl7plt8g",
+        "q8v2m1c7z4k9x3b6n5t0w8e2",
+        "/app-5f1c9a7e3b2d8046.js",
+    );
+    let same = page(
+        "kZx81Jw0QmTnB3vL5sRy2A",
+        "b7h3k9d1s5f8g2j6l4p0z1x3",
+        "/app-5f1c9a7e3b2d8046.js",
+    );
+    let other = page(
+        "kZx81Jw0QmTnB3vL5sRy2A",
+        "b7h3k9d1s5f8g2j6l4p0z1x3",
+        "/app-0a1b2c3d4e5f6071.js",
+    );
     assert_eq!(steady(&one), steady(&same));
     assert_ne!(steady(&one), steady(&other));
     assert_ne!(steady("<input value=\"jquery\">"), steady("<input value=\"angular\">"));
-    assert_eq!(steady("<p>value=\"q8v2m1c7z4k9x3b6n5t0w8e2\""), "<p>value=\"q8v2m1c7z4k9x3b6n5t0w8e2\"");
+    assert_eq!(
+        steady("<p>value=\"q8v2m1c7z4k9x3b6n5t0w8e2\""),
+        "<p>value=\"q8v2m1c7z4k9x3b6n5t0w8e2\""
+    );
 }

@@ -115,8 +115,7 @@ impl Incremental {
 }
 
 impl Run {
-    /// What is known of a leased page, if it has not changed since it was looked at. `None` if it is to be looked at: then
-    /// it is its turn at its host.
+    /// What is known of a leased page, if it has not changed since it was looked at. `None` if it is to be looked at.
     pub(super) async fn take_as_seen(&self, lease: &Lease) -> Result<Option<Taken>, ScanError> {
         let Some(incremental) = &self.incremental else {
             return Ok(None);
@@ -142,10 +141,6 @@ impl Run {
                 Err(why) => Err(why),
                 Ok(observations) => {
                     let same = self.all_same(incremental, &parts, &past).await;
-                    if same.is_err() {
-                        // The lease's turn at the host was ours.
-                        self.own_pace.wait(&lease.url).await;
-                    }
                     same.map(|()| observations)
                 }
             },
@@ -194,6 +189,8 @@ impl Run {
     async fn all_same(&self, incremental: &Incremental, parts: &[Part], past: &PastLook) -> Result<(), Look> {
         for part in parts {
             let answer = if part.kind == ResourceKind::Document {
+                // What the page loads beside it comes along, as it would in a browser.
+                self.wait_for_turn(&part.url).await;
                 self.ask_part(part).await
             } else {
                 let known = incremental.answer_to(&part.url);
@@ -207,7 +204,11 @@ impl Run {
 
     async fn ask_part(&self, part: &Part) -> Option<Answer> {
         let mut headers = self.headers_for(&part.url).to_vec();
-        let accept = if part.kind == ResourceKind::Document { ACCEPT } else { "*/*" };
+        let accept = if part.kind == ResourceKind::Document {
+            ACCEPT
+        } else {
+            "*/*"
+        };
         headers.push(("accept".to_owned(), accept.to_owned()));
         let own = part.url.host_str().is_some_and(|host| self.scope().names_host(host));
         if let Some(locale) = &self.site.client.device.locale {
@@ -278,7 +279,9 @@ fn cookies(all: &[StateCookie], url: &Url) -> std::option::IntoIter<(String, Str
     let host = url.host_str().unwrap_or_default();
     let fits = |cookie: &&StateCookie| {
         let domain = match cookie.domain.strip_prefix('.') {
-            Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+            Some(domain) => host
+                .strip_suffix(domain)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
             None => host == cookie.domain,
         };
         let rest = url.path().strip_prefix(cookie.path.trim_end_matches('/'));

@@ -82,7 +82,8 @@ impl PagesSeen {
     /// A page, or one like it, was taken as unchanged.
     fn rests_on_unchanged(&self, key: &str) -> bool {
         let alike = self.template.get(key).and_then(|template| self.known.get(template));
-        self.unchanged.contains(key) || alike.is_some_and(|pages| pages.iter().any(|page| self.unchanged.contains(page)))
+        self.unchanged.contains(key)
+            || alike.is_some_and(|pages| pages.iter().any(|page| self.unchanged.contains(page)))
     }
 
     /// How many templates have a page that was reached.
