@@ -26,5 +26,6 @@ mod sites;
 mod support;
 mod tamper;
 mod traps;
+mod unchanged;
 mod verify;
 mod ways;

@@ -32,7 +32,7 @@ use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 macro_rules! suite {
     ($fresh:path) => {
         $crate::store::conformance::suite!($fresh;
-            keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept,
+            keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept, past_looks_are_found,
                 old_evidence_is_pruned, pictures_are_kept_with_the_evidence, hostile_text_is_kept, seen_hosts_are_kept;
             frontier: pages_are_known_once, shallow_pages_go_first, pages_wait_for_their_host, concurrency_holds_over_all,
                 budgets_hold_over_all,
