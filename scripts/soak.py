@@ -50,6 +50,9 @@ class Server(http.server.ThreadingHTTPServer):
     looked_at = 0
     lock = threading.Lock()
 
+    def handle_error(self, *_):
+        """A browser that ends in the middle of an answer is no matter."""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -218,7 +218,10 @@ fn a_cookie_is_the_same_if_its_flags_are() {
         secure: true,
         http_only: true,
         same_site: SameSite::Lax,
-        ..serde_json::from_str(r#"{"name":"","domain":"","path":"","value":{"length":0}}"#).unwrap()
+        domain: "shop.test".to_owned(),
+        path: "/".to_owned(),
+        session: true,
+        value: ValueShape::default(),
     });
     let document = ask(&past, at(101), 7, 3).unwrap().remove(0);
     for (text, same) in [

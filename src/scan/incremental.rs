@@ -265,6 +265,7 @@ impl Worker {
                 mark: Some(&mark),
             })
             .await?;
+        run.looked();
         if !recorded {
             return Ok(());
         }

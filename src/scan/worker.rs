@@ -193,7 +193,7 @@ impl Worker {
             },
         };
         let mut turn = Turn::Recorded;
-        if let Seen::Page(_) | Seen::Not(_) = &seen {
+        if let Seen::Page(_) | Seen::Taken(_) | Seen::Not(_) = &seen {
             run.turns.answered(host_of(&lease.url)).await?;
         }
         match seen {
