@@ -38,11 +38,11 @@ const DROP_NAMES: &str = "DELETE FROM scan_bodies WHERE scan IN ( \
      WHERE s.state <> 'running' AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.scan = n.scan))";
 
 /// Among the last scans of a site alone: a page that they did not look at is looked at now.
-pub(in super::super) const PAST: &str = "SELECT s.id, p.looked_at, p.basis, p.unchanged, e.data FROM ( \
+pub(in super::super) const PAST: &str = "SELECT w.id, p.looked_at, p.basis, p.unchanged, e.data FROM ( \
          SELECT seq, id, started FROM scans WHERE site = $1 AND id <> $3 AND trigger <> 'verify' \
-         ORDER BY started DESC LIMIT 5) s \
-     JOIN pages p ON p.scan = s.seq AND p.key = $2 JOIN evidence e ON e.page = p.id \
-     WHERE p.basis IS NOT NULL ORDER BY s.started DESC LIMIT 1";
+         ORDER BY started DESC LIMIT 5) w \
+     JOIN pages p ON p.scan = w.seq AND p.key = $2 JOIN evidence e ON e.page = p.id \
+     WHERE p.basis IS NOT NULL ORDER BY w.started DESC LIMIT 1";
 
 const DROP_BODIES: &str = "DELETE FROM bodies WHERE hash IN ( \
      SELECT b.hash FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM scan_bodies n WHERE n.hash = b.hash) LIMIT $1)";
