@@ -36,7 +36,7 @@ pub struct GangArgs {
     #[arg(long, value_name = "MODE")]
     tickets: Option<TicketMode>,
     /// Tell health and metrics over HTTP here (/health, /ready, /metrics); a port alone is one of loopback. Without it:
-    /// what PHANTOM_STATUS says, else nothing is told.
+    /// what `PHANTOM_STATUS` says, else nothing is told.
     #[arg(long, value_name = "ADDRESS", value_parser = health::address)]
     status: Option<SocketAddr>,
     #[command(flatten)]

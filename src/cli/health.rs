@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// The arguments of `phantom health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// Where it was started with `--status`; without it, PHANTOM_STATUS, else 127.0.0.1:9464.
+    /// Where it was started with `--status`; without it, `PHANTOM_STATUS`, else 127.0.0.1:9464.
     #[arg(value_name = "ADDRESS", value_parser = address)]
     at: Option<SocketAddr>,
 }

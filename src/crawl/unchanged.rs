@@ -216,18 +216,18 @@ pub fn parts(key: &str, past: &PastLook, rules: &Rules<'_>) -> Result<Vec<Part>,
     if is_turn(key, rules) || too_old(past, rules.full_look, rules.now) {
         return Err(Look::Due);
     }
-    let mut parts: Vec<Part> = Vec::new();
+    let mut all: Vec<Part> = Vec::new();
     let mut of_others = false;
     for request in &evidence.requests {
-        let Some(part) = part(request, parts.is_empty(), rules)? else {
+        let Some(part) = part(request, all.is_empty(), rules)? else {
             continue;
         };
         of_others |= part.kind == ResourceKind::Script && !is_own(&part.url, rules);
-        if parts.iter().all(|other| other.url != part.url) {
-            parts.push(part);
+        if all.iter().all(|other| other.url != part.url) {
+            all.push(part);
         }
     }
-    let document = parts.first_mut().filter(|part| part.kind == ResourceKind::Document);
+    let document = all.first_mut().filter(|part| part.kind == ResourceKind::Document);
     let Some(document) = document.filter(|part| part.mark.is_some()) else {
         return Err(Look::CannotTell("its document".to_owned()));
     };
@@ -235,10 +235,10 @@ pub fn parts(key: &str, past: &PastLook, rules: &Rules<'_>) -> Result<Vec<Part>,
     if of_others && too_old(past, rules.third_party, rules.now) {
         return Err(Look::ThirdParty);
     }
-    if parts.len() > MOST_PARTS {
+    if all.len() > MOST_PARTS {
         return Err(Look::CannotTell("all that it loads".to_owned()));
     }
-    Ok(parts)
+    Ok(all)
 }
 
 /// Pages take turns, so that each has a full look in time and no night has them all.

@@ -61,7 +61,7 @@ fn past() -> PastLook {
 
 fn ask(past: &PastLook, now: Timestamp, full: u32, third: u32) -> Result<Vec<Part>, Look> {
     // A key whose turn is none of the days that are asked about.
-    let key = (0..).map(|one| format!("key {one}")).find(|key| {
+    let key = (0..10_000).map(|one| format!("key {one}")).find(|key| {
         let rules = |day| Rules {
             full_look: DAY_LONG * full,
             third_party: DAY_LONG * third,
@@ -106,7 +106,7 @@ fn what_cannot_be_told_is_looked_at() {
                     url: "a".into(),
                     status: 301,
                     to: "b".into(),
-                })
+                });
             },
             Look::InPart,
         ),
@@ -132,7 +132,7 @@ fn what_cannot_be_told_is_looked_at() {
             |past| {
                 past.evidence
                     .requests
-                    .push(request("wss://shop.test/live", ResourceKind::WebSocket))
+                    .push(request("wss://shop.test/live", ResourceKind::WebSocket));
             },
             cannot_tell("wss://shop.test/live"),
         ),
