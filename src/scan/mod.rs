@@ -24,6 +24,7 @@ mod run;
 mod scanner;
 mod seeds;
 mod shared;
+mod turns;
 mod verify;
 mod worker;
 
