@@ -94,7 +94,7 @@ impl Question {
     ///
     /// # Errors
     /// If an attribute may not be asked for.
-    pub fn elements(selector: String, attributes: Vec<String>) -> Result<Self, AskError> {
+    pub fn elements(selector: String, attributes: &[String]) -> Result<Self, AskError> {
         let attributes: Vec<String> = attributes.iter().map(|name| name.to_ascii_lowercase()).collect();
         attributes.iter().try_for_each(|name| check_name(name))?;
         Ok(Self::Elements { selector, attributes })

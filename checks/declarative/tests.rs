@@ -231,7 +231,7 @@ fn answers_of_the_page_are_looked_at() {
     let asks = vec![
         Ask {
             name: "env".to_owned(),
-            question: Question::elements("[data-env=\"</script>\"]".to_owned(), vec!["Data-Env".to_owned()]).unwrap(),
+            question: Question::elements("[data-env=\"</script>\"]".to_owned(), &["Data-Env".to_owned()]).unwrap(),
         },
         Ask {
             name: "debug".to_owned(),
@@ -277,7 +277,7 @@ fn no_question_reaches_for_secrets_or_out_of_the_document() {
         assert!(Question::value(way).is_err(), "{way}");
     }
     assert!(Question::value("App.$state.data-env").is_ok());
-    assert!(Question::elements("input".to_owned(), vec!["VALUE".to_owned()]).is_err());
+    assert!(Question::elements("input".to_owned(), &["VALUE".to_owned()]).is_err());
 }
 
 #[test]

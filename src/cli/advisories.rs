@@ -87,12 +87,11 @@ fn source(from: &str, date: Option<Date>) -> anyhow::Result<AdvisorySource> {
         return Ok(AdvisorySource::Web(url));
     }
     let path = PathBuf::from(from);
-    let date = match date {
-        Some(date) => date,
-        None => {
-            let about = std::fs::metadata(&path).map_err(|error| anyhow::anyhow!("cannot read {from}: {error}"))?;
-            Timestamp::try_from(about.modified()?)?.to_zoned(TimeZone::UTC).date()
-        }
+    let date = if let Some(date) = date {
+        date
+    } else {
+        let about = std::fs::metadata(&path).map_err(|error| anyhow::anyhow!("cannot read {from}: {error}"))?;
+        Timestamp::try_from(about.modified()?)?.to_zoned(TimeZone::UTC).date()
     };
     Ok(AdvisorySource::File(path, date))
 }

@@ -156,7 +156,7 @@ fn ask(mut section: Section<'_>) -> Option<Ask> {
         Question::value(&way).map_err(|error| refused(&error))
     });
     let question = match (selector, value) {
-        (Some(selector), None) if !section.has("read") => Question::elements(selector, attributes).ok(),
+        (Some(selector), None) if !section.has("read") => Question::elements(selector, &attributes).ok(),
         (None, Some(value)) if !section.has("select") => Some(value),
         _ => {
             if section.has("select") == section.has("read") {

@@ -24,7 +24,7 @@ pub const OLD_DAYS: i64 = 60;
 /// A source is not longer, in bytes.
 const LONGEST: usize = 16 << 20;
 /// How long a download may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Of a hundred libraries that are known, a new set names so many at least.
 const LEAST_OF_KNOWN: usize = 80;
 
@@ -245,8 +245,8 @@ async fn download(config: &Config, url: &Url) -> Result<String, UpdateError> {
     })
     .await?;
     let agent = concat!("phantom-gang/", env!("CARGO_PKG_VERSION"));
-    let fetcher = Fetcher::new(&egress, &config.browser.trust_spki, agent)?;
-    let fetched = fetcher.get(url, &[], LONGEST, PATIENCE).await;
+    let web = Fetcher::new(&egress, &config.browser.trust_spki, agent)?;
+    let fetched = web.get(url, &[], LONGEST, PATIENCE).await;
     egress.stop().await;
     let fetched = fetched?;
     let answer = |what: String| UpdateError::Answer {
