@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use phantom_checks::Observation;
 use phantom_checks::evidence::ResourceKind;
-use phantom_checks::vulnerable_library::Advisories;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -63,10 +62,9 @@ impl Incremental {
             .iter()
             .map(|check| (check.meta().id, check.meta().version))
             .collect();
-        let advisories = Advisories::embedded().map(|set| set.date).unwrap_or_default();
         let made_of = serde_json::json!([
             env!("CARGO_PKG_VERSION"),
-            advisories,
+            inspector.advisories(),
             checks,
             script.expression(),
             site.facts,
