@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::alike::InFlight;
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
@@ -111,6 +112,8 @@ pub(super) struct Run {
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
     alike: Mutex<Alike>,
+    /// Pages that are being looked at.
+    pub(super) in_flight: InFlight,
     /// Pages that sitemaps list.
     pub(super) listed: AtomicU64,
     pub(super) looks: Looks,
@@ -190,6 +193,7 @@ impl Run {
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
+            in_flight: InFlight::default(),
             pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),
             restarts_told: AtomicU64::new(0),

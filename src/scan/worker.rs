@@ -214,6 +214,7 @@ impl Worker {
                 });
             }
         }
+        run.in_flight.ended(lease.depth);
         run.changed.notify_waiters();
         run.save_remarks().await?;
         let counts = run.store.counts(&run.scan).await?;
@@ -249,7 +250,14 @@ impl Worker {
                 concurrency: run.site.limits.concurrency,
             };
             if let Some(lease) = run.store.lease(&request).await?.pop() {
+                if run.is_early(&lease) {
+                    run.store.release(&lease, false).await?;
+                    run.give_page_back();
+                    run.shallower_done(&lease).await;
+                    continue;
+                }
                 let Some(reason) = run.take_alike(&lease).await? else {
+                    run.in_flight.begins(lease.depth);
                     return Ok(Some(lease));
                 };
                 self.lose(&lease, PageOutcome::Skipped(reason)).await?;
