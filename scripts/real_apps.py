@@ -626,11 +626,11 @@ def look(store, site, asked):
     pages = dict(database.execute("SELECT url, coalesce(template, url) FROM pages WHERE scan = ? AND state = 'done' AND redirected_to IS NULL", (scan,)))
     forms, endpoints = set(), set()
     shape = lambda url: re.sub(r"\d+", "{n}", urllib.parse.urlsplit(url)._replace(query="", fragment="").geturl())
-    names = lambda url: ",".join(sorted({name for name, _ in urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query, True)}))
+    names = lambda url: ",".join(sorted({re.sub(r"\d+", "{n}", name) for name, _ in urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query, True)}))
     for (packed,) in database.execute("SELECT e.data FROM evidence e WHERE e.scan = ?", (scan,)):
         evidence = json.loads(subprocess.run(["zstd", "-dcq"], input=packed, capture_output=True, check=True).stdout)
         for form in evidence.get("forms", []):
-            fields = ",".join(sorted({field["name"] for field in form.get("fields", [])}))
+            fields = ",".join(sorted({re.sub(r"\d+", "{n}", field["name"]) for field in form.get("fields", [])}))
             forms.add((str(form.get("method")), shape(form.get("action", "")), names(form.get("action", "")), fields))
         for request in evidence.get("requests", []):
             if request.get("kind") in ("fetch", "xhr", "ping", "document", "other", "event-source") or request["method"] != "GET":
