@@ -158,6 +158,7 @@ fn request(scan: &ScanId, max: u32) -> LeaseRequest<'_> {
         now: Timestamp::now(),
         pace: Duration::ZERO,
         concurrency: 64,
+        most: u64::MAX,
     }
 }
 

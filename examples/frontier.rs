@@ -1,11 +1,14 @@
-//! The frontier alone as it grows: `cargo run --example frontier -- [STORE [SCANS [URLS]]]`
+//! The frontier alone as it grows: `cargo run --release --example frontier -- [sqlite | postgres [SCANS [URLS]]]`
 //!
 //! 300 scans with 5,000 URLs each, known at once. At each size it is measured how many leases a second four workers get
-//! that render nothing: lease, record, lease. STORE is a SQLite file or a `postgres://` URL of an empty database.
+//! that render nothing: lease, record, lease. At the end it says how large tables and indexes are. PostgreSQL is started
+//! for it, in a folder that is removed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
-use std::collections::BTreeMap;
+#[path = "support/database.rs"]
+mod database;
+
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcom
 use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
 use phantom_gang::site::Site;
 use phantom_gang::store::{self, Store};
+use sqlx::Connection as _;
 use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -24,8 +28,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// Rows of the table of pages at which it is measured.
 const SIZES: [u64; 6] = [10_000, 50_000, 150_000, 500_000, 1_000_000, 1_500_000];
 const WORKERS: usize = 4;
-/// Each measurement is the middle one of three of so long.
-const SPELL: Duration = Duration::from_secs(4);
+/// Each measurement is the middle one of three of so many leases.
+const SPELL: u64 = 2_500;
+
+const SIZES_OF_SQLITE: &str = "SELECT name, sum(pgsize) / 1024 FROM dbstat WHERE name LIKE '%pages%' OR name LIKE 'scan_counts' \
+     OR name LIKE 'hosts' GROUP BY name ORDER BY 2 DESC";
+const SIZES_OF_POSTGRES: &str = "SELECT c.relname::text, pg_relation_size(c.oid) / 1024 FROM pg_class c \
+     WHERE c.relkind IN ('r', 'i') AND (c.relname LIKE '%pages%' OR c.relname IN ('scan_counts', 'hosts')) ORDER BY 2 DESC";
 
 fn record(number: u64) -> Result<ScanRecord> {
     let text = format!("id = \"site-{number}\"\nstart = [\"https://site-{number}.test/\"]\n");
@@ -61,36 +70,12 @@ async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
         let (store, done) = (Arc::clone(store), Arc::clone(&done));
         workers.spawn(async move {
             let mut number = worker as u64 * scans / WORKERS as u64;
-            while began.elapsed() < SPELL {
+            while done.load(Ordering::Relaxed) < SPELL {
                 number = (number + 1) % scans;
-                let scan = ScanId(format!("scan-{number}"));
-                let request = LeaseRequest {
-                    scan: &scan,
-                    owner: "frontier:1:1",
-                    max: 1,
-                    ttl: Duration::from_mins(10),
-                    now: Timestamp::now(),
-                    pace: Duration::ZERO,
-                    concurrency: 8,
-                };
-                for lease in store.lease(&request).await? {
-                    let completion = Completion {
-                        lease: &lease,
-                        now: Timestamp::now(),
-                        outcome: PageOutcome::Done,
-                        recorded_as: None,
-                        evidence: None,
-                        bodies: &BTreeMap::new(),
-                        observations: &[],
-                        failed_checks: &[],
-                        found: &[],
-                        obstacle: None,
-                        hosts: &[],
-                    };
-                    if store.complete(&completion).await? {
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                done.fetch_add(
+                    one(&*store, &ScanId(format!("scan-{number}"))).await?,
+                    Ordering::Relaxed,
+                );
             }
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         });
@@ -101,16 +86,55 @@ async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
     Ok(done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
 }
 
+/// Leases a page of a scan and records it.
+async fn one(store: &dyn Store, scan: &ScanId) -> Result<u64> {
+    let request = LeaseRequest {
+        scan,
+        owner: "frontier:1:1",
+        max: 1,
+        ttl: Duration::from_mins(10),
+        now: Timestamp::now(),
+        pace: Duration::ZERO,
+        concurrency: 8,
+        most: u64::MAX,
+    };
+    let mut done = 0;
+    for lease in store.lease(&request).await? {
+        let recorded = store
+            .complete(&Completion::of(&lease, request.now, PageOutcome::Done))
+            .await?;
+        done += u64::from(recorded);
+    }
+    Ok(done)
+}
+
+/// How large tables and indexes are, in KiB.
+async fn sizes(place: &str) -> Result<Vec<(String, i64)>> {
+    if place.starts_with("postgres") {
+        let mut connection = sqlx::PgConnection::connect(place).await?;
+        Ok(sqlx::query_as(SIZES_OF_POSTGRES).fetch_all(&mut connection).await?)
+    } else {
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{place}")).await?;
+        Ok(sqlx::query_as(SIZES_OF_SQLITE).fetch_all(&mut connection).await?)
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let place = arguments.next();
+    let kind = arguments.next();
     let scans: u64 = arguments.next().map_or(Ok(300), |text| text.parse())?;
     let urls: u64 = arguments.next().map_or(Ok(5_000), |text| text.parse())?;
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("frontier.db");
-    let file = file.to_string_lossy().into_owned();
-    let store = store::open(Some(place.as_deref().unwrap_or(&file))).await?;
+    let server = kind
+        .is_some_and(|kind| kind == "postgres")
+        .then(database::Database::start)
+        .transpose()?;
+    let place = match &server {
+        Some(server) => server.make("frontier")?,
+        None => folder.path().join("frontier.db").display().to_string(),
+    };
+    let store = store::open(Some(&place)).await?;
     for number in 0..scans {
         store.create_scan(&record(number)?, &[]).await?;
     }
@@ -136,6 +160,10 @@ async fn main() -> Result<()> {
             "{size:>9}  {:>7.0} {:>7.0} {:>7.0}  {filled:>16.0}",
             rates[0], rates[1], rates[2]
         );
+    }
+    println!("table or index, KiB");
+    for (name, size) in sizes(&place).await? {
+        println!("{size:>9}  {name}");
     }
     Ok(())
 }

@@ -68,6 +68,7 @@ async fn main() -> Result<()> {
         now,
         pace: std::time::Duration::ZERO,
         concurrency: 1,
+        most: u64::MAX,
     };
     let lease = store.lease(&request).await?.pop().ok_or("no page can be leased")?;
     let completion = Completion {

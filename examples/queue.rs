@@ -146,6 +146,7 @@ impl Queue {
             now: started,
             pace: Duration::ZERO,
             concurrency: 1,
+            most: u64::MAX,
         };
         let lease = self.store.lease(&request).await?.pop().ok_or("no page can be leased")?;
         let evidence = Evidence::of(Page {

@@ -36,7 +36,7 @@ pub use pool::{Pool, PoolOptions, PoolStats, RenderError, Slot};
 pub use redact::{Redactor, url as url_without_secrets};
 pub use state::{LARGEST_STATE, OriginState, SessionState, StateCookie, StorageItem};
 pub use steps::{Action, Filler, StepFailure, Walk, WalkStep, Walked};
-pub use tab::{CaptureScript, PageRequest, Visit};
+pub use tab::{CaptureScript, MayGo, PageRequest, Visit};
 
 /// How long a call that only asks the browser itself may take.
 const CALL: Duration = Duration::from_secs(10);

@@ -79,6 +79,9 @@ pub enum RenderError {
     /// The page did not come to an end in time.
     #[error("it did not finish within {0:?}")]
     Deadline(Duration),
+    /// It was not its turn, and will not be soon.
+    #[error("its host is left alone for now")]
+    NotNow,
     /// There is no browser any more.
     #[error(transparent)]
     NoBrowser(#[from] BrowserError),
@@ -394,6 +397,10 @@ impl Slot {
             _shared = cell.gate.read().await;
         }
         let (running, tab) = self.ready().await?;
+        if !(request.may_go)().await {
+            self.open = Some((running, tab));
+            return Err(RenderError::NotNow);
+        }
         let visit = tokio::time::timeout(request.deadline, tab.visit(request)).await;
         match visit {
             Ok(Ok(visit)) => {

@@ -13,6 +13,7 @@ use chromiumoxide::cdp::browser_protocol::storage;
 use chromiumoxide::cdp::browser_protocol::target;
 use chromiumoxide::cdp::js_protocol::runtime;
 use chromiumoxide::types::Method;
+use futures::future::BoxFuture;
 use phantom_checks::Probe;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -97,11 +98,16 @@ impl CaptureScript {
     }
 }
 
+/// Waits until a page may be navigated to; false if it may not any more.
+pub type MayGo = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// A page to be rendered.
 #[derive(Clone)]
 pub struct PageRequest {
     /// Where to.
     pub url: String,
+    /// Asked right before it is navigated to. The time that this takes is none of the page's.
+    pub may_go: MayGo,
     /// All the time it may take.
     pub deadline: Duration,
     /// Asked with the URL of the navigation and of each redirect, before it leaves.

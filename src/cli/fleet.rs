@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 use console::Term;
 use jiff::Timestamp;
+use phantom_checks::Severity;
 
-use super::exit::{Ended, Exit, OrExit};
+use super::exit::{Ended, Exit, Failure, OrExit};
 use super::session::{self, Setup};
 use super::{Voice, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::TicketMode;
 use crate::fleet::{Gang, GangEvent, Plan};
-use crate::report::plural;
 use crate::report::safe::one_line;
-use crate::scan::{ScanError, ScanState};
+use crate::report::{self, Context, plural};
+use crate::scan::{ScanError, ScanId, ScanState};
 use crate::site::DEFAULT_POOL;
+use crate::store::Store;
 
 /// The arguments of commands that scan by themselves.
 #[derive(Debug, Args)]
@@ -34,12 +36,24 @@ pub struct GangArgs {
     setup: Setup,
 }
 
+/// The arguments of `phantom nightly`.
+#[derive(Debug, Args)]
+pub struct NightlyArgs {
+    #[command(flatten)]
+    gang: GangArgs,
+    /// Exit with 1 if a scan has a finding of this severity or worse.
+    #[arg(long, value_name = "SEVERITY", default_value = "high")]
+    fail_on: Severity,
+}
+
 /// How many scans ended how.
 #[derive(Default)]
 struct Tally {
     complete: AtomicU64,
     incomplete: AtomicU64,
     worst: Mutex<Option<Exit>>,
+    /// What came to its end, if that is judged.
+    ended: Option<Mutex<Vec<ScanId>>>,
 }
 
 impl Tally {
@@ -49,8 +63,17 @@ impl Tally {
     }
 }
 
-/// Runs as planned.
-pub async fn run(args: GangArgs, plan: Plan, voice: Voice) -> Ended {
+/// Scans what is due, and judges it.
+pub async fn nightly(args: NightlyArgs, plan: Plan, voice: Voice) -> Ended {
+    run(args.gang, plan, Some(args.fail_on), voice).await
+}
+
+/// Stays until it is stopped.
+pub async fn stay(args: GangArgs, plan: Plan, voice: Voice) -> Ended {
+    run(args, plan, None, voice).await
+}
+
+async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice) -> Ended {
     let config = Arc::new(args.setup.config()?);
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
     let sites = if plan.schedule {
@@ -63,12 +86,15 @@ pub async fn run(args: GangArgs, plan: Plan, voice: Voice) -> Ended {
         .tabs
         .map_or_else(|| config.browser.tabs.unwrap_or_else(default_tabs), usize::from);
     let jira = config.jira.clone().filter(|_| mode == TicketMode::Live);
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally {
+        ended: fail_on.map(|_| Mutex::default()),
+        ..Tally::default()
+    });
     let told = Arc::clone(&tally);
     let quiet = voice.quiet;
     let stop = interrupt::token();
     let gang = Gang {
-        store,
+        store: Arc::clone(&store),
         config,
         sites,
         pool: args.pool,
@@ -87,8 +113,28 @@ pub async fn run(args: GangArgs, plan: Plan, voice: Voice) -> Ended {
     if stop.is_cancelled() && plan.once {
         return Ok(Exit::Interrupted);
     }
+    if let Some(fail_on) = fail_on {
+        judge(&*store, &tally, fail_on).await?;
+    }
     let worst = *tally.worst.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(worst.filter(|_| plan.once).unwrap_or(Exit::Clean))
+}
+
+/// What each scan comes to, as its report would say.
+async fn judge(store: &dyn Store, tally: &Tally, fail_on: Severity) -> Result<(), Failure> {
+    let Some(ended) = &tally.ended else { return Ok(()) };
+    let ended = std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
+    for scan in ended {
+        let context = Context {
+            sites: None,
+            fail_on,
+            browse_url: None,
+            now: Timestamp::now(),
+        };
+        let report = report::build(store, &scan, &context).await.or_incomplete()?;
+        tally.worst(Exit::of_verdict(report.verdict.exit_code));
+    }
+    Ok(())
 }
 
 fn line(text: &str) {
@@ -103,6 +149,10 @@ fn say(event: &GangEvent, tally: &Tally, quiet: bool) {
         GangEvent::Helped(helped) => format!("helped with {} of scan {}", plural(helped.pages, "page"), helped.scan),
         GangEvent::Ended(ended) => {
             let state = ended.record.state;
+            if let Some(all) = tally.ended.as_ref().filter(|_| state != ScanState::Interrupted) {
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(ended.record.id.clone());
+            }
             if state == ScanState::Complete {
                 tally.complete.fetch_add(1, Ordering::Relaxed);
             } else {

@@ -96,9 +96,9 @@ enum Command {
     Resume(scans::OneScan),
     /// Scan what the schedules of sites say is due, then end
     #[command(
-        after_help = "Examples:\n  phantom nightly\n  phantom nightly --store postgres://gang@db/scans --pool vpn"
+        after_help = "Examples:\n  phantom nightly\n  phantom nightly --fail-on medium\n  phantom nightly --store postgres://gang@db/scans --pool vpn"
     )]
-    Nightly(fleet::GangArgs),
+    Nightly(fleet::NightlyArgs),
     /// Scan what the schedules of sites say, whenever it is due, and take over what was left
     #[command(after_help = "Example:\n  phantom serve --tabs 8")]
     Serve(fleet::GangArgs),
@@ -143,9 +143,9 @@ pub fn run() -> ExitCode {
             Command::Stop(args) => scans::stop(args).await,
             Command::Pause(args) => scans::pause(args).await,
             Command::Resume(args) => scans::resume(args).await,
-            Command::Nightly(args) => fleet::run(args, plan(true, false, true), cli.voice).await,
-            Command::Serve(args) => fleet::run(args, plan(true, true, false), cli.voice).await,
-            Command::Work(args) => fleet::run(args, plan(false, true, false), cli.voice).await,
+            Command::Nightly(args) => fleet::nightly(args, plan(true, false, true), cli.voice).await,
+            Command::Serve(args) => fleet::stay(args, plan(true, true, false), cli.voice).await,
+            Command::Work(args) => fleet::stay(args, plan(false, true, false), cli.voice).await,
             Command::Audit(args) => scans::audit(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,

@@ -111,10 +111,25 @@ pub struct LeaseRequest<'a> {
     pub ttl: Duration,
     /// The worker's clock.
     pub now: Timestamp,
-    /// Time between two leases on one host, over all workers.
+    /// Time between two requests to one host, over all workers. A page is leased when its host may be asked within that
+    /// time; when its turn is, is decided right before it is asked.
     pub pace: Duration,
     /// Leases held at once on one host, over all workers.
     pub concurrency: u32,
+    /// Nothing is leased once so many pages of the scan are leased, done or failed.
+    pub most: u64,
+}
+
+/// What a host says to who would ask it something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Now; nobody else may until the pace has passed.
+    Now {
+        /// How often in a row it has asked to be left alone.
+        refusals: u32,
+    },
+    /// Not before then. Nothing is taken.
+    Later(Timestamp),
 }
 
 /// A page that one worker may render until a deadline.
@@ -177,6 +192,26 @@ pub struct Completion<'a> {
     pub obstacle: Option<&'a str>,
     /// Hosts of the organisation that were seen on it and do not belong to the site.
     pub hosts: &'a [String],
+}
+
+impl<'a> Completion<'a> {
+    /// What came of a page of which nothing was seen.
+    pub fn of(lease: &'a Lease, now: Timestamp, outcome: PageOutcome) -> Self {
+        static NO_BODIES: BTreeMap<String, String> = BTreeMap::new();
+        Self {
+            lease,
+            now,
+            outcome,
+            recorded_as: None,
+            evidence: None,
+            bodies: &NO_BODIES,
+            observations: &[],
+            failed_checks: &[],
+            found: &[],
+            obstacle: None,
+            hosts: &[],
+        }
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ pub use alike::{Alike, Room, UsedUp};
 pub use budget::{Limit, is_limit_reason, limit_reached};
 pub use destructive::{looks_destructive, reads_destructive};
 pub use explore::{Candidate, Experience, Explorer, HandlerHints, Next, Outcome, hash_of};
-pub use frontier::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState, SeenHost};
+pub use frontier::{
+    Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState, SeenHost, Turn,
+};
 pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
 pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, text_hints};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};

@@ -133,6 +133,7 @@ impl Gang {
         let mut memory = Memory::default();
         let filing = Arc::new(tokio::sync::Mutex::new(()));
         loop {
+            let mut news = self.store.news();
             let free = self.tabs.saturating_sub(memory.tabs());
             let found = if self.stop.is_cancelled() || free == 0 {
                 Vec::new()
@@ -161,7 +162,7 @@ impl Gang {
                         Err(panic) => tracing::error!(%panic, "a scan failed; please report it"),
                     }
                 }
-                () = tokio::time::sleep(GLANCE) => {}
+                () = news.of_scans(GLANCE) => {}
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
             }
         }

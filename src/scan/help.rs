@@ -9,9 +9,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::login::Secrets;
 use super::run::{Parts, Run};
 use super::scanner::{client, guard, scope_rules};
-use super::shared::{BEAT, Beat, PAGES_KEPT, Pulse, SCAN_KEPT, after};
+use super::shared::{BEAT, Beat, PAGES_KEPT, Pulse, SCAN_KEPT, after, lease_request};
+use super::worker::Worker;
 use super::{ScanError, ScanEvent, ScanId, ScanRecord, ScanState, Scanner, Trigger, close, owner};
-use crate::crawl::{LeaseRequest, pace};
 use crate::egress::{Egress, Fetcher};
 use crate::store::StoreError;
 
@@ -76,7 +76,8 @@ impl Scanner {
         }
         let now = (self.now)();
         let owner = owner::this_process();
-        let next = self.store.next_lease_at(&request(&record, &owner, now)).await?;
+        let asked = lease_request(&record, &owner, 1, now);
+        let next = self.store.next_lease_at(&asked).await?;
         Ok(next.is_some_and(|next| next <= after(now, BEAT / 2)))
     }
 
@@ -108,23 +109,7 @@ impl Scanner {
         }
         let mut first = run.worker(0);
         first.begin_session(true).await?;
-        let mut workers = JoinSet::new();
-        workers.spawn(async move { first.all_pages().await });
-        for number in 1..run.tabs {
-            let mut worker = run.worker(number);
-            workers.spawn(async move { worker.all_pages().await });
-        }
-        let mut result = Ok(());
-        while let Some(ended) = workers.join_next().await {
-            let ended = ended.unwrap_or_else(|panic| {
-                Err(StoreError::Database(format!("a worker failed: {panic}; please report it")).into())
-            });
-            if ended.is_err() {
-                run.give_up.cancel();
-                result = result.and(ended);
-            }
-        }
-        result
+        all_hands(run, first).await
     }
 
     /// Waits for the pages that other processes are at after a limit has ended the crawl.
@@ -132,11 +117,7 @@ impl Scanner {
         let began = Instant::now();
         while run.limit().is_some() && !run.stop.is_cancelled() && began.elapsed() < PATIENCE {
             // To ask for none gives back what the dead held.
-            let none = LeaseRequest {
-                max: 0,
-                ..request(&run.record, &run.owner, run.now())
-            };
-            self.store.lease(&none).await?;
+            self.store.lease(&run.lease_request(0)).await?;
             if self.store.counts(&run.scan).await?.leased == 0 {
                 break;
             }
@@ -146,17 +127,25 @@ impl Scanner {
     }
 }
 
-/// What one more worker would ask for.
-fn request<'a>(record: &'a ScanRecord, owner: &'a str, now: jiff::Timestamp) -> LeaseRequest<'a> {
-    LeaseRequest {
-        scan: &record.id,
-        owner,
-        max: 1,
-        ttl: PAGES_KEPT,
-        now,
-        pace: pace(&record.site.limits, None),
-        concurrency: record.site.limits.concurrency,
+/// Looks at pages with all tabs of a run until none is left. The first worker has begun the session already.
+pub(super) async fn all_hands(run: &Arc<Run>, first: Worker) -> Result<(), ScanError> {
+    let mut workers = JoinSet::new();
+    let others = (1..run.tabs).map(|number| run.worker(number));
+    for mut worker in std::iter::once(first).chain(others) {
+        workers.spawn(async move { worker.all_pages().await });
     }
+    let mut result = Ok(());
+    while let Some(ended) = workers.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| {
+            Err(StoreError::Database(format!("a worker failed: {panic}; please report it")).into())
+        });
+        if ended.is_err() {
+            // One worker's trouble with store or browser is everyone's: the others stop at their next page.
+            run.give_up.cancel();
+            result = result.and(ended);
+        }
+    }
+    result
 }
 
 /// Says that this process lives, as long as the handle is held, and hears what is wanted of the scan.
@@ -165,14 +154,19 @@ pub(super) fn keep_alive(run: &Arc<Run>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             let now = run.now();
+            let (then, worked) = run.unsaid();
             let pulse = Pulse {
                 scan: &run.scan,
                 owner: &run.owner,
                 leases_until: after(now, PAGES_KEPT),
                 scan_until: after(now, SCAN_KEPT),
+                worked,
             };
             match run.store.beat(&pulse).await {
-                Ok(beat) => heard(&run, beat),
+                Ok(beat) => {
+                    run.said(then, beat.worked);
+                    heard(&run, beat);
+                }
                 Err(error) => {
                     tracing::warn!(scan = %run.scan, %error, "the store was not told that this process lives");
                 }

@@ -229,7 +229,7 @@ impl Asker<'_> {
         if !self.run.robots().allows(url) {
             return Err(Unasked::ForGood("disallowed by robots.txt".to_owned()));
         }
-        if !self.run.own_pace.wait_until(url, self.until).await {
+        if !self.run.wait_for_turn_until(url, self.until).await {
             return Err(Unasked::ThisTime(NO_TIME));
         }
         let headers = [self.run.headers_for(url), headers].concat();

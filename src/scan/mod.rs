@@ -22,6 +22,7 @@ mod run;
 mod scanner;
 mod seeds;
 mod shared;
+mod turns;
 mod verify;
 mod worker;
 

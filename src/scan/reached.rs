@@ -103,7 +103,7 @@ impl Run {
     /// Whether a server answers as if an address existed; `None` if the scan was stopped meanwhile.
     pub(super) async fn seems_to_exist(&self, url: &Url) -> Option<bool> {
         let asked = async {
-            self.own_pace.wait(url).await;
+            self.wait_for_turn(url).await;
             self.fetcher.get(url, &[], MOST_BYTES, PATIENCE).await
         };
         let answer = self.stop.run_until_cancelled(asked).await?;

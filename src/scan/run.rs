@@ -16,13 +16,14 @@ use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
 use super::reached::Looks;
-use super::shared::after;
+use super::shared::lease_request;
+use super::turns::Turns;
 use super::worker::Worker;
 use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
-    Alike, Experience, Guard, Lease, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState, RobotsBook,
-    limit_reached, pace,
+    Alike, Experience, Guard, Lease, LeaseRequest, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState,
+    RobotsBook, limit_reached,
 };
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ExploreMode, ScopeRules, Site};
@@ -96,13 +97,16 @@ pub(super) struct Run {
     /// Pages were found, or a page ended.
     pub changed: Notify,
     pub asking: tokio::sync::Mutex<()>,
-    pub own_pace: OwnPace,
+    pub turns: Turns,
     listener: Listener,
     now: Now,
     scope: Arc<ScopeRules>,
     robots: Arc<RwLock<RobotsBook>>,
-    began: Instant,
+    /// When it was said last how long the scan has been worked on, and how long that was.
+    worked: Mutex<(Instant, Duration)>,
     rendered: AtomicU64,
+    /// Those of them that this process is at.
+    looking: AtomicU64,
     /// Pages that had been rendered before this process came, in rows of the store; those that it added; and those
     /// that others have added since.
     before: u64,
@@ -173,17 +177,14 @@ impl Run {
             seeded: CancellationToken::new(),
             changed: Notify::new(),
             asking: tokio::sync::Mutex::default(),
-            own_pace: OwnPace {
-                apart: pace(&site.limits, None),
-                store: Arc::clone(&scanner.store),
-                now: Arc::clone(&scanner.now),
-            },
+            turns: Turns::new(Arc::clone(&scanner.store), Arc::clone(&scanner.now)),
             listener: Arc::clone(&scanner.listener),
             now: Arc::clone(&scanner.now),
             scope: Arc::new(parts.rules),
             robots: Arc::new(RwLock::new(RobotsBook::new(site.scope.obey_robots))),
-            began: Instant::now(),
+            worked: Mutex::new((Instant::now(), Duration::ZERO)),
             rendered: AtomicU64::new(parts.counts.done + parts.counts.failed),
+            looking: AtomicU64::new(0),
             before: parts.counts.done + parts.counts.failed,
             added: AtomicU64::new(0),
             others: AtomicU64::new(0),
@@ -364,12 +365,13 @@ impl Run {
     fn limit_at(&self, rendered: u64) -> Option<Limit> {
         let counted = (rendered + self.others.load(Ordering::Relaxed)).saturating_sub(self.witnesses);
         let spent = self.egress.budget_exhausted();
-        limit_reached(&self.site.limits, counted, self.began.elapsed(), spent)
+        limit_reached(&self.site.limits, counted, self.worked(), spent)
     }
 
     /// Takes one page from the budget. False if a limit is reached.
     pub fn take_page(&self) -> bool {
         let before = self.rendered.fetch_add(1, Ordering::Relaxed);
+        self.looking.fetch_add(1, Ordering::Relaxed);
         let free = self.limit_at(before).is_none();
         if !free {
             self.give_page_back();
@@ -387,8 +389,53 @@ impl Run {
         self.added.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// What others have rendered counts against the budget, too. What they are at is not known, so together they may
-    /// exceed it by a page for each tab.
+    /// How many pages of the scan may be leased, done or failed in all, by everybody. What others are at is only known
+    /// to the store, so it holds them to this.
+    pub fn most_pages(&self) -> u64 {
+        let rows = self.before + self.added.load(Ordering::Relaxed);
+        let looking = self.looking.load(Ordering::Relaxed);
+        let looked_at = self.pages_rendered().saturating_sub(looking);
+        // A page that led to another one is one page, and two rows.
+        (self
+            .site
+            .limits
+            .pages
+            .saturating_add(self.witnesses)
+            .saturating_add(rows))
+        .saturating_sub(looked_at)
+    }
+
+    /// What this process asks the frontier for. It says every few seconds that it lives, so its leases last.
+    pub fn lease_request(&self, max: u32) -> LeaseRequest<'_> {
+        LeaseRequest {
+            most: self.most_pages(),
+            pace: self
+                .site
+                .start
+                .first()
+                .map_or(Duration::ZERO, |start| self.pace_at(start)),
+            ..lease_request(&self.record, &self.owner, max, self.now())
+        }
+    }
+
+    /// How long the scan has been worked on, by one process after another.
+    pub fn worked(&self) -> Duration {
+        let (since, before) = *lock(&self.worked);
+        before + since.elapsed()
+    }
+
+    /// What has not been said of that time yet.
+    pub fn unsaid(&self) -> (Instant, Duration) {
+        let now = Instant::now();
+        (now, now.saturating_duration_since(lock(&self.worked).0))
+    }
+
+    /// It was said, as of then; in all it is so long.
+    pub fn said(&self, then: Instant, in_all: Duration) {
+        *lock(&self.worked) = (then, in_all);
+    }
+
+    /// What others have rendered counts against the budget, too.
     pub fn heard_counts(&self, counts: ScanCounts) {
         let own = self.before + self.added.load(Ordering::Relaxed);
         let others = (counts.done + counts.failed).saturating_sub(own);
@@ -397,6 +444,12 @@ impl Run {
 
     pub fn give_page_back(&self) {
         self.rendered.fetch_sub(1, Ordering::Relaxed);
+        self.looking.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A page that was taken has been looked at.
+    pub fn looked(&self) {
+        self.looking.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What was learnt of the site beside its pages.
@@ -453,39 +506,6 @@ impl Rules<'_> {
 
     pub fn page(&self, url: &Url, depth: u32, found_on: Option<&PageKey>) -> Result<NewPage, NotFollowed> {
         self.links().page(url, depth, found_on)
-    }
-}
-
-/// Keeps our own fetches apart from each other and from pages, of all processes.
-pub(super) struct OwnPace {
-    apart: Duration,
-    store: Arc<dyn Store>,
-    now: Now,
-}
-
-impl OwnPace {
-    pub async fn wait(&self, url: &Url) {
-        self.turn(url, None).await;
-    }
-
-    /// False, and at once, if it would be our turn only later than that.
-    pub async fn wait_until(&self, url: &Url, latest: Instant) -> bool {
-        self.turn(url, Some(latest)).await
-    }
-
-    /// Takes the next turn at a host, if it does not come too late, and waits for it.
-    async fn turn(&self, url: &Url, latest: Option<Instant>) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        let now = (self.now)();
-        let latest = latest.map(|latest| after(now, latest.saturating_duration_since(Instant::now())));
-        let wait = match self.store.take_turn(host, now, self.apart, latest).await {
-            Ok(Some(turn)) => Duration::try_from(turn.duration_since(now)).unwrap_or_default(),
-            Ok(None) => return false,
-            // Whoever records what comes of it will meet the same trouble, and say so.
-            Err(_) => self.apart,
-        };
-        tokio::time::sleep(wait).await;
-        true
     }
 }
 

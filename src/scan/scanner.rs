@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::help::keep_alive;
+use super::help::{all_hands, keep_alive};
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
@@ -236,7 +235,7 @@ impl Scanner {
         if run.record.trigger.is_look() {
             run.remember_logins().await?;
         }
-        let worked = self.work(&run, tabs, counts.done > 0).await;
+        let worked = self.work(&run, counts.done > 0).await;
         run.pool.end().await;
         let worked = worked.and(self.settle(&run).await);
         drop(beat);
@@ -398,7 +397,7 @@ impl Scanner {
 
     /// Looks at the start page, then at everything else with all tabs. With `visited`, an earlier process has looked
     /// at the start page.
-    async fn work(&self, run: &Arc<Run>, tabs: usize, visited: bool) -> Result<(), ScanError> {
+    async fn work(&self, run: &Arc<Run>, visited: bool) -> Result<(), ScanError> {
         for start in &run.site.start {
             run.learn_robots(start).await;
         }
@@ -412,26 +411,7 @@ impl Scanner {
                 run.seeded.cancel();
             }
         }
-        let mut workers = JoinSet::new();
-        workers.spawn(async move { first.all_pages().await });
-        for number in 1..tabs {
-            let mut worker = run.worker(number);
-            workers.spawn(async move { worker.all_pages().await });
-        }
-        let mut result = Ok(());
-        while let Some(ended) = workers.join_next().await {
-            let ended = ended.unwrap_or_else(|panic| {
-                Err(StoreError::Database(format!("a worker failed: {panic}; please report it")).into())
-            });
-            if let Err(error) = ended {
-                // One worker's trouble with store or browser is everyone's: the others stop at their next page.
-                run.give_up.cancel();
-                if result.is_ok() {
-                    result = Err(error);
-                }
-            }
-        }
-        result
+        all_hands(run, first).await
     }
 
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {

@@ -185,7 +185,7 @@ impl Run {
     async fn follow(&self, url: &Url, max_bytes: usize) -> Result<Fetched, FetchError> {
         let mut at = url.clone();
         for _ in 0..MOST_REDIRECTS {
-            self.own_pace.wait(&at).await;
+            self.wait_for_turn(&at).await;
             let fetched = self
                 .fetcher
                 .get(&at, self.headers_for(&at), max_bytes, PATIENCE)

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ScanCounts, ScanId, ScanState, Trigger, owner};
+use super::{ScanCounts, ScanId, ScanRecord, ScanState, Trigger, owner};
+use crate::crawl::{LeaseRequest, pace};
 use crate::site::SiteId;
 
 /// A process that works on a scan says so this often.
@@ -56,6 +57,8 @@ pub struct Pulse<'a> {
     pub leases_until: Timestamp,
     /// The scan too, if it is its own.
     pub scan_until: Timestamp,
+    /// How long it has worked on it since it said so last.
+    pub worked: Duration,
 }
 
 /// What it hears.
@@ -67,6 +70,8 @@ pub struct Beat {
     pub state: ScanState,
     /// What a person wants of it.
     pub wish: Option<Wish>,
+    /// How long those who had it have worked on it.
+    pub worked: Duration,
 }
 
 /// A scan, in a line.
@@ -129,6 +134,20 @@ pub struct AuditEntry {
     pub subject: String,
     /// Why, or with whose leave.
     pub why: Option<String>,
+}
+
+/// What a worker asks the frontier for, as long as it knows nothing of the scan but its record.
+pub(super) fn lease_request<'a>(record: &'a ScanRecord, owner: &'a str, max: u32, now: Timestamp) -> LeaseRequest<'a> {
+    LeaseRequest {
+        scan: &record.id,
+        owner,
+        max,
+        ttl: PAGES_KEPT,
+        now,
+        pace: pace(&record.site.limits, None),
+        concurrency: record.site.limits.concurrency,
+        most: u64::MAX,
+    }
 }
 
 /// `now`, and so long after it.

@@ -12,11 +12,11 @@ use super::inspect::Inspected;
 use super::login::{self, Kept};
 use super::run::Run;
 use super::scanner::document_url;
-use super::shared::PAGES_KEPT;
+use super::turns::host_of;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
 use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
-use crate::crawl::{Completion, Found, Lease, LeaseRequest, NewPage, PageOutcome, pace, wait_after};
+use crate::crawl::{Completion, Found, Lease, NewPage, PageOutcome, wait_after};
 use crate::triage::Picture;
 
 /// After a stop, pages in flight get this long to end by themselves.
@@ -27,6 +27,8 @@ const MOST_CRASHES: u32 = 3;
 const MOST_WAITS: u32 = 4;
 /// Workers look at the frontier at least this often: another process may have changed it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether a budget that is spent is so for good.
+const AT_THE_LIMIT: Duration = Duration::from_millis(300);
 /// A helper that finds no page for so long goes where there are some.
 const HELPERS_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,6 @@ pub(super) struct Worker {
     run: Arc<Run>,
     number: usize,
     slot: Slot,
-    waits: u32,
     /// What the last page showed of the session.
     sign: Option<login::Seen>,
 }
@@ -81,7 +82,6 @@ impl Worker {
             run,
             number,
             slot,
-            waits: 0,
             sign: None,
         }
     }
@@ -129,7 +129,6 @@ impl Worker {
             return;
         };
         for _ in 0..SESSION_TRIES {
-            run.own_pace.wait(start).await;
             let request = self.request(start);
             let visited = run.stop.run_until_cancelled(self.slot.render(&request, false)).await;
             // Whatever else is wrong with the page is in its record already.
@@ -143,6 +142,7 @@ impl Worker {
         let run = &self.run;
         PageRequest {
             url: url.to_string(),
+            may_go: run.may_go(url),
             deadline: run.page_deadline,
             may_visit: run.may_visit(),
             guard: Arc::clone(&run.guard),
@@ -188,6 +188,9 @@ impl Worker {
             },
         };
         let mut turn = Turn::Recorded;
+        if let Seen::Page(_) | Seen::Not(_) = &seen {
+            run.turns.answered(host_of(&lease.url)).await?;
+        }
         match seen {
             Seen::Page(looked) => self.record(&lease, *looked, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
@@ -198,11 +201,7 @@ impl Worker {
             } => {
                 turn = Turn::Again;
                 if let Some(wait) = host_waits {
-                    let until = self.run.now() + jiff::SignedDuration::try_from(wait).unwrap_or_default();
-                    self.run
-                        .store
-                        .hold_host(lease.url.host_str().unwrap_or_default(), until)
-                        .await?;
+                    self.run.turns.refused(host_of(&lease.url), wait).await?;
                 }
                 self.run.store.release(&lease, crashed).await?;
                 self.run.give_page_back();
@@ -228,27 +227,14 @@ impl Worker {
         let run = &self.run;
         let began = Instant::now();
         loop {
+            let mut news = run.store.news();
             let changed = run.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if run.stop.is_cancelled() || run.give_up.is_cancelled() || !run.take_page() {
                 return Ok(None);
             }
-            let delay = run
-                .site
-                .start
-                .first()
-                .and_then(|start| run.robots().of(start)?.crawl_delay());
-            let request = LeaseRequest {
-                scan: &run.scan,
-                owner: &run.owner,
-                max: 1,
-                // This process says every few seconds that it lives.
-                ttl: PAGES_KEPT,
-                now: run.now(),
-                pace: pace(&run.site.limits, delay),
-                concurrency: run.site.limits.concurrency,
-            };
+            let request = run.lease_request(1);
             if let Some(lease) = run.store.lease(&request).await?.pop() {
                 if run.is_early(&lease) {
                     run.store.release(&lease, false).await?;
@@ -271,10 +257,17 @@ impl Worker {
             let Some(next) = run.store.next_lease_at(&request).await? else {
                 return Ok(None);
             };
+            let mut shortest = Duration::from_millis(1);
+            let counts = run.store.counts(&run.scan).await?;
+            if counts.leased + counts.done + counts.failed >= request.most {
+                // The budget is spent, unless a page that somebody is at turns out to be none.
+                run.heard_counts(counts);
+                shortest = AT_THE_LIMIT;
+            }
             let wait = Duration::try_from(next.duration_since(run.now())).unwrap_or_default();
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep(wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)) => {}
+                () = news.of_pages(&run.scan, wait.clamp(shortest, LONGEST_SLEEP)) => {}
                 () = run.stop.cancelled() => {}
                 () = run.give_up.cancelled() => {}
             }
@@ -356,6 +349,11 @@ impl Worker {
                 run.store.release(lease, false).await?;
                 Err(error.into())
             }
+            Err(error @ RenderError::NotNow) => Ok(Seen::Again {
+                why: error.to_string(),
+                crashed: false,
+                host_waits: None,
+            }),
             Err(error @ RenderError::Deadline(_)) => Ok(Seen::Not(PageOutcome::Failed(error.to_string()))),
         }
     }
@@ -423,7 +421,6 @@ impl Worker {
         };
         let mut shown = None;
         if exists {
-            run.own_pace.wait(&nothing).await;
             let request = self.request(&nothing);
             let rendered = run.stop.run_until_cancelled(self.slot.render(&request, false)).await;
             if let Some(Ok(Visit::Page(captured))) = rendered
@@ -436,7 +433,7 @@ impl Worker {
     }
 
     /// The page, with what answered in its place; or what is to be done instead of looking at it.
-    fn judge(&mut self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
+    fn judge(&self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
         let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
         let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
         let captured = match visit {
@@ -462,24 +459,22 @@ impl Worker {
         let instead = self.run.looks.judge(&captured.evidence, lease.depth == 0);
         if instead.as_ref().is_some_and(|instead| instead.what.is_foreign()) {
             // It says with its status what it likes, and does not pass by waiting.
-            self.waits = 0;
             return Ok((captured, instead));
         }
-        if let Some(wait) = wait_after(status, page.header("retry-after"), self.waits, Timestamp::now()) {
-            self.waits += 1;
-            if self.waits <= MOST_WAITS {
-                let why = format!(
-                    "the server answered {status} and is left alone for {} s",
-                    wait.as_secs()
-                );
-                return Err(Seen::Again {
-                    why,
-                    crashed: false,
-                    host_waits: Some(wait),
-                });
-            }
+        let refusals = self.run.turns.refusals(host_of(&lease.url));
+        if let Some(wait) = wait_after(status, page.header("retry-after"), refusals, Timestamp::now())
+            && refusals < MOST_WAITS
+        {
+            let why = format!(
+                "the server answered {status} and is left alone for {} s",
+                wait.as_secs()
+            );
+            return Err(Seen::Again {
+                why,
+                crashed: false,
+                host_waits: Some(wait),
+            });
         }
-        self.waits = 0;
         match status {
             429 | 500.. => failed(format!("the server answered {status}")),
             400.. => skipped(format!("the server answered {status}")),
@@ -560,6 +555,7 @@ impl Worker {
                 hosts: &hosts,
             })
             .await?;
+        run.looked();
         if !recorded {
             tracing::info!(page = %lease.key, "the lease ran out before the page was recorded; another worker has it");
             return Ok(());
@@ -624,8 +620,9 @@ impl Worker {
         let (tab, url, reason) = (self.number, lease.url.to_string(), reason.clone());
         let failed = matches!(outcome, PageOutcome::Failed(_));
         let recorded = self.lose(lease, outcome).await?;
-        if recorded && failed {
-            run.added(1);
+        if failed {
+            run.looked();
+            run.added(u64::from(recorded));
         }
         if recorded && lease.depth == 0 {
             run.remark(format!("the start page {url} was not reached: {reason}"));
@@ -646,19 +643,7 @@ impl Worker {
     /// Records a page of which nothing was seen.
     async fn lose(&self, lease: &Lease, outcome: PageOutcome) -> Result<bool, ScanError> {
         let run = &self.run;
-        let completion = Completion {
-            lease,
-            now: run.now(),
-            outcome,
-            recorded_as: None,
-            evidence: None,
-            bodies: &BTreeMap::new(),
-            observations: &[],
-            failed_checks: &[],
-            found: &[],
-            obstacle: None,
-            hosts: &[],
-        };
+        let completion = Completion::of(lease, run.now(), outcome);
         Ok(run.store.complete(&completion).await?)
     }
 }

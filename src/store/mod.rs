@@ -4,6 +4,7 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod location;
+mod news;
 mod postgres;
 mod sqlite;
 
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -25,6 +26,8 @@ use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
 use crate::triage::{
     Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
 };
+
+pub use news::News;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,11 @@ pub trait Store: Send + Sync {
     /// The salt of this installation, 32 random bytes made when the store was.
     async fn salt(&self) -> Result<[u8; 32]>;
 
+    /// What other processes tell from now on.
+    fn news(&self) -> News {
+        News::none()
+    }
+
     // Scans
 
     /// Records a new scan with its start pages.
@@ -155,7 +163,8 @@ pub trait Store: Send + Sync {
     /// Adds pages; those whose key the scan knows already are left as they are. Returns how many were new.
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64>;
     /// Leases waiting pages, and leased ones whose lease has run out, shallow ones first. A host gives out a lease
-    /// only when its pace allows and fewer than `concurrency` unexpired leases are held on it, by anyone.
+    /// only when its turn comes within the pace and fewer than `concurrency` unexpired leases are held on it, by
+    /// anyone. A lease is no turn: see [`Store::take_turn`].
     async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<Lease>>;
     /// When the next page may become available, so that a worker need not poll: the earliest of the paced hosts and
     /// the running leases; `None` if no page is waiting or leased. Pages given back by others may come sooner.
@@ -164,17 +173,14 @@ pub trait Store: Send + Sync {
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<bool>;
     /// Gives a page back unrendered. `crashed` counts a browser's death against it and marks it to be rendered alone.
     async fn release(&self, lease: &Lease, crashed: bool) -> Result<()>;
-    /// Leaves a host alone until then, in all scans: it asked for that.
-    async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()>;
-    /// When somebody may next ask a host something, over all processes; that turn is then taken. `None`,
-    /// and nothing is taken, if it would come after `latest`.
-    async fn take_turn(
-        &self,
-        host: &str,
-        now: Timestamp,
-        pace: Duration,
-        latest: Option<Timestamp>,
-    ) -> Result<Option<Timestamp>>;
+    /// Takes the turn to ask a host something, if it may be asked now, over all processes. The next turn is the pace
+    /// later.
+    async fn take_turn(&self, host: &str, now: Timestamp, pace: Duration) -> Result<Turn>;
+    /// Leaves a host alone until then, in all scans: it asked for that. It has asked once more in a row, unless it is
+    /// left alone already.
+    async fn hold_host(&self, host: &str, now: Timestamp, until: Timestamp) -> Result<()>;
+    /// Forgets how often a host has asked to be left alone: it answers again.
+    async fn forgive_host(&self, host: &str) -> Result<()>;
     /// Gives back all pages that `owner` has leased in this scan. For owners known to be dead.
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64>;
     /// The owners of the leases of a scan, those included whose leases ran out and that nobody has taken over yet.

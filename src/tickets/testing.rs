@@ -12,7 +12,7 @@ use phantom_checks::{Cause, Confidence, Fact, Severity};
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -485,7 +485,7 @@ impl Store for FakeStore {
     async fn add_remarks(&self, _: &ScanId, _: &[String]) -> Result<()> {
         not_here()
     }
-    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration, _: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration) -> Result<Turn> {
         not_here()
     }
     async fn audit(&self, _: &AuditEntry) -> Result<()> {
@@ -518,7 +518,10 @@ impl Store for FakeStore {
     async fn release(&self, _: &Lease, _: bool) -> Result<()> {
         not_here()
     }
-    async fn hold_host(&self, _: &str, _: Timestamp) -> Result<()> {
+    async fn hold_host(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<()> {
+        not_here()
+    }
+    async fn forgive_host(&self, _: &str) -> Result<()> {
         not_here()
     }
     async fn release_owner(&self, _: &ScanId, _: &str) -> Result<u64> {

@@ -102,7 +102,7 @@ async fn a_night_is_scanned_once_and_can_wait() {
     );
     assert_eq!(garden.bench.run(&["resume", id]).await.code, Some(0));
     let ran = garden.bench.run(&["nightly", "--tabs", "2"]).await;
-    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(ran.code, Some(1), "it has found something bad: {ran:#?}");
     assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
     assert_eq!(garden.harvest().await, calm.harvest);
     let ran = garden.bench.run(&["nightly"]).await;

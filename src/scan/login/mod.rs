@@ -409,7 +409,7 @@ impl Keeper {
     async fn shows(&self, run: &Run, slot: &mut Slot) -> Result<Result<bool, String>, RenderError> {
         let check = &self.login.check;
         let walk = self.walk(run, Vec::new());
-        run.own_pace.wait(&check.url).await;
+        run.wait_for_turn(&check.url).await;
         slot.shows(check.url.as_str(), &check.logged_in, check.logged_out.as_ref(), &walk)
             .await
     }
@@ -452,7 +452,7 @@ pub(super) async fn consent(run: &Run, slot: &mut Slot, steps: &[WalkStep]) -> R
         guard: Arc::clone(&run.guard),
         patience: CONSENT,
     };
-    run.own_pace.wait(start).await;
+    run.wait_for_turn(start).await;
     if let Some(failed) = slot.walk(&walk).await?.failed {
         run.remark(format!("client.consent, {failed}"));
     }

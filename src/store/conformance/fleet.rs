@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
+use crate::crawl::Turn;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanState, Trigger, Wish};
 use crate::site::SiteId;
 use crate::triage::Coverage;
@@ -13,6 +14,7 @@ fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
         owner,
         leases_until: at(until),
         scan_until: at(until),
+        worked: Duration::ZERO,
     }
 }
 
@@ -32,6 +34,7 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
         owned: false,
         state: ScanState::Running,
         wish: None,
+        worked: Duration::ZERO,
     };
     assert_eq!(beat, helper, "a helper keeps its page");
     assert!(one.beat(&pulse(&scan, "elsewhere:1:1", 4000)).await.unwrap().owned);
@@ -130,38 +133,58 @@ pub(crate) async fn wishes_reach_a_scan(one: Handle, two: Handle) {
     );
 }
 
-/// Turns at a host are one after another, whoever asks, and pages wait for them.
-pub(crate) async fn own_fetches_keep_the_pace(one: Handle, two: Handle) {
+/// Turns at a host are a pace apart, whoever asks.
+pub(crate) async fn turns_are_apart(one: Handle, two: Handle) {
     let pace = Duration::from_millis(500);
-    assert_eq!(
-        one.take_turn("shop.test", at(0), pace, None).await.unwrap(),
-        Some(at(0))
-    );
-    assert_eq!(
-        two.take_turn("shop.test", at(100), pace, None).await.unwrap(),
-        Some(at(500))
-    );
-    assert_eq!(
-        one.take_turn("help.test", at(100), pace, None).await.unwrap(),
-        Some(at(100))
-    );
-    assert_eq!(
-        one.take_turn("shop.test", at(100), pace, Some(at(999))).await.unwrap(),
-        None,
-        "too late"
-    );
+    let now = Turn::Now { refusals: 0 };
+    assert_eq!(one.take_turn("shop.test", at(0), pace).await.unwrap(), now);
+    for asked in [0, 100, 499] {
+        let turn = two.take_turn("shop.test", at(asked), pace).await.unwrap();
+        assert_eq!(turn, Turn::Later(at(500)), "nothing is taken at {asked}");
+    }
+    assert_eq!(two.take_turn("help.test", at(100), pace).await.unwrap(), now);
+    // Who comes late moves the next turn on.
+    assert_eq!(two.take_turn("shop.test", at(700), pace).await.unwrap(), now);
+    let turn = one.take_turn("shop.test", at(1000), pace).await.unwrap();
+    assert_eq!(turn, Turn::Later(at(1200)));
+}
+
+/// A host that asks to be left alone is, by all; what was under way when it did is no second time.
+pub(crate) async fn refusals_are_counted_once(one: Handle, two: Handle) {
+    let pace = Duration::from_millis(500);
+    one.hold_host("shop.test", at(0), at(2000)).await.unwrap();
+    two.hold_host("shop.test", at(10), at(1500)).await.unwrap();
+    let turn = one.take_turn("shop.test", at(1999), pace).await.unwrap();
+    assert_eq!(turn, Turn::Later(at(2000)), "the longer one counts");
+    let turn = two.take_turn("shop.test", at(2000), pace).await.unwrap();
+    assert_eq!(turn, Turn::Now { refusals: 1 });
+    two.hold_host("shop.test", at(2100), at(6000)).await.unwrap();
+    let turn = one.take_turn("shop.test", at(6000), pace).await.unwrap();
+    assert_eq!(turn, Turn::Now { refusals: 2 });
+    one.forgive_host("shop.test").await.unwrap();
+    let turn = two.take_turn("shop.test", at(6500), pace).await.unwrap();
+    assert_eq!(turn, Turn::Now { refusals: 0 });
+}
+
+/// The time that a scan took is that of all who had it, one after another.
+pub(crate) async fn work_adds_up(one: Handle, two: Handle) {
     let scan = start(&one, "s", &["https://shop.test/"]).await;
-    let paced = |now| crate::crawl::LeaseRequest {
-        pace,
-        ..ask(&scan, "me", 1, now)
+    one.hand_over_scan(&scan, None, Some("me"), at(9000)).await.unwrap();
+    let worked = |owner, seconds| Pulse {
+        worked: Duration::from_secs(seconds),
+        ..pulse(&scan, owner, 9000)
     };
-    assert!(one.lease(&paced(999)).await.unwrap().is_empty());
-    assert_eq!(one.lease(&paced(1000)).await.unwrap().len(), 1);
-    assert_eq!(
-        two.take_turn("shop.test", at(1001), pace, None).await.unwrap(),
-        Some(at(1500)),
-        "pages count, too"
-    );
+    let said = async |store: &Handle, owner, seconds| {
+        let beat = store.beat(&worked(owner, seconds)).await.unwrap();
+        beat.worked.as_secs()
+    };
+    assert_eq!(said(&one, "me", 0).await, 0);
+    assert_eq!(said(&one, "me", 2).await, 2);
+    assert_eq!(said(&two, "you", 7).await, 2, "who helps adds nothing");
+    one.hand_over_scan(&scan, Some("me"), Some("you"), at(9000))
+        .await
+        .unwrap();
+    assert_eq!(said(&two, "you", 3).await, 5);
 }
 
 /// The audit log keeps what was said, in its order.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use phantom_checks::Severity;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, observed, page, start};
-use crate::crawl::{LeaseRequest, NewPage, PageState, Template};
+use crate::crawl::{Lease, LeaseRequest, NewPage, PageState, Template};
 use crate::scan::ScanId;
 
 /// Pages of one host.
@@ -62,25 +62,55 @@ pub(crate) async fn hosts_take_turns(one: Handle, _two: Handle) {
     assert_eq!(seen, ["a.test", "b.test", "c.test", "a.test", "b.test", "c.test"]);
 }
 
-pub(crate) async fn pace_holds_over_all(one: Handle, two: Handle) {
+pub(crate) async fn pages_wait_for_their_host(one: Handle, two: Handle) {
     let scan = start(&one, "s", &[]).await;
     let other = start(&one, "t", &[]).await;
     for scan in [&scan, &other] {
         one.add_pages(scan, &urls("a.test", 5)).await.unwrap();
         one.add_pages(scan, &urls("b.test", 5)).await.unwrap();
     }
+    let pace = Duration::from_millis(500);
     let paced = |scan, now| LeaseRequest {
-        pace: Duration::from_millis(500),
+        pace,
+        max: 1,
         ..ask(scan, "me", 8, now)
     };
+    let host = |lease: &Lease| lease.url.host_str().unwrap().to_owned();
     assert_eq!(one.next_lease_at(&paced(&scan, 7)).await.unwrap(), Some(at(7)));
-    assert_eq!(one.lease(&paced(&scan, 7)).await.unwrap().len(), 2, "one for each host");
+    one.hold_host("a.test", at(7), at(2000)).await.unwrap();
     for (store, scan) in [(&one, &scan), (&two, &scan), (&two, &other)] {
-        assert!(store.lease(&paced(scan, 506)).await.unwrap().is_empty());
-        assert_eq!(store.next_lease_at(&paced(scan, 8)).await.unwrap(), Some(at(507)));
+        let leases = store.lease(&paced(scan, 8)).await.unwrap();
+        assert_eq!(leases.iter().map(host).collect::<Vec<_>>(), ["b.test"]);
     }
-    assert_eq!(two.lease(&paced(&other, 507)).await.unwrap().len(), 2);
-    assert!(one.lease(&paced(&scan, 507)).await.unwrap().is_empty());
+    one.hold_host("b.test", at(8), at(1000)).await.unwrap();
+    assert!(two.lease(&paced(&scan, 499)).await.unwrap().is_empty());
+    assert_eq!(
+        two.next_lease_at(&paced(&scan, 400)).await.unwrap(),
+        Some(at(500)),
+        "a pace before its turn"
+    );
+    assert_eq!(two.lease(&paced(&scan, 500)).await.unwrap().len(), 1);
+}
+
+/// Together, processes look at no more pages than a scan may.
+pub(crate) async fn budgets_hold_over_all(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &[]).await;
+    one.add_pages(&scan, &urls("a.test", 9)).await.unwrap();
+    let few = |owner, most| LeaseRequest {
+        most,
+        ..ask(&scan, owner, 9, 0)
+    };
+    let mine = one.lease(&few("me", 3)).await.unwrap();
+    assert_eq!(mine.len(), 3);
+    assert!(
+        two.lease(&few("you", 3)).await.unwrap().is_empty(),
+        "others are at them"
+    );
+    assert!(Rendered::done(&mine[0]).record(&one, 1).await);
+    assert!(two.lease(&few("you", 3)).await.unwrap().is_empty(), "and have been");
+    one.release(&mine[1], false).await.unwrap();
+    assert_eq!(two.lease(&few("you", 3)).await.unwrap().len(), 1);
+    assert_eq!(two.lease(&few("you", 5)).await.unwrap().len(), 2);
 }
 
 pub(crate) async fn concurrency_holds_over_all(one: Handle, two: Handle) {

@@ -34,7 +34,8 @@ macro_rules! suite {
         $crate::store::conformance::suite!($fresh;
             keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept,
                 old_evidence_is_pruned, pictures_are_kept_with_the_evidence, hostile_text_is_kept, seen_hosts_are_kept;
-            frontier: pages_are_known_once, shallow_pages_go_first, pace_holds_over_all, concurrency_holds_over_all,
+            frontier: pages_are_known_once, shallow_pages_go_first, pages_wait_for_their_host, concurrency_holds_over_all,
+                budgets_hold_over_all,
                 expired_leases_go_to_others, late_results_count_until_retaken, leases_are_renewed_and_given_back,
                 crashes_are_counted, dead_owners_lose_their_pages, waiting_pages_are_skipped, alike_pages_are_skipped, racing_owners_share_all,
                 hosts_take_turns, completions_count_once, redirects_adopt_their_target, unknown_scans_are_told;
@@ -50,7 +51,7 @@ macro_rules! suite {
                 projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;
             logins: accounts_are_stopped_before_servers_do, one_logs_in_at_a_time, lost_pages_wait_again;
             fleet: the_living_keep_what_they_have, who_lost_a_scan_does_not_close_it, a_night_begins_once,
-                wishes_reach_a_scan, own_fetches_keep_the_pace, the_audit_log_is_only_added_to;
+                wishes_reach_a_scan, turns_are_apart, refusals_are_counted_once, work_adds_up, the_audit_log_is_only_added_to;
             fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
         );
@@ -144,6 +145,7 @@ pub(crate) fn ask<'a>(scan: &'a ScanId, owner: &'a str, max: u32, now: i64) -> L
         now: at(now),
         pace: Duration::ZERO,
         concurrency: 1000,
+        most: u64::MAX,
     }
 }
 

@@ -73,10 +73,6 @@ pub mod frontier {
 
     pub const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = $2, lease_until = $3 \
          FROM json_array_elements($1::json) j(value) WHERE pages.id = (j.value ->> 0)::bigint";
-
-    pub const PACE: &str = "INSERT INTO hosts (host, next_allowed) \
-         SELECT j.value, $2 FROM json_array_elements_text($1::json) j(value) \
-         ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed";
 }
 
 pub mod suppressions {

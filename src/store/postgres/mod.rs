@@ -12,6 +12,7 @@
 
 mod clock;
 mod dialect;
+mod listen;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -32,8 +33,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
-use super::{Result, StoreError};
+use super::{News, Result, StoreError};
 use crate::scan::ScanId;
+use listen::{tell_of_pages, tell_of_scans};
 
 /// How long an operation waits for a database that is away.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -58,6 +60,7 @@ type Connection = PgConnection;
 pub(super) struct PostgresStore {
     readers: PgPool,
     clock: clock::Clock,
+    ear: listen::Ear,
 }
 
 /// A connection that writes.
@@ -88,6 +91,10 @@ impl PostgresStore {
             .readers
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await?)
+    }
+
+    fn ear(&self) -> News {
+        self.ear.news(&self.readers)
     }
 
     /// A time of the caller's clock on the clock that decides leases, the database's.

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use super::super::location::without_password;
 use super::clock::Clock;
+use super::listen::Ear;
 use super::{PostgresStore, Result, StoreError};
 
 /// Connections of one process at most. Each is held for milliseconds.
@@ -52,7 +53,11 @@ impl PostgresStore {
             .await?;
         let clock = Clock::new(clock);
         clock.compare(&mut connection).await?;
-        Ok(Self { readers: pool, clock })
+        Ok(Self {
+            readers: pool,
+            clock,
+            ear: Ear::new(),
+        })
     }
 }
 

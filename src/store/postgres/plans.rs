@@ -24,7 +24,6 @@ const OWN: &[&str] = &[
     dialect::frontier::INSERT,
     dialect::frontier::CANDIDATES,
     dialect::frontier::TAKE,
-    dialect::frontier::PACE,
     dialect::suppressions::FOR,
     dialect::suppressions::MATCHED,
     dialect::logins::REOPEN,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::conformance::{self, Handle, Rendered, ask, at, counted, lease_one, page, start};
 use super::*;
-use crate::crawl::LeaseRequest;
+use crate::crawl::{LeaseRequest, Turn};
 use crate::store::Store as _;
 
 async fn two_handles() -> (Handle, Handle, ()) {
@@ -100,14 +100,32 @@ async fn a_wrong_clock_breaks_neither_leases_nor_pace() {
         pace: Duration::from_secs(100),
         ..ask(&scan, "me", 9, 0)
     };
-    assert_eq!(right.lease(&request(Timestamp::now())).await.unwrap().len(), 1);
+    let one = LeaseRequest {
+        max: 1,
+        ..request(Timestamp::now())
+    };
+    assert_eq!(right.lease(&one).await.unwrap().len(), 1);
+    let now = Timestamp::now();
+    right
+        .hold_host("shop.test", now, now + jiff::SignedDuration::from_secs(140))
+        .await
+        .unwrap();
     for clock in [fast, slow] {
         let wrong = PostgresStore::open_by(&url, clock).await.unwrap();
         let early = wrong.lease(&request(clock())).await.unwrap();
         assert!(early.is_empty(), "neither a second page nor the leased one: {early:?}");
         let next = wrong.next_lease_at(&request(clock())).await.unwrap().unwrap();
         let wait = next.duration_since(clock()).as_secs();
-        assert!((30..=60).contains(&wait), "told on its own clock: {wait}");
+        assert!((10..=40).contains(&wait), "told on its own clock: {wait}");
+        let turn = wrong
+            .take_turn("shop.test", clock(), Duration::from_secs(1))
+            .await
+            .unwrap();
+        let Turn::Later(turn) = turn else {
+            panic!("it is held");
+        };
+        let wait = turn.duration_since(clock()).as_secs();
+        assert!((110..=140).contains(&wait), "told on its own clock: {wait}");
     }
 }
 
@@ -212,4 +230,32 @@ fn texts_come_back_as_they_were() {
         assert!(!back[0].contains('\0'));
     }
     assert!(at(0) > Timestamp::UNIX_EPOCH);
+}
+
+/// Who waits for pages need not ask again and again: whoever finds some tells.
+#[tokio::test]
+async fn who_waits_hears_of_new_pages() {
+    const PATIENCE: Duration = Duration::from_secs(90);
+    let url = server::fresh().await;
+    let (one, two) = (
+        PostgresStore::open(&url).await.unwrap(),
+        PostgresStore::open(&url).await.unwrap(),
+    );
+    let two: Handle = Arc::new(two);
+    let scan = start(&two, "s", &[]).await;
+    let began = std::time::Instant::now();
+    // The first word is that it listens.
+    one.news().of_pages(&scan, PATIENCE).await;
+    let mut pages = one.news();
+    let mut scans = one.news();
+    let mut of_others = one.news();
+    two.add_pages(&scan, &[page("https://shop.test/", 0)]).await.unwrap();
+    pages.of_pages(&scan, PATIENCE).await;
+    start(&two, "t", &[]).await;
+    scans.of_scans(PATIENCE).await;
+    assert!(began.elapsed() < PATIENCE, "nothing was heard");
+    let waits = std::time::Instant::now();
+    let patience = Duration::from_millis(300);
+    of_others.of_pages(&ScanId("other".to_owned()), patience).await;
+    assert!(waits.elapsed() >= patience, "that was of another scan");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::codec::{json, pack, unword};
 pub(in super::super) use super::dialect::complete::{HELD_BODIES, NAME_BODIES, NAME_HOSTS};
-use super::{Backend, Connection, Result, findings, frontier, inward, lock_scan, outward, rows};
+use super::{Backend, Connection, Result, findings, frontier, inward, lock_scan, outward, rows, tell_of_pages};
 use crate::crawl::{Completion, Lease, NewPage, PageOutcome};
 use crate::scan::Trigger;
 use crate::site::SiteId;
@@ -110,7 +110,9 @@ pub(super) async fn complete(store: &Backend, completion: &Completion<'_>) -> Re
             findings::record(&mut tx, &place, completion.observations).await?;
         }
     }
-    frontier::insert(&mut tx, scan, completion.found).await?;
+    if frontier::insert(&mut tx, scan, completion.found).await? > 0 {
+        tell_of_pages(&mut tx, &completion.lease.scan).await?;
+    }
     if !completion.hosts.is_empty() {
         sqlx::query(NAME_HOSTS)
             .bind(scan)

@@ -1,9 +1,11 @@
 //! What the processes that share a store tell each other of its scans.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::codec::{json, millis, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, inward, lock_hosts, lock_name, lock_scan, no_such_scan, outward, scans};
+use super::{Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, scans, tell_of_scans};
 use crate::crawl::NewPage;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
 use crate::site::SiteId;
@@ -19,7 +21,8 @@ const NEWEST: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ende
 pub(in super::super) const KEEP_LEASES: &str = "UPDATE pages SET lease_until = $3 \
      WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2";
 
-const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3 WHERE id = $1 AND owner = $2 AND state = 'running'";
+const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3, worked = worked + $4 \
+     WHERE id = $1 AND owner = $2 AND state = 'running'";
 
 pub(in super::super) const NIGHTLY_SINCE: &str = "SELECT count(*) FROM scans \
      WHERE site = $1 AND started >= $2 AND trigger = 'nightly'";
@@ -114,6 +117,9 @@ pub(super) async fn hand_over(
             .bind(until)
             .execute(&mut *tx)
             .await?;
+    if to.is_none() {
+        tell_of_scans(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
@@ -134,18 +140,21 @@ pub(super) async fn beat(store: &Backend, pulse: &Pulse<'_>) -> Result<Beat> {
         .bind(&pulse.scan.0)
         .bind(pulse.owner)
         .bind(scan_until)
+        .bind(millis(pulse.worked))
         .execute(&mut *tx)
         .await?;
-    let (state, wish): (String, Option<String>) = sqlx::query_as("SELECT state, wish FROM scans WHERE id = $1")
-        .bind(&pulse.scan.0)
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or_else(|| no_such_scan(pulse.scan))?;
+    let (state, wish, worked): (String, Option<String>, i64) =
+        sqlx::query_as("SELECT state, wish, worked FROM scans WHERE id = $1")
+            .bind(&pulse.scan.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| no_such_scan(pulse.scan))?;
     tx.commit().await?;
     Ok(Beat {
         owned: kept.rows_affected() == 1,
         state: unword(&state)?,
         wish: wish.as_deref().map(unword).transpose()?,
+        worked: Duration::from_millis(unsigned(worked, "the time of a scan")?),
     })
 }
 
@@ -157,6 +166,7 @@ pub(super) async fn set_wish(store: &Backend, id: &ScanId, wish: Option<Wish>) -
         .bind(wish.as_ref().map(word).transpose()?)
         .execute(&mut *tx)
         .await?;
+    tell_of_scans(&mut tx).await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
@@ -217,37 +227,6 @@ pub(super) async fn last_nightly(store: &Backend, site: &SiteId) -> Result<Optio
         .fetch_optional(&store.readers)
         .await?;
     row.map(|row| row.line(store)).transpose()
-}
-
-pub(super) async fn take_turn(
-    store: &Backend,
-    host: &str,
-    now: Timestamp,
-    pace: std::time::Duration,
-    latest: Option<Timestamp>,
-) -> Result<Option<Timestamp>> {
-    let mut writers = store.writer().await?;
-    let now = store.there(now);
-    let mut tx = writers.relaxed().await?;
-    lock_hosts(&mut tx, &[host]).await?;
-    let next: Option<i64> = sqlx::query_scalar("SELECT next_allowed FROM hosts WHERE host = $1")
-        .bind(host)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let turn = next.unwrap_or(0).max(now);
-    if latest.is_some_and(|latest| turn > store.there(latest)) {
-        return Ok(None);
-    }
-    sqlx::query(
-        "INSERT INTO hosts (host, next_allowed) VALUES ($1, $2) \
-         ON CONFLICT (host) DO UPDATE SET next_allowed = excluded.next_allowed",
-    )
-    .bind(host)
-    .bind(turn.saturating_add(millis(pace)))
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(Some(time(store.here(turn))?))
 }
 
 pub(super) async fn audit(store: &Backend, entry: &AuditEntry) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The frontier: pages, their leases, and the pace of hosts.
+//! The frontier: pages and their leases.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::codec::{millis, time, unsigned};
-pub(in super::super) use super::dialect::frontier::{CANDIDATES, INSERT, PACE, TAKE};
-use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans};
+pub(in super::super) use super::dialect::frontier::{CANDIDATES, INSERT, TAKE};
+use super::{Backend, Connection, Result, StoreError, inward, lock_hosts, lock_scan, rows, scans, tell_of_pages};
 use crate::crawl::{Lease, LeaseRequest, NewPage, PageKey, Template};
 use crate::scan::ScanId;
 
@@ -28,9 +28,8 @@ pub(in super::super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
          (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2) \
      FROM waiting w LEFT JOIN hosts h ON h.host = w.host WHERE w.host IS NOT NULL";
 
-const HOLD: &str = "INSERT INTO hosts (host, next_allowed) VALUES ($1, $2) \
-     ON CONFLICT (host) DO UPDATE SET next_allowed = CASE WHEN hosts.next_allowed > excluded.next_allowed \
-         THEN hosts.next_allowed ELSE excluded.next_allowed END";
+/// The pages that a budget is for.
+pub(in super::super) const COUNTED: &str = "SELECT leased + done + failed FROM scan_counts WHERE scan = $1";
 
 pub(in super::super) const FIRST_END: &str = "SELECT min(lease_until) FROM pages WHERE scan = $1 AND state = 'leased'";
 
@@ -95,6 +94,9 @@ pub(super) async fn add_pages(store: &Backend, scan: &ScanId, pages: &[NewPage])
     lock_scan(&mut tx, scan).await?;
     let seq = scans::seq(&mut tx, scan).await?;
     let added = insert(&mut tx, seq, pages).await?;
+    if added > 0 {
+        tell_of_pages(&mut tx, scan).await?;
+    }
     tx.commit().await?;
     Ok(added)
 }
@@ -103,7 +105,7 @@ pub(super) async fn add_pages(store: &Backend, scan: &ScanId, pages: &[NewPage])
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 struct Host {
     name: String,
-    /// No lease before, in milliseconds.
+    /// No request before, in milliseconds.
     next_allowed: i64,
     /// Unexpired leases.
     held: i64,
@@ -112,20 +114,20 @@ struct Host {
 }
 
 impl Host {
-    /// How many leases it may give out now.
+    /// How many leases it may give out now: none as long as none of its turns is near.
     fn room(&self, now: i64, pace: i64, concurrency: u32) -> i64 {
-        if self.next_allowed > now {
+        if self.next_allowed.saturating_sub(pace) > now {
             return 0;
         }
-        let free = (i64::from(concurrency) - self.held).max(0);
-        if pace > 0 { free.min(1) } else { free }
+        (i64::from(concurrency) - self.held).max(0)
     }
 
     /// When it may give out the next one.
-    fn free_at(&self, concurrency: u32) -> i64 {
+    fn free_at(&self, pace: i64, concurrency: u32) -> i64 {
+        let near = self.next_allowed.saturating_sub(pace);
         match self.first_end {
-            Some(end) if self.held >= i64::from(concurrency) => end.max(self.next_allowed),
-            _ => self.next_allowed,
+            Some(end) if self.held >= i64::from(concurrency) => end.max(near),
+            _ => near,
         }
     }
 }
@@ -186,6 +188,9 @@ pub(super) async fn lease(store: &Backend, request: &LeaseRequest<'_>) -> Result
     lock_scan(&mut tx, request.scan).await?;
     let scan = scans::seq(&mut tx, request.scan).await?;
     sqlx::query(RECLAIM).bind(scan).bind(now).execute(&mut *tx).await?;
+    let counted: i64 = sqlx::query_scalar(COUNTED).bind(scan).fetch_one(&mut *tx).await?;
+    let left = request.most.saturating_sub(unsigned(counted, "the pages of a scan")?);
+    let max = u64::from(request.max).min(left);
     let with_room = |known: Vec<Host>| -> Vec<(Host, i64)> {
         let room = known.into_iter().map(|host| {
             let room = host.room(now, pace, request.concurrency);
@@ -206,7 +211,7 @@ pub(super) async fn lease(store: &Backend, request: &LeaseRequest<'_>) -> Result
         .map(|(_, room)| *room)
         .max()
         .unwrap_or(0)
-        .min(i64::from(request.max));
+        .min(i64::try_from(max).unwrap_or(i64::MAX));
     let names: Vec<&str> = free.iter().map(|(host, _)| host.name.as_str()).collect();
     let candidates = if most == 0 {
         Vec::new()
@@ -218,13 +223,13 @@ pub(super) async fn lease(store: &Backend, request: &LeaseRequest<'_>) -> Result
             .fetch_all(&mut *tx)
             .await?
     };
-    let chosen = choose(&free, candidates, request.max as usize);
+    let chosen = choose(&free, candidates, usize::try_from(max).unwrap_or(usize::MAX));
     let leases = take(&mut tx, request, now, chosen).await?;
     tx.commit().await?;
     Ok(leases)
 }
 
-/// Marks pages as leased and moves the pace of their hosts on.
+/// Marks pages as leased.
 async fn take(
     connection: &mut Connection,
     request: &LeaseRequest<'_>,
@@ -238,19 +243,11 @@ async fn take(
         .iter()
         .map(|page| (page.id, hex::encode(rand::random::<[u8; 16]>())))
         .collect();
-    let mut hosts: Vec<&str> = chosen.iter().map(|page| page.host.as_str()).collect();
-    hosts.sort_unstable();
-    hosts.dedup();
     sqlx::query(TAKE)
         .bind(rows(&tokens)?)
         .bind(request.owner)
         .bind(now.saturating_add(millis(request.ttl)))
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(PACE)
-        .bind(rows(&hosts)?)
-        .bind(now.saturating_add(millis(request.pace)))
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
     chosen
         .into_iter()
@@ -282,7 +279,10 @@ pub(super) async fn next_lease_at(store: &Backend, request: &LeaseRequest<'_>) -
         .fetch_one(&mut *connection)
         .await?;
     let hosts = hosts(&mut connection, scan, now).await?;
-    let first_free = hosts.iter().map(|host| host.free_at(request.concurrency)).min();
+    let first_free = hosts.iter();
+    let first_free = first_free
+        .map(|host| host.free_at(millis(request.pace), request.concurrency))
+        .min();
     [first_end, first_free]
         .into_iter()
         .flatten()
@@ -316,17 +316,7 @@ pub(super) async fn release(store: &Backend, lease: &Lease, crashed: bool) -> Re
         .bind(crashed)
         .execute(&mut *tx)
         .await?;
-    Ok(tx.commit().await?)
-}
-
-pub(super) async fn hold_host(store: &Backend, host: &str, until: Timestamp) -> Result<()> {
-    let mut writers = store.writer().await?;
-    let mut tx = writers.relaxed().await?;
-    sqlx::query(HOLD)
-        .bind(host)
-        .bind(store.there(until))
-        .execute(&mut *tx)
-        .await?;
+    tell_of_pages(&mut tx, &lease.scan).await?;
     Ok(tx.commit().await?)
 }
 
@@ -339,6 +329,9 @@ pub(super) async fn release_owner(store: &Backend, scan: &ScanId, owner: &str) -
         .bind(owner)
         .execute(&mut *tx)
         .await?;
+    if done.rows_affected() > 0 {
+        tell_of_pages(&mut tx, scan).await?;
+    }
     tx.commit().await?;
     Ok(done.rows_affected())
 }
@@ -408,17 +401,19 @@ mod tests {
     #[test]
     fn what_a_host_may_give_out() {
         for (next_allowed, held, pace, concurrency, room) in [
-            (100, 0, 500, 4, 1),
-            (101, 0, 500, 4, 0),
+            (100, 0, 500, 4, 4),
+            (600, 1, 500, 4, 3),
+            (601, 0, 500, 4, 0),
             (100, 4, 500, 4, 0),
             (0, 1, 0, 4, 3),
             (0, 9, 0, 4, 0),
         ] {
             assert_eq!(host("a", next_allowed, held).room(100, pace, concurrency), room);
         }
-        assert_eq!(host("a", 100, 1).free_at(1), 900);
-        assert_eq!(host("a", 100, 1).free_at(2), 100);
-        assert_eq!(host("a", 1000, 1).free_at(1), 1000);
+        assert_eq!(host("a", 100, 1).free_at(0, 1), 900);
+        assert_eq!(host("a", 100, 1).free_at(0, 2), 100);
+        assert_eq!(host("a", 1000, 1).free_at(0, 1), 1000);
+        assert_eq!(host("a", 1000, 0).free_at(400, 1), 600);
     }
 
     #[test]

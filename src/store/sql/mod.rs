@@ -16,6 +16,7 @@ pub(super) mod scans;
 pub(super) mod suppressions;
 pub(super) mod tickets;
 pub(super) mod triage;
+pub(super) mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,9 +25,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use super::super::{Result, Store, StoreError, codec, no_such_scan};
-use super::{Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost};
+use super::super::{News, Result, Store, StoreError, codec, no_such_scan};
+use super::{
+    Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows,
+    tell_of_pages, tell_of_scans,
+};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, Wish,
@@ -52,6 +56,10 @@ macro_rules! again {
 
 #[async_trait]
 impl Store for Backend {
+    fn news(&self) -> News {
+        self.ear()
+    }
+
     async fn salt(&self) -> Result<[u8; 32]> {
         again!(scans::salt(self))
     }
@@ -110,14 +118,8 @@ impl Store for Backend {
         again!(fleet::add_remarks(self, id, remarks))
     }
 
-    async fn take_turn(
-        &self,
-        host: &str,
-        now: Timestamp,
-        pace: Duration,
-        latest: Option<Timestamp>,
-    ) -> Result<Option<Timestamp>> {
-        again!(fleet::take_turn(self, host, now, pace, latest))
+    async fn take_turn(&self, host: &str, now: Timestamp, pace: Duration) -> Result<Turn> {
+        again!(turns::take(self, host, now, pace))
     }
 
     async fn audit(&self, entry: &AuditEntry) -> Result<()> {
@@ -170,8 +172,12 @@ impl Store for Backend {
         again!(frontier::release(self, lease, crashed))
     }
 
-    async fn hold_host(&self, host: &str, until: Timestamp) -> Result<()> {
-        again!(frontier::hold_host(self, host, until))
+    async fn hold_host(&self, host: &str, now: Timestamp, until: Timestamp) -> Result<()> {
+        again!(turns::hold(self, host, now, until))
+    }
+
+    async fn forgive_host(&self, host: &str) -> Result<()> {
+        again!(turns::forgive(self, host))
     }
 
     async fn release_owner(&self, scan: &ScanId, owner: &str) -> Result<u64> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::codec::{json, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward};
+use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward, tell_of_scans};
 use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
@@ -93,7 +93,7 @@ pub(super) async fn insert(connection: &mut Connection, scan: &ScanRecord, pages
     .fetch_one(&mut *connection)
     .await?;
     frontier::insert(connection, seq, pages).await?;
-    Ok(())
+    tell_of_scans(connection).await
 }
 
 pub(super) async fn one(store: &Backend, id: &ScanId) -> Result<Option<ScanRecord>> {

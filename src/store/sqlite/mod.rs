@@ -24,7 +24,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Result, StoreError};
+use super::{News, Result, StoreError};
 use crate::scan::ScanId;
 
 type Backend = SqliteStore;
@@ -63,6 +63,12 @@ impl SqliteStore {
     /// A transaction whose reads all see one state.
     async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>> {
         Ok(self.readers.begin().await?)
+    }
+
+    /// Other processes tell nothing.
+    #[expect(clippy::unused_self, reason = "other databases pass it on")]
+    fn ear(&self) -> News {
+        News::none()
     }
 
     /// A time of the caller's clock on the clock that decides leases. On one machine there is one clock.
@@ -109,6 +115,16 @@ async fn lock_hosts(_: &mut Connection, _: &[&str]) -> Result<bool> {
 
 /// The same, for whoever changes what goes by a name.
 async fn lock_name(_: &mut Connection, _: &str) -> Result<()> {
+    Ok(())
+}
+
+/// Tells the other processes that a scan has pages that wait. Here they ask.
+async fn tell_of_pages(_: &mut Connection, _: &ScanId) -> Result<()> {
+    Ok(())
+}
+
+/// The same, that there is a scan to be done, or one to be done otherwise.
+async fn tell_of_scans(_: &mut Connection) -> Result<()> {
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteStore;
-use super::shared::{complete, evidence, findings, fleet, frontier, logins, scans, suppressions, tickets, triage};
+use super::shared::{
+    complete, evidence, findings, fleet, frontier, logins, scans, suppressions, tickets, triage, turns,
+};
 
 /// Statements that must search the tables that grow by an index.
 pub(in super::super) const STATEMENTS: &[&str] = &[
@@ -12,7 +14,11 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     frontier::HOSTS,
     frontier::CANDIDATES,
     frontier::TAKE,
-    frontier::PACE,
+    frontier::COUNTED,
+    turns::TAKE,
+    turns::NEXT,
+    turns::HOLD,
+    turns::FORGIVE,
     frontier::FIRST_END,
     frontier::RENEW,
     frontier::RELEASE,

@@ -17,6 +17,7 @@ fn request() -> PageRequest {
     };
     PageRequest {
         url: format!("https://shop.test/?token={SECRET}"),
+        may_go: Arc::new(|| Box::pin(async { true })),
         deadline: Duration::from_secs(1),
         may_visit: Arc::new(|_| true),
         guard: Arc::default(),
