@@ -10,6 +10,7 @@ mod close;
 mod event;
 mod help;
 mod inspect;
+mod judge;
 mod login;
 mod organisation;
 mod owner;
