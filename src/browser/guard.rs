@@ -209,7 +209,7 @@ fn judge(event: &Event, session: &Session, rules: &Rules, lasting: &Lasting) {
     {
         let mut kept = lasting.kept();
         let worker = kept.workers.get(&*event.session).cloned();
-        kept.calls.paused(&paused, judged.err(), worker);
+        kept.calls.paused(&paused, judged.err(), worker, true);
     }
     let session = session.child(&event.session);
     if judged.is_ok() {

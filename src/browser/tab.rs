@@ -16,6 +16,7 @@ use chromiumoxide::types::Method;
 use futures::future::BoxFuture;
 use phantom_checks::Probe;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::CALL;
@@ -35,6 +36,7 @@ use crate::site::Selector;
 
 pub(super) const EARLY: &str = include_str!("early.js");
 const CAPTURE: &str = include_str!("capture.js");
+const WAITS: &str = include_str!("waits.js");
 
 /// No event for this long after the page was loaded, and nothing in flight: it is quiet.
 const QUIET: Duration = Duration::from_millis(40);
@@ -50,9 +52,10 @@ const ANSWER_BOUND: Duration = Duration::from_millis(500);
 const ALIVE: Duration = Duration::from_secs(1);
 /// A page that takes longer to be left hangs.
 const LEAVING: Duration = Duration::from_secs(4);
-/// What a page has sent before it was left is known this much later.
+/// What a page has sent before it was left is known this much later, unless it waited for its end.
 const ON_THE_WAY: Duration = Duration::from_millis(10);
-/// How long a tab stays open after its page is gone.
+/// What a page sends at its end is known this much later, on a machine that is busy. A tab stays open as long after its
+/// page is gone.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The script that is run in every frame of every page, with the probes of the checks in it.
@@ -368,11 +371,20 @@ impl Tab {
         recorder.calls.join(self.lasting.take(&origins));
     }
 
-    /// Leaves a page that was captured. What it does at its end is evidence, too. False if it cannot be left.
+    /// Leaves a page that was captured, if it was acted upon or does something at its end, which is evidence, too. Others
+    /// are left by going to the next: to leave a page costs the browser about a third of what it costs to render it.
+    /// False if it cannot be left.
     pub async fn leave_captured(&self, request: &PageRequest, captured: &mut Captured) -> bool {
+        let (has_last_words, waits) = {
+            let recorder = self.recorder();
+            (recorder.has_last_words(), recorder.awaits_its_end)
+        };
+        if request.explore.is_none() && !has_last_words {
+            return true;
+        }
         let left = self.left().await;
         // Its last words may still be on their way to us.
-        tokio::time::sleep(ON_THE_WAY).await;
+        tokio::time::sleep(if waits { LAST_WORDS } else { ON_THE_WAY }).await;
         self.caught_up().await;
         let recorder = self.shared.recorder();
         captured.add_calls(&recorder, &request.redactor);
@@ -514,13 +526,17 @@ impl Tab {
         }
     }
 
-    /// How long the page's own first timers will still take; `None` if the page does not say.
+    /// How long the page's own first timers will still take; `None` if the page does not say. Asks on the way whether it
+    /// waits for its end.
     async fn timers_due(&self) -> Option<Duration> {
-        let mut ask = runtime::EvaluateParams::new("window.__phantomDue ? window.__phantomDue() : 0");
+        let mut ask = runtime::EvaluateParams::new(WAITS.trim_end());
         ask.return_by_value = Some(true);
         ask.silent = Some(true);
+        ask.include_command_line_api = Some(true);
         let answer: super::events::Evaluated = self.session.call(ask, Duration::from_secs(2)).await.ok()?;
-        let due = answer.result.value?.as_f64()?;
+        let value = answer.result.value?;
+        self.recorder().awaits_its_end = value.get("end").and_then(Value::as_bool).unwrap_or(true);
+        let due = value.get("due")?.as_f64()?;
         (due.is_finite() && due > 0.0).then(|| Duration::from_secs_f64((due / 1000.0).min(3.0)))
     }
 

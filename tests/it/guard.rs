@@ -25,13 +25,14 @@ concurrency = 8
 [explore]
 "#;
 
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("/beacons", include_str!("../guard/beacons.html")),
     ("/frames", include_str!("../guard/frames.html")),
     ("/workers", include_str!("../guard/workers.html")),
     ("/sockets", include_str!("../guard/sockets.html")),
     ("/forms", include_str!("../guard/forms.html")),
     ("/popups", include_str!("../guard/popups.html")),
+    ("/quiet", include_str!("../guard/quiet.html")),
 ];
 
 const WORKER: &str = "const kind = location.search ? 'module-worker' : 'worker'; fetch('/api/' + kind, { method: 'POST' }); setTimeout(() => fetch('/api/worker-late', { method: \
@@ -117,6 +118,8 @@ struct Seen {
     /// Which were opened.
     sockets: BTreeSet<String>,
     endpoints: Vec<Endpoint>,
+    /// On which pages those of the page are that does not wait for its end.
+    quiet_on: BTreeSet<String>,
     pages: usize,
 }
 
@@ -141,16 +144,21 @@ async fn explore(site: &str, mode: &str, config: &str) -> Seen {
     );
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;
-    let mut endpoints = Vec::new();
+    let (mut endpoints, mut quiet_on) = (Vec::new(), BTreeSet::new());
     let pages = store.pages(&scan, PageState::Done, u32::MAX).await.unwrap();
     for page in &pages {
-        endpoints.extend(store.evidence(&scan, &page.key).await.unwrap().unwrap().endpoints);
+        let of_page = store.evidence(&scan, &page.key).await.unwrap().unwrap().endpoints;
+        if of_page.iter().any(|endpoint| endpoint.url.contains("/api/quiet")) {
+            quiet_on.insert(page.url.clone());
+        }
+        endpoints.extend(of_page);
     }
     Seen {
         unsafe_methods: of(&other, "/api/"),
         messages: of(&|method| method == MESSAGE, "/socket?"),
         sockets: of(&|method| method == "GET", "/socket?"),
         endpoints,
+        quiet_on,
         pages: pages.len(),
     }
 }
@@ -205,6 +213,9 @@ const STOPPED: &[&str] = &[
     "form-frame",
     "form-page",
     "csp",
+    "quiet",
+    "quiet-beacon",
+    "quiet-frame",
 ];
 
 /// Sockets that are opened and written to.
@@ -243,6 +254,7 @@ fn assert_nothing_was_sent(seen: &Seen) {
         [""; 0]
     );
     assert_eq!(missing(&names(seen), STOPPED), [""; 0]);
+    assert_eq!(seen.quiet_on.iter().collect::<Vec<_>>(), ["https://hostile.test/quiet"]);
 }
 
 fn endpoint<'a>(seen: &'a Seen, name: &str) -> &'a Endpoint {

@@ -179,7 +179,8 @@ impl Capture<'_> {
     }
 
     fn recorded(&self) -> Recorded {
-        let recorder = self.shared.recorder();
+        let mut recorder = self.shared.recorder();
+        recorder.forget_last_words();
         Recorded {
             requests: recorder.requests.clone(),
             sessions: (0..recorder.requests.len())

@@ -1,5 +1,7 @@
 //! What a page speaks to, as it was stopped or let go: raw, until it is redacted at capture.
 
+use std::collections::HashSet;
+
 use phantom_checks::evidence::{Request, ResourceKind};
 use serde::Deserialize;
 
@@ -26,6 +28,8 @@ pub(in crate::browser) struct Call {
     pub request: Option<String>,
     pub frame: Option<String>,
     pub worker: Option<String>,
+    /// It is known to be one of this page.
+    pub sure: bool,
     pub held: u32,
 }
 
@@ -46,6 +50,8 @@ pub(in crate::browser) struct Calls {
     pub all: Vec<Call>,
     /// Those beyond the bound.
     pub dropped: u64,
+    /// Requests of the page before, as the network knows them.
+    of_others: HashSet<String>,
 }
 
 /// A paused request as the guard is asked about it.
@@ -64,8 +70,12 @@ pub(in crate::browser) fn asked(paused: &RequestPaused) -> Asked<'_> {
 }
 
 impl Calls {
-    /// Notes a request that was paused, if it is one that a page's scripts or forms make.
-    pub fn paused(&mut self, paused: &RequestPaused, why: Option<Stopped>, worker: Option<String>) {
+    /// Notes a request that was paused, if it is one that a page's scripts or forms make. If it is not `sure` whose it is,
+    /// the network will tell.
+    pub fn paused(&mut self, paused: &RequestPaused, why: Option<Stopped>, worker: Option<String>, sure: bool) {
+        if paused.network_id.as_ref().is_some_and(|id| self.of_others.contains(id)) {
+            return;
+        }
         let (request, kind) = (&paused.request, resource_kind(&paused.resource_type));
         let by_itself = matches!(kind, ResourceKind::Document | ResourceKind::Other) && why.is_none();
         if by_itself && is_safe(&request.method) {
@@ -74,8 +84,14 @@ impl Calls {
         let url = bounded(&request.url);
         if let Some(call) = self.known(&request.method, &url, kind, why) {
             call.times += 1;
+            if !call.sure {
+                call.request.clone_from(&paused.network_id);
+            }
+            call.sure |= sure;
             return;
         }
+        // Those of workers and reports are not told by the network of the page.
+        let told = matches!(kind, ResourceKind::Fetch | ResourceKind::Xhr | ResourceKind::Ping) && worker.is_none();
         let mut body = request.post_data.clone().unwrap_or_default();
         if body.len() > MOST_BODY {
             body.clear();
@@ -95,8 +111,18 @@ impl Calls {
             request: paused.network_id.clone(),
             frame: Some(paused.frame_id.clone()).filter(|frame| !frame.is_empty() && worker.is_none()),
             worker,
+            sure: sure || !told,
             held: 0,
         });
+    }
+
+    /// A request is one of the page before, though it was made while the next one came. The network may say so before the
+    /// request waits for us, or after.
+    pub fn disown(&mut self, request: &str) {
+        self.all.retain(|call| call.request.as_deref() != Some(request));
+        if self.of_others.len() < MOST {
+            self.of_others.insert(request.to_owned());
+        }
     }
 
     /// Notes a request that could have changed state and ended before it waited for us, as those of frames do that are
@@ -115,6 +141,7 @@ impl Calls {
             request: Some(request.id.clone()),
             frame: request.frame.clone().filter(|_| request.worker.is_none()),
             worker: request.worker.clone(),
+            sure: true,
             ..Call::default()
         });
     }
@@ -134,6 +161,7 @@ impl Calls {
             request: request.map(str::to_owned),
             frame,
             worker,
+            sure: true,
             ..Call::default()
         })
     }
@@ -171,6 +199,7 @@ impl Calls {
             body: request.body,
             frame: frame.filter(|_| worker.is_none()),
             worker,
+            sure: true,
             ..Call::default()
         });
     }
@@ -182,6 +211,7 @@ impl Calls {
         Self {
             all: taken,
             dropped: std::mem::take(&mut self.dropped),
+            of_others: HashSet::new(),
         }
     }
 

@@ -65,6 +65,8 @@ pub(super) struct FrameRecord {
     pub session: Arc<str>,
     /// The main world's execution context there.
     pub context: Option<i64>,
+    /// Of its document.
+    pub loader: String,
 }
 
 /// What is asked of a navigation before it leaves.
@@ -81,7 +83,8 @@ pub(super) struct Recorder {
     walking: bool,
     guard: Arc<Guard>,
     navigation: Navigation,
-    old_loader: String,
+    /// Of the documents of the page before.
+    old_loaders: HashSet<String>,
     loader: String,
     pub requests: Vec<Request>,
     index: HashMap<String, usize>,
@@ -113,6 +116,8 @@ pub(super) struct Recorder {
     pub loaded: bool,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
     pub stopped: bool,
+    /// It has scripts that wait for the page to be left, as far as is known.
+    pub awaits_its_end: bool,
     pub last_activity: Instant,
     /// Marks that came by: what came before them is recorded.
     pub marks: u64,
@@ -146,7 +151,7 @@ impl Recorder {
             walking: false,
             guard,
             navigation: Navigation::Before,
-            old_loader: String::new(),
+            old_loaders: HashSet::new(),
             loader: String::new(),
             requests: Vec::new(),
             index: HashMap::new(),
@@ -168,6 +173,7 @@ impl Recorder {
             dom_ready: false,
             loaded: false,
             stopped: false,
+            awaits_its_end: true,
             last_activity: now,
             marks: 0,
             dropped: 0,
@@ -180,11 +186,13 @@ impl Recorder {
         let (session, frame) = (Arc::clone(&self.main_session), self.main_frame.clone());
         let next = Self::new(session, frame, may_visit, guard, now);
         let old = std::mem::replace(self, next);
-        self.old_loader = if old.loader.is_empty() {
-            old.old_loader
-        } else {
-            old.loader
-        };
+        if !old.committed() {
+            self.old_loaders = old.old_loaders;
+        }
+        self.old_loaders.insert(old.loader);
+        let loaders = old.frames.values().map(|frame| frame.loader.clone());
+        self.old_loaders.extend(loaders);
+        self.old_loaders.remove("");
         self.frames = old.frames;
         self.workers = old.workers;
         self.marks = old.marks;
@@ -218,6 +226,24 @@ impl Recorder {
     /// The document was committed.
     pub fn committed(&self) -> bool {
         self.navigation == Navigation::Committed
+    }
+
+    /// Forgets calls that were made while the page came and that its network does not know: they were the last of the
+    /// page before, whose process has ended.
+    pub fn forget_last_words(&mut self) {
+        let requests = &self.index;
+        self.calls
+            .all
+            .retain(|call| call.sure || call.request.as_ref().is_none_or(|id| requests.contains_key(id)));
+    }
+
+    /// Whether what the page does when it is left would be lost among what the next one does. What it asks for by itself
+    /// is told apart by its document; that of others is not.
+    pub fn has_last_words(&self) -> bool {
+        let sockets = || self.calls.all.iter().any(|call| call.kind == ResourceKind::WebSocket);
+        let apart = |frame: &FrameRecord| *frame.session != *self.main_session;
+        self.committed()
+            && (self.awaits_its_end || !self.workers.is_empty() || self.frames.values().any(apart) || sockets())
     }
 
     /// Whether a request that was made after the first `requests` ones has no answer yet.
@@ -291,7 +317,8 @@ impl Recorder {
             }
             self.navigation = Navigation::Sent;
             self.loader.clone_from(&sent.loader_id);
-        } else if !self.old_loader.is_empty() && sent.loader_id == self.old_loader {
+        } else if self.old_loaders.contains(&sent.loader_id) {
+            self.calls.disown(&sent.request_id);
             return;
         }
         self.last_activity = now;
@@ -480,7 +507,7 @@ impl Recorder {
                 self.issue_list.clear();
             }
             if self.walking {
-                self.loader = frame.loader_id;
+                self.loader.clone_from(&frame.loader_id);
             }
             self.again = None;
             self.replaced |= std::mem::take(&mut self.submitted);
@@ -496,6 +523,7 @@ impl Recorder {
                     origin: frame.security_origin,
                     session: Arc::clone(session),
                     context: kept.and_then(|kept| kept.context),
+                    loader: frame.loader_id,
                 },
             );
             return;
@@ -506,6 +534,7 @@ impl Recorder {
         }
         record.url = frame.url;
         record.origin = frame.security_origin;
+        record.loader = frame.loader_id;
         record.session = Arc::clone(session);
     }
 
@@ -674,7 +703,7 @@ impl Recorder {
             } else {
                 Some(judged.err().unwrap_or(Stopped::Method))
             };
-            self.calls.paused(&paused, why, worker);
+            self.calls.paused(&paused, why, worker, self.dom_ready);
         }
         let (session, paused) = (Arc::clone(session), paused.request_id);
         if go {

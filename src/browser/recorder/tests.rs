@@ -164,6 +164,67 @@ fn what_belongs_to_the_page_before_is_left_out() {
 }
 
 #[test]
+fn what_the_page_before_asks_for_is_not_the_next_ones() {
+    let frame =
+        json!({"id": "C", "parentId": "F", "loaderId": "LC", "url": "https://shop.test/c", "securityOrigin": ""});
+    let paused = |id: &str, url: &str| {
+        let request = json!({"url": url, "method": "POST", "headers": {}});
+        let params = json!({"requestId": format!("p{id}"), "networkId": id, "resourceType": "Fetch", "frameId": "F", "request": request});
+        ("Fetch.requestPaused", params)
+    };
+    let of = |loader: &str, id: &str, url: &str, kind: &str| {
+        let (name, mut params) = sent(id, url, kind);
+        params["loaderId"] = json!(loader);
+        (name, params)
+    };
+    let mut recorder = open_page();
+    feed(&mut recorder, &[("Page.frameNavigated", json!({ "frame": frame }))]);
+    recorder.begin(Arc::new(|_| true), Arc::default(), Instant::now());
+    let reactions = feed(
+        &mut recorder,
+        &[
+            of("M", "2", "https://shop.test/next", "Document"),
+            // The network knows of it before it waits for us, or after.
+            of("L", "3", "https://shop.test/old", "Fetch"),
+            paused("3", "https://shop.test/old"),
+            paused("4", "https://shop.test/old-frame"),
+            of("LC", "4", "https://shop.test/old-frame", "Fetch"),
+            paused("5", "https://shop.test/new"),
+            of("M", "5", "https://shop.test/new", "Fetch"),
+        ],
+    );
+    assert!(
+        reactions
+            .iter()
+            .all(|reaction| matches!(reaction, Reaction::Stop { navigation: false, .. })),
+        "{reactions:?}"
+    );
+    assert_eq!(reactions.len(), 3);
+    let calls: Vec<_> = recorder.calls.all.iter().map(|call| &*call.url).collect();
+    assert_eq!(calls, ["https://shop.test/new"]);
+}
+
+#[test]
+fn last_words_are_those_of_pages_that_wait_for_their_end_or_are_not_alone() {
+    let mut recorder = open_page();
+    assert!(recorder.has_last_words(), "unless it says that it has none");
+    recorder.awaits_its_end = false;
+    assert!(!recorder.has_last_words());
+    let target = json!({"targetId": "T", "type": "worker", "url": "https://shop.test/w.js"});
+    let attached = json!({"sessionId": "W", "targetInfo": target, "waitingForDebugger": true});
+    feed(&mut recorder, &[("Target.attachedToTarget", attached)]);
+    assert!(recorder.has_last_words());
+    feed(
+        &mut recorder,
+        &[("Target.detachedFromTarget", json!({"sessionId": "W"}))],
+    );
+    assert!(!recorder.has_last_words());
+    let socket = json!({"requestId": "9", "url": "wss://shop.test/s"});
+    feed(&mut recorder, &[("Network.webSocketCreated", socket)]);
+    assert!(recorder.has_last_words());
+}
+
+#[test]
 fn failures_and_sockets_are_kept() {
     let mut recorder = open_page();
     feed(

@@ -35,6 +35,7 @@ fn recorded(requests: Vec<Request>) -> Recorded {
         origin: "https://shop.test".into(),
         session: Arc::from(session),
         context: None,
+        ..FrameRecord::default()
     };
     Recorded {
         sessions: vec![None; requests.len()],
