@@ -298,13 +298,15 @@
   if (!only && window.top === window) for (const root of roots) attempt(() => lookAt(root), null);
 
   const answers = {};
+  const before = attempt(() => performance.now(), 0);
   for (const id of Object.keys(probes)) {
     answers[id] = attempt(() => { const json = JSON.stringify(probes[id]()); return json === undefined || json.length > 200000 ? null : json; }, null);
   }
+  const probesMs = attempt(() => performance.now(), 0) - before;
 
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
-    elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut, manifests,
+    elements, forms, links, scripts, metas, storage, probes: answers, probes_ms: probesMs, left_out: leftOut, manifests,
     look: only || window.top !== window ? null : { paths: Array.from(paths), text: tidy(words, 20000) },
     changed: window.__phantomChanged ? window.__phantomChanged() : '',
   });

@@ -248,11 +248,21 @@ pub fn header(header: Header) -> Header {
             parameters(nonces.as_deref().unwrap_or(REDACTED))
         }
         "location" | "content-location" => url(text),
+        "www-authenticate" => schemes(text),
         name if is_secret(name, text) => REDACTED.to_owned(),
         _ if text.split([' ', ',', ';', '=', '"', '<', '>']).any(looks_random) => REDACTED.to_owned(),
         _ => parameters(text),
     };
     Header { value, ..header }
+}
+
+/// The ways to authenticate that a `WWW-Authenticate` header offers, without their parameters.
+fn schemes(text: &str) -> String {
+    let words = text
+        .split([',', '\n'])
+        .filter_map(|part| part.split_whitespace().next());
+    let named = words.filter(|word| !word.contains('=') && word.len() <= 20 && !looks_random(word));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// A script, or an element's opening tag, in which literals that are secrets, by their name or by their look, are replaced.
@@ -310,6 +320,23 @@ mod tests {
     use phantom_checks::evidence::Charset;
 
     use super::*;
+
+    #[test]
+    fn of_ways_to_authenticate_the_names_are_kept() {
+        let said = |text: &str| {
+            let name = "www-authenticate".to_owned();
+            header(Header {
+                name,
+                value: text.to_owned(),
+            })
+            .value
+        };
+        assert_eq!(said("Basic realm=\"Intern\", charset=\"UTF-8\""), "Basic");
+        assert_eq!(
+            said("Digest realm=\"x\", nonce=\"8b1d4f\"\nNegotiate, Basic realm=\"x\""),
+            "Digest, Negotiate, Basic"
+        );
+    }
 
     #[test]
     fn urls_lose_passwords_and_secret_parameters_only() {

@@ -1,5 +1,6 @@
 //! The command line: what a person types becomes a call into the library, and what comes of it lines on a terminal.
 
+mod advisories;
 mod checks;
 mod demo;
 mod doctor;
@@ -84,6 +85,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// List checks, explain them, try their cases, and run them over what was stored
     Checks(checks::ChecksArgs),
+    /// Say what is known about vulnerable libraries, and take in what is new
+    Advisories(advisories::AdvisoriesArgs),
     /// List scans, whoever runs them, and watch one
     Scans(scans::ScansArgs),
     /// Stop a scan, or all, wherever they run
@@ -139,6 +142,7 @@ pub fn run() -> ExitCode {
             Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
             Command::Checks(args) => checks::run(args).await,
+            Command::Advisories(args) => advisories::run(args).await,
             Command::Scans(args) => scans::scans(args).await,
             Command::Stop(args) => scans::stop(args).await,
             Command::Pause(args) => scans::pause(args).await,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use phantom_checks::vulnerable_library::Catalog;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -50,6 +51,8 @@ pub(super) struct Parts {
     pub pool: Arc<Pool>,
     pub fetcher: Fetcher,
     pub salt: [u8; 32],
+    /// What is known about vulnerable libraries, if it is newer than what is part of the program.
+    pub libraries: Option<Arc<Catalog>>,
     pub counts: ScanCounts,
     /// Witness pages, which no budget of pages is for.
     pub witnesses: u64,
@@ -131,7 +134,7 @@ pub(super) struct Run {
 impl Run {
     pub fn new(scanner: &Scanner, parts: Parts) -> Self {
         let site = parts.record.site.clone();
-        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone());
+        let inspector = Inspector::new(&site.disabled_checks, site.facts.clone(), parts.libraries);
         let probes: Vec<_> = inspector
             .checks()
             .iter()

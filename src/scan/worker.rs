@@ -353,6 +353,8 @@ impl Worker {
         let mut inspected = Inspected::default();
         if !instead.is_some_and(|instead| instead.what.is_foreign()) {
             run.read_side_files(&mut captured).await;
+            let took = Duration::from_millis(captured.evidence.page.took_ms);
+            run.inspector.count(took, captured.probing);
             let inspecting = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
             inspected = inspecting.await;
             if !run.record.trigger.is_look() {

@@ -19,7 +19,7 @@ use phantom_checks::evidence::Evidence;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, Wish,
+    ScanState, StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -219,6 +219,11 @@ pub trait Store: Send + Sync {
     /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
     /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
+
+    /// What is known about vulnerable libraries, if anything was fetched.
+    async fn advisories(&self) -> Result<Option<StoredAdvisories>>;
+    /// Keeps it in place of what was known.
+    async fn keep_advisories(&self, set: &StoredAdvisories) -> Result<()>;
 
     /// Keeps the picture of a finding in place of an earlier one. It is deleted with the evidence of its scan.
     async fn keep_picture(&self, picture: &Picture) -> Result<()>;

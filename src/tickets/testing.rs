@@ -15,7 +15,7 @@ use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, T
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, Wish,
+    ScanState, StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
@@ -563,6 +563,14 @@ impl Store for FakeStore {
     async fn prune_evidence(&self, _: u32, _: Timestamp) -> Result<()> {
         not_here()
     }
+    async fn advisories(&self) -> Result<Option<StoredAdvisories>> {
+        Ok(None)
+    }
+
+    async fn keep_advisories(&self, _: &StoredAdvisories) -> Result<()> {
+        Ok(())
+    }
+
     async fn keep_picture(&self, picture: &Picture) -> Result<()> {
         self.inside(|inner| {
             inner.pictures.insert(picture.fingerprint.clone(), picture.clone());

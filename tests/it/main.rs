@@ -6,6 +6,8 @@
 mod bad_input;
 mod cases;
 mod contracts;
+mod csrf;
+mod declared;
 mod demo;
 mod deploys;
 mod faults;

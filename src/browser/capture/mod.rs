@@ -44,6 +44,8 @@ pub struct Captured {
     pub scripts: BTreeMap<String, Arc<str>>,
     /// Files beside it that may name pages: manifests and source maps.
     pub files: Vec<SideFile>,
+    /// What the probes of checks took in its frames, as far as the page can be believed.
+    pub probing: Duration,
     /// The page does not answer any more; its tab is not to be used again.
     pub worn: bool,
     /// Requests of scripts that are among the evidence.

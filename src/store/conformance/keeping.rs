@@ -4,7 +4,7 @@ use phantom_checks::Severity;
 
 use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
 use crate::crawl::{NewPage, PageKey, PageOutcome, PageState};
-use crate::scan::{ScanId, ScanState};
+use crate::scan::{ScanId, ScanState, StoredAdvisories};
 use crate::site::SiteId;
 use crate::triage::{Fingerprint, Picture};
 
@@ -172,6 +172,19 @@ pub(crate) async fn old_evidence_is_pruned(one: Handle, two: Handle) {
 
     one.prune_evidence(0, at(0)).await.unwrap();
     assert_eq!(left().await, (vec![], vec![]));
+}
+
+pub(crate) async fn advisories_are_kept(one: Handle, two: Handle) {
+    assert_eq!(one.advisories().await.unwrap(), None);
+    for date in ["2026-01-02", "2026-03-04"] {
+        let set = StoredAdvisories {
+            date: date.to_owned(),
+            origin: "https://mirror.test/a.json".to_owned(),
+            text: format!("{{\"date\": \"{date}\", \"é\": \"\u{202e}\"}}"),
+        };
+        one.keep_advisories(&set).await.unwrap();
+        assert_eq!(two.advisories().await.unwrap(), Some(set));
+    }
 }
 
 pub(crate) async fn pictures_are_kept_with_the_evidence(one: Handle, two: Handle) {
