@@ -12,6 +12,7 @@ mod event;
 mod fresh;
 mod help;
 mod inspect;
+mod judge;
 mod login;
 mod organisation;
 mod owner;
