@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, JiraConfig};
 use crate::scan::{Ended, Helped, Now, ScanError, ScanEvent, ScanId, ScanState, Scanner};
@@ -33,6 +34,9 @@ const MOST_TABS: usize = 4;
 const FEW_TABS: usize = 2;
 /// How long the tickets of one scan may take, if Jira cannot be reached at once.
 const TICKETS_PATIENCE: Duration = Duration::from_mins(3);
+
+/// What waits after that, for Jira or for a person's word, is tried again this often.
+const FILE_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +140,8 @@ impl Gang {
         let mut jobs: JoinSet<Done> = JoinSet::new();
         let mut memory = Memory::default();
         let filing = Arc::new(tokio::sync::Mutex::new(()));
+        let desk = self.desk(&filing);
+        let clerk = (!plan.once).then(|| AbortOnDropHandle::new(tokio::spawn(desk.stay())));
         loop {
             let mut news = self.store.news();
             let free = self.tabs.saturating_sub(memory.tabs());
@@ -157,7 +163,7 @@ impl Gang {
             }
             self.status.glance(memory.running.len(), memory.tabs());
             if jobs.is_empty() && (self.stop.is_cancelled() || plan.once) {
-                return Ok(());
+                break;
             }
             tokio::select! {
                 Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
@@ -170,6 +176,22 @@ impl Gang {
                 () = news.of_scans(GLANCE) => {}
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
             }
+        }
+        if let Some(clerk) = clerk {
+            // It was told to stop, too, and gives the outbox back.
+            let _ = clerk.await;
+        }
+        Ok(())
+    }
+
+    fn desk(&self, filing: &Arc<tokio::sync::Mutex<()>>) -> Desk {
+        Desk {
+            store: Arc::clone(&self.store),
+            jira: self.jira.clone(),
+            filing: Arc::clone(filing),
+            listener: Arc::clone(&self.listener),
+            stop: self.stop.clone(),
+            now: Arc::clone(&self.now),
         }
     }
 
@@ -197,13 +219,7 @@ impl Gang {
         });
         let scanner = self.scanner(tabs);
         let (name, site) = (job.name(), job.site().clone());
-        let desk = Desk {
-            store: Arc::clone(&self.store),
-            jira: self.jira.clone(),
-            filing: Arc::clone(filing),
-            listener: Arc::clone(&self.listener),
-            stop: self.stop.clone(),
-        };
+        let desk = self.desk(filing);
         let status = Arc::clone(&self.status);
         jobs.spawn(async move {
             let came = Box::pin(turn::take(&scanner, job)).await;
@@ -260,9 +276,38 @@ struct Desk {
     filing: Arc<tokio::sync::Mutex<()>>,
     listener: GangListener,
     stop: CancellationToken,
+    now: Now,
 }
 
 impl Desk {
+    /// Files what waited when its scan ended, as soon as it may be tried again, until it is stopped.
+    async fn stay(self) {
+        let Some(jira) = &self.jira else { return };
+        while self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(FILE_AGAIN))
+            .await
+            .is_some()
+        {
+            let due = self.store.due_intents((self.now)(), 1, None).await;
+            // Whoever scans will meet what is wrong with the store, and say so.
+            if due.map_or(true, |due| due.is_empty()) {
+                continue;
+            }
+            let _turn = self.filing.lock().await;
+            let filed = match tickets::Worker::new(Arc::clone(&self.store), jira) {
+                Err(error) => Err(error.to_string()),
+                Ok(worker) => worker
+                    .run(TICKETS_PATIENCE, &self.stop)
+                    .await
+                    .map_err(|error| error.to_string()),
+            };
+            if let Err(error) = filed {
+                tracing::warn!(error, "tickets that wait could not be filed; they are tried again");
+            }
+        }
+    }
+
     async fn file(&self, site: &SiteId) {
         let Some(jira) = &self.jira else { return };
         let _turn = self.filing.lock().await;

@@ -13,6 +13,7 @@ mod fresh;
 mod help;
 mod incremental;
 mod inspect;
+mod judge;
 mod login;
 mod organisation;
 mod owner;

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::alike::InFlight;
 use super::incremental::Incremental;
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
@@ -121,6 +122,8 @@ pub(super) struct Run {
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
     alike: Mutex<Alike>,
+    /// Pages that are being looked at.
+    pub(super) in_flight: InFlight,
     /// Pages that sitemaps list.
     pub(super) listed: AtomicU64,
     pub(super) looks: Looks,
@@ -199,6 +202,7 @@ impl Run {
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
+            in_flight: InFlight::default(),
             pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),
             restarts_told: AtomicU64::new(0),

@@ -99,6 +99,7 @@ pub(super) async fn complete(store: &Backend, completion: &Completion<'_>) -> Re
     if let Some(subject) = subject {
         keep(&mut tx, scan, subject, &packed, completion).await?;
         let place = findings::Place {
+            store,
             site: &SiteId(site),
             scan: &completion.lease.scan,
             scan_seq: scan,

@@ -79,7 +79,7 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
         .bind(json(close.coverage)?)
         .execute(&mut *tx)
         .await?;
-    let changed = save_judged(&mut tx, close.judgements, Some(close.scan), close.ended).await?;
+    let changed = save_judged(store, &mut tx, close.judgements, Some(close.scan), close.ended).await?;
     tx.commit().await?;
     Ok(Some(changed))
 }
@@ -87,12 +87,13 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
 pub(super) async fn judge(store: &Backend, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
-    let changed = save_judged(&mut tx, judgements, None, now).await?;
+    let changed = save_judged(store, &mut tx, judgements, None, now).await?;
     tx.commit().await?;
     Ok(changed)
 }
 
 async fn save_judged(
+    store: &Backend,
     connection: &mut Connection,
     judgements: &[Judgement],
     scan: Option<&ScanId>,
@@ -116,12 +117,13 @@ async fn save_judged(
         }
         saved.push(judgement.after.clone());
     }
-    save_changed(connection, &saved, &changes, scan, now).await?;
+    save_changed(store, connection, &saved, &changes, scan, now).await?;
     Ok(changes.len() as u64)
 }
 
 /// Saves findings, tells what changed of them, and wishes for the tickets of those whose state did.
 pub(super) async fn save_changed(
+    store: &Backend,
     connection: &mut Connection,
     saved: &[Finding],
     changes: &[Change],
@@ -133,7 +135,7 @@ pub(super) async fn save_changed(
     }
     tell(connection, changes, scan, now).await?;
     let wishes: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
-    findings::wish(connection, &wishes, now).await
+    findings::wish(store, connection, &wishes, now).await
 }
 
 #[derive(sqlx::FromRow)]
