@@ -18,8 +18,23 @@ pub struct Case {
     pub headers: Vec<(String, String)>,
     /// Lines of TOML for the `[checks]` table of the site's file.
     pub site: Vec<String>,
+    /// Forms are filled and sent.
+    pub full: bool,
+    /// What other paths answer instead of a file.
+    pub answers: Vec<Given>,
     /// What the case is about.
     pub why: String,
+}
+
+/// What a path answers, over http and https.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The path, beginning with `/`.
+    pub path: String,
+    /// The status.
+    pub status: u16,
+    /// A header, its name in lower case.
+    pub header: (String, String),
 }
 
 /// Observations that a case expects.
@@ -76,6 +91,8 @@ impl Case {
             plain_http: false,
             headers: Vec::new(),
             site: Vec::new(),
+            full: false,
+            answers: Vec::new(),
             why: String::new(),
         };
         let mut passes = false;
@@ -126,6 +143,14 @@ impl Case {
                 "https" => self.plain_http = false,
                 _ => return Err(wrong("`served: http` or `served: https`")),
             },
+            "explore" => match value {
+                "full" => self.full = true,
+                _ => return Err(wrong("`explore: full`")),
+            },
+            "answer" => {
+                let given = Given::parse(value).ok_or_else(|| wrong("`answer: /path STATUS Name: value`"))?;
+                self.answers.push(given);
+            }
             "set-cookie" => self.headers.push(("set-cookie".to_owned(), value.to_owned())),
             "header" => {
                 let (name, value) = value.split_once(':').ok_or_else(|| wrong("`header: Name: value`"))?;
@@ -138,7 +163,11 @@ impl Case {
                 self.why.push(' ');
                 self.why.push_str(value);
             }
-            _ => return Err(wrong("one of expect, served, set-cookie, header, site, why")),
+            _ => {
+                return Err(wrong(
+                    "one of expect, served, explore, answer, set-cookie, header, site, why",
+                ));
+            }
         }
         Ok(())
     }
@@ -158,6 +187,19 @@ impl fmt::Display for Flag {
             write!(f, " count={}", self.count)?;
         }
         Ok(())
+    }
+}
+
+impl Given {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, char::is_whitespace);
+        let (path, status, header) = (parts.next()?, parts.next()?, parts.next()?);
+        let (name, value) = header.split_once(':')?;
+        Some(Self {
+            path: path.starts_with('/').then(|| path.to_owned())?,
+            status: status.parse().ok().filter(|status| (200..600).contains(status))?,
+            header: (name.trim().to_ascii_lowercase(), value.trim().to_owned()),
+        })
     }
 }
 
@@ -214,6 +256,7 @@ mod tests {
         let case = Case::parse(concat!(
             "\u{feff}\n<!--\n  expect: flag severity=high confidence=firm count=2\n  expect: flag\n",
             "  served: http\n  set-cookie: PHPSESSID=0a; HttpOnly\n  header: X-Test: a: b\n",
+            "explore: full\n answer: /save 307 Location: http://case.test/\n",
             "  site: csrf_defence = \"origin\"\n  why: one\n  why: two\n-->\n<p>",
         ))
         .unwrap();
@@ -224,6 +267,13 @@ mod tests {
         assert_eq!(case.headers[0], ("set-cookie".into(), "PHPSESSID=0a; HttpOnly".into()));
         assert_eq!(case.headers[1], ("x-test".into(), "a: b".into()));
         assert_eq!(case.site, ["csrf_defence = \"origin\""]);
+        assert!(case.full);
+        let given = Given {
+            path: "/save".into(),
+            status: 307,
+            header: ("location".into(), "http://case.test/".into()),
+        };
+        assert_eq!(case.answers, [given]);
         assert_eq!(case.why, "one two");
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Docs;
 use crate::evidence::Evidence;
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
+use crate::vulnerable_library::Catalog;
 
 /// A rule: the evidence of one page in, observations or questions out.
 ///
@@ -91,6 +92,8 @@ pub struct Subject<'a> {
     pub bodies: &'a dyn Bodies,
     /// What the site's file says about the site.
     pub site: &'a SiteFacts,
+    /// What is known about vulnerable libraries; `None` for what is part of the program.
+    pub libraries: Option<&'a Catalog>,
 }
 
 /// Script texts by the hash that [`crate::evidence::Script::hash`] names.

@@ -9,11 +9,13 @@
 )]
 
 mod answers;
+pub mod basic_auth_over_http;
 pub mod cases;
 pub mod check;
 pub mod compromised_script_host;
 pub mod csp_violation;
 pub mod debug_page;
+pub mod declarative;
 pub mod directory_listing;
 pub mod docs;
 pub mod evidence;
@@ -51,33 +53,42 @@ pub use check::{Bodies, Check, EndOfLife, Meta, Outcome, Probe, SiteFacts, Subje
 pub use docs::Docs;
 pub use observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 
-/// Every check there is, in the order in which reports list them. One line a check.
+/// The checks that are part of the program, in the order in which reports list them. One line a check.
+const BUILT_IN: &[&dyn Check] = &[
+    &mixed_content::MixedContent,
+    &insecure_form::InsecureForm,
+    &vulnerable_library::VulnerableLibrary,
+    &missing_csrf_token::MissingCsrfToken,
+    &exposed_secret::ExposedSecret,
+    &compromised_script_host::CompromisedScriptHost,
+    &permissive_cors::PermissiveCors,
+    &debug_page::DebugPage,
+    &basic_auth_over_http::BasicAuthOverHttp,
+    &page_over_http::PageOverHttp,
+    &insecure_cookie::InsecureCookie,
+    &session_id_in_url::SessionIdInUrl,
+    &token_in_storage::TokenInStorage,
+    &framing_allowed::FramingAllowed,
+    &weak_csp::WeakCsp,
+    &csp_violation::CspViolation,
+    &weak_hsts::WeakHsts,
+    &script_without_integrity::ScriptWithoutIntegrity,
+    &directory_listing::DirectoryListing,
+    &private_address::PrivateAddress,
+    &unsafe_referrer_policy::UnsafeReferrerPolicy,
+    &missing_nosniff::MissingNosniff,
+    &server_version::ServerVersion,
+    &source_map::SourceMap,
+];
+
+/// The checks that are part of the program.
+pub fn built_in() -> &'static [&'static dyn Check] {
+    BUILT_IN
+}
+
+/// Every check there is, in the order in which reports list them: the built-in ones, then those that were declared.
 pub fn all() -> &'static [&'static dyn Check] {
-    &[
-        &mixed_content::MixedContent,
-        &insecure_form::InsecureForm,
-        &vulnerable_library::VulnerableLibrary,
-        &missing_csrf_token::MissingCsrfToken,
-        &exposed_secret::ExposedSecret,
-        &compromised_script_host::CompromisedScriptHost,
-        &permissive_cors::PermissiveCors,
-        &debug_page::DebugPage,
-        &page_over_http::PageOverHttp,
-        &insecure_cookie::InsecureCookie,
-        &session_id_in_url::SessionIdInUrl,
-        &token_in_storage::TokenInStorage,
-        &framing_allowed::FramingAllowed,
-        &weak_csp::WeakCsp,
-        &csp_violation::CspViolation,
-        &weak_hsts::WeakHsts,
-        &script_without_integrity::ScriptWithoutIntegrity,
-        &directory_listing::DirectoryListing,
-        &private_address::PrivateAddress,
-        &unsafe_referrer_policy::UnsafeReferrerPolicy,
-        &missing_nosniff::MissingNosniff,
-        &server_version::ServerVersion,
-        &source_map::SourceMap,
-    ]
+    declarative::all()
 }
 
 /// The check with this id, if there is one.

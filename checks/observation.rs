@@ -221,6 +221,13 @@ pub enum Question {
         /// An absolute http or https URL.
         url: String,
     },
+    /// What would a new visitor get from this page in the place of a form's token?
+    FreshLook {
+        /// The URL of the form's document, absolute, http or https.
+        url: String,
+        /// The template of the form's action: forms that are alike are looked at once.
+        form: String,
+    },
     /// A question of a newer version, found in old evidence or asked of an old scanner.
     #[serde(other)]
     Unknown,

@@ -58,6 +58,7 @@ impl Scene {
             evidence: &self.evidence,
             bodies: &self.bodies,
             site: &self.site,
+            libraries: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The frontier alone as it grows: `cargo run --release --example frontier -- [sqlite | postgres [SCANS [URLS]]]`
 //!
 //! 300 scans with 5,000 URLs each, known at once. At each size it is measured how many leases a second four workers get
-//! that render nothing: lease, record, lease. At the end it says how large tables and indexes are. PostgreSQL is started
+//! that render nothing: lease, record, lease; and, as other programs may be busy, how many for each second of processor
+//! time that this program and the database took. At the end it says how large tables and indexes are. PostgreSQL is started
 //! for it, in a folder that is removed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
@@ -10,6 +11,7 @@
 mod database;
 
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,10 +63,36 @@ fn page(site: u64, number: u64) -> Result<NewPage> {
     })
 }
 
-/// Leases and records with all workers for one spell. Returns how many a second.
-async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
+/// Seconds of processor time that this program and the processes of a server have taken.
+fn spent(server: Option<u32>) -> Result<f64> {
+    const TICKS: f64 = 100.0;
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        // After the name, which may hold anything: state, parent, …, and as the 12th and 13th what it took.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let number = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        if pid == std::process::id() || server.is_some_and(|server| number(1) == u64::from(server)) {
+            ticks += number(11) + number(12);
+        }
+    }
+    Ok(ticks as f64 / TICKS)
+}
+
+/// Leases and records with all workers for one spell. Returns how many a second, and a second of processor time.
+async fn rate(store: &Arc<dyn Store>, scans: u64, server: Option<u32>) -> Result<[f64; 2]> {
     let done = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), spent(server)?);
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
         let (store, done) = (Arc::clone(store), Arc::clone(&done));
@@ -83,7 +111,8 @@ async fn rate(store: &Arc<dyn Store>, scans: u64) -> Result<f64> {
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
-    Ok(done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
+    let took = [began.elapsed().as_secs_f64(), spent(server)? - before];
+    Ok(took.map(|took| done.load(Ordering::Relaxed) as f64 / took))
 }
 
 /// Leases a page of a scan and records it.
@@ -130,6 +159,7 @@ async fn main() -> Result<()> {
         .is_some_and(|kind| kind == "postgres")
         .then(database::Database::start)
         .transpose()?;
+    let postmaster = server.as_ref().map(database::Database::pid).transpose()?;
     let place = match &server {
         Some(server) => server.make("frontier")?,
         None => folder.path().join("frontier.db").display().to_string(),
@@ -138,7 +168,7 @@ async fn main() -> Result<()> {
     for number in 0..scans {
         store.create_scan(&record(number)?, &[]).await?;
     }
-    println!("     rows  leases/s (least, middle, most of 3)  filled at rows/s");
+    println!("     rows  leases/s (least, middle, most of 3)  … of processor time  filled at rows/s");
     let mut known = 0;
     for size in SIZES.into_iter().filter(|size| *size <= scans * urls) {
         let each = size / scans;
@@ -151,14 +181,23 @@ async fn main() -> Result<()> {
         }
         let filled = (size - known) as f64 / began.elapsed().as_secs_f64();
         known = size;
+        if postmaster.is_some() {
+            // Its own daemon does that within a minute.
+            let mut connection = sqlx::PgConnection::connect(&place).await?;
+            sqlx::query("ANALYZE").execute(&mut connection).await?;
+        }
         let mut rates = Vec::new();
         for _ in 0..3 {
-            rates.push(rate(&store, scans).await?);
+            rates.push(rate(&store, scans, postmaster).await?);
         }
-        rates.sort_by(f64::total_cmp);
+        let [rates, of_cpu] = [0, 1].map(|which| {
+            let mut rates: Vec<f64> = rates.iter().map(|rate| rate[which]).collect();
+            rates.sort_by(f64::total_cmp);
+            rates
+        });
         println!(
-            "{size:>9}  {:>7.0} {:>7.0} {:>7.0}  {filled:>16.0}",
-            rates[0], rates[1], rates[2]
+            "{size:>9}  {:>11.0} {:>10.0} {:>10.0}  {:>6.0} {:>6.0} {:>6.0}  {filled:>16.0}",
+            rates[0], rates[1], rates[2], of_cpu[0], of_cpu[1], of_cpu[2]
         );
     }
     println!("table or index, KiB");

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use phantom_gang::crawl::PageState;
 use phantom_gang::demo::{Ask, Microsite, Reply};
 use phantom_gang::scan::ScanState;
 use phantom_gang::store;
@@ -72,7 +73,7 @@ fn bench(microsite: &Microsite, sites: u32) -> Result<tempfile::TempDir> {
     let resolve: Vec<_> = resolve.map(|(name, to)| format!("{name:?} = {to:?}")).collect();
     let settings = format!(
         "store = {:?}\n[browser]\nprocesses = 1\nresolve = {{ {} }}\ntrust_spki = [{:?}]\n",
-        folder.path().join("scans.db"),
+        format!("sqlite:{}", folder.path().join("scans.db").display()),
         resolve.join(", "),
         microsite.spki
     );
@@ -180,11 +181,22 @@ async fn show(sites: u32, tabs: u32, alone: u32) -> Result<()> {
     println!("memory of the program, highest in each quarter of the night: {quarters:?} MiB");
     one_by_one(folder.path(), alone, took, sites)?;
     let mut trouble = Vec::new();
+    if lines.is_empty() {
+        return Err(fs::read_to_string(folder.path().join("log"))?.into());
+    }
     let lost = (0..sites).map(name).filter(|site| {
         let odd = [HANGS, REFUSES].contains(&&**site);
         !odd && states.get(site) != Some(&ScanState::Complete)
     });
-    trouble.extend(lost.map(|site| format!("{site} is not complete")));
+    for site in lost {
+        trouble.push(format!("{site} is not complete"));
+        for line in lines.iter().filter(|line| line.site.0 == site) {
+            let failed = store.pages(&line.id, PageState::Failed, 9).await?;
+            trouble.extend(failed.into_iter().map(|row| format!("{}: {:?}", row.url, row.reason)));
+            let record = store.scan(&line.id).await?;
+            trouble.extend(record.map(|record| format!("{:?} {:?}", line.counts, record.remarks)));
+        }
+    }
     let hurried = hosts.iter().filter(|(_, hurry)| !hurry.is_polite(PACE as usize));
     trouble.extend(hurried.map(|(host, hurry)| format!("{host} was hurried: {hurry:?}")));
     if let [_, second, .., last] = &*quarters

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod cli;
 pub mod config;
 pub mod crawl;
+pub mod declared;
 pub mod demo;
 pub mod egress;
 pub mod fleet;

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures::{StreamExt as _, stream};
@@ -21,8 +22,13 @@ use crate::store::{self, StoreError};
 
 /// Cases tried at once, each with a browser of its own.
 const AT_ONCE: usize = 3;
+/// How long a page may take: what a slow machine comes to says nothing of a check.
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Stands in a case's header for the `Origin` of the request; a header that has it is not sent without one.
 const ORIGIN: &str = "{origin}";
+
+/// Stands in a case for a value that is another one in each reply.
+const TOKEN: &str = "{token}";
 
 /// One case on disk.
 #[derive(Debug, Clone)]
@@ -151,8 +157,8 @@ impl Trial {
     }
 
     /// Scans the case as any other site is scanned, and compares what the check says with what is expected.
-    pub async fn run(&self) -> Tried {
-        match self.scan().await {
+    pub async fn run(&self, browser: &BrowserConfig) -> Tried {
+        match self.scan(browser).await {
             Ok(said) => self.judge(&said),
             Err(why) => Tried::NotTried(why.to_string()),
         }
@@ -169,10 +175,15 @@ impl Trial {
     fn site(&self) -> Result<Site, NotTried> {
         let text = format!(
             "id = \"case\"\nstart = [\"{}://case.test/{}\"]\nsitemaps = []\n[scope]\nrobots = \"ignore\"\n[limits]\n\
-             pages = 1\ndepth = 0\npages_per_s = 1000\n[checks]\n{}\n",
+             pages = 1\ndepth = 0\npages_per_s = 1000\n[checks]\n{}\n[explore]\n{}\n",
             self.scheme(),
             self.page,
             self.case.site.join("\n"),
+            if self.case.full {
+                "mode = \"full\"\nallow_state_change = true"
+            } else {
+                ""
+            },
         );
         Site::from_str(&text, Path::new(&self.name)).map_err(|error| NotTried::Other(error.to_string()))
     }
@@ -180,19 +191,32 @@ impl Trial {
     fn content(&self) -> impl Content + use<> {
         let (root, page, headers) = (self.root.clone(), self.page.clone(), self.case.headers.clone());
         let scheme = self.scheme();
+        let answers = self.case.answers.clone();
         move |ask: &Ask<'_>| {
             let file = ask.path.trim_start_matches('/');
             let plain = file.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            let given = answers.iter().find(|given| given.path == ask.path);
+            if let (Some(given), "case.test") = (given, ask.host) {
+                let status = StatusCode::from_u16(given.status).unwrap_or_default();
+                return Reply::status(status).header(&given.header.0, &given.header.1);
+            }
             let known = plain && matches!(ask.host, "case.test" | "cdn.test");
             let Some(bytes) = known.then(|| std::fs::read(root.join(file)).ok()).flatten() else {
                 return Reply::status(StatusCode::NOT_FOUND);
             };
-            let mut reply = Reply::ok(media_type(file), bytes);
+            let kind = media_type(file);
+            let token = format!("{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>());
+            let bytes = match String::from_utf8(bytes) {
+                Ok(text) if kind.starts_with("text/html") => text.replace(TOKEN, &token).into_bytes(),
+                Ok(text) => text.into_bytes(),
+                Err(bytes) => bytes.into_bytes(),
+            };
+            let mut reply = Reply::ok(kind, bytes);
             if file == page && ask.host == "case.test" && ask.scheme == scheme {
                 let origin = ask.headers.get("origin").and_then(|origin| origin.to_str().ok());
                 for (name, value) in &headers {
                     match origin {
-                        _ if !value.contains(ORIGIN) => reply = reply.header(name, value),
+                        _ if !value.contains(ORIGIN) => reply = reply.header(name, &value.replace(TOKEN, &token)),
                         Some(origin) => reply = reply.header(name, &value.replace(ORIGIN, origin)),
                         None => {}
                     }
@@ -202,7 +226,7 @@ impl Trial {
         }
     }
 
-    async fn scan(&self) -> Result<Vec<Said>, NotTried> {
+    async fn scan(&self, browser: &BrowserConfig) -> Result<Vec<Said>, NotTried> {
         let microsite = Microsite::serve(self.content()).await?;
         let folder = tempfile::tempdir()?;
         let database = folder.path().join("scans.db");
@@ -214,7 +238,8 @@ impl Trial {
                     processes: 1,
                     resolve: microsite.resolve.clone(),
                     trust_spki: vec![microsite.spki.clone()],
-                    ..BrowserConfig::default()
+                    page_deadline: PATIENCE,
+                    ..browser.clone()
                 },
                 ..Config::default()
             }),
@@ -284,10 +309,13 @@ impl Trial {
     }
 }
 
-/// Tries cases, some at once, and gives each result as it comes.
-pub fn run_all(trials: &[Trial]) -> impl futures::Stream<Item = (&Trial, Tried)> {
+/// Tries cases with such browsers, some at once, and gives each result as it comes.
+pub fn run_all<'a>(
+    trials: &'a [Trial],
+    browser: &'a BrowserConfig,
+) -> impl futures::Stream<Item = (&'a Trial, Tried)> + 'a {
     stream::iter(trials)
-        .map(|trial| async move { (trial, trial.run().await) })
+        .map(move |trial| async move { (trial, trial.run(browser).await) })
         .buffer_unordered(AT_ONCE)
 }
 

@@ -27,6 +27,15 @@ pub enum Answer {
         /// It is one, and has sources in it.
         found: bool,
     },
+    /// To [`Question::FreshLook`].
+    Fresh {
+        /// The URL of the question.
+        url: String,
+        /// The form of the question.
+        form: String,
+        /// What may be a token in what came. Empty if the page did not come.
+        values: Vec<FreshValue>,
+    },
     /// The question could not be asked: out of scope, over budget, or not understood. It is not asked again.
     NotAsked {
         /// The question.
@@ -35,6 +44,34 @@ pub enum Answer {
         why: String,
     },
     /// An answer of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A value that a new visitor gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshValue {
+    /// Where it stands.
+    #[serde(default)]
+    pub place: FreshPlace,
+    /// The name of the field, `meta` element or cookie.
+    pub name: String,
+    /// The hash of its [`ValueShape`](super::ValueShape).
+    pub hash: String,
+}
+
+/// Where a token may stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FreshPlace {
+    /// In a hidden field.
+    Field,
+    /// In a `meta` element.
+    Meta,
+    /// In a cookie that the answer sets.
+    Cookie,
+    /// In a place that this version does not know.
+    #[default]
     #[serde(other)]
     Unknown,
 }

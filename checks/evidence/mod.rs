@@ -19,7 +19,7 @@ mod value;
 
 use serde::{Deserialize, Serialize};
 
-pub use answer::{Answer, HttpsOutcome};
+pub use answer::{Answer, FreshPlace, FreshValue, HttpsOutcome};
 pub use cookie::{Cookie, SameSite};
 pub use endpoint::{Endpoint, EndpointToken, Fate};
 pub use form::{Field, Form, FormMethod, Submitter};

@@ -18,11 +18,15 @@
 //! not http or https never count. One observation is made per kind, template of the target, method and kinds of
 //! sensitive fields.
 //!
+//! Where the scan sends a form by POST (in the mode `full`), the answer counts, too: a redirect with 307 or 308 from
+//! https to http has the browser send everything once more in the clear, one with another status tells the address that
+//! it leads to.
+//!
 //! Severity of data sent over http, or asked for on a page served over http, by the most sensitive field: *high* for
 //! passwords, card data, one-time codes and identity numbers; *medium* for e-mail and personal data; *low* for the
 //! rest, on secure pages only. A plain search box (GET, one field, nothing sensitive) is *low*, and only if the request
 //! would carry a session cookie without `Secure`; else it is not reported. A password in the URL is *medium*: it takes
-//! somebody who reads a log.
+//! somebody who reads a log. What is sent again counts as what is sent over http; an address alone is *low*.
 //!
 //! Confidence: *firm*, since the browser resolved the target; *tentative* if the form cannot be seen, if each of its
 //! buttons submits elsewhere, or, for a password in the URL, if the form has no action, because a script probably
@@ -36,7 +40,7 @@
 //! # Known limits
 //!
 //! A script that changes the target or sends the data itself when the form is submitted is not seen unless the scan
-//! submits the form. Redirects of the target are not followed. Fields whose names are in a language that is not known
+//! submits the form, and so are redirects of its target. No scan sends a form that asks for a password. Fields whose names are in a language that is not known
 //! here are recognised by their type or `autocomplete` only. A host that is secure only by a browser's preload list
 //! counts as insecure.
 //!
@@ -47,6 +51,7 @@
 //! - W3C, Secure Contexts: <https://www.w3.org/TR/secure-contexts/>
 //! - W3C, Upgrade Insecure Requests: <https://www.w3.org/TR/upgrade-insecure-requests/>
 
+mod redirect;
 mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +72,7 @@ pub struct InsecureForm;
 
 static META: Meta = Meta {
     id: "insecure-form",
-    version: 1,
+    version: 2,
     title: "A form sends its data unprotected",
     severity: Severity::Medium,
     cwe: 319,
@@ -83,6 +88,10 @@ enum Flaw {
     Page,
     /// A password goes into the URL.
     PasswordInUrl,
+    /// What was sent to https is sent once more, to http.
+    SentAgain,
+    /// An address that follows upon what was sent goes over http.
+    LedOn,
 }
 
 impl Flaw {
@@ -91,6 +100,8 @@ impl Flaw {
             Self::Action => "insecure-action",
             Self::Page => "insecure-page",
             Self::PasswordInUrl => "password-in-url",
+            Self::SentAgain => "sent-again",
+            Self::LedOn => "led-on",
         }
     }
 }
@@ -104,6 +115,8 @@ struct Found {
     severity: Severity,
     confidence: Confidence,
     note: Option<&'static str>,
+    /// Where a redirect led, and its status.
+    led_to: Option<(String, u16)>,
 }
 
 impl Check for InsecureForm {
@@ -127,6 +140,10 @@ impl Check for InsecureForm {
                     *known = observation;
                 }
             }
+        }
+        for (form, document, found) in redirect::flaws(subject, &upgrades) {
+            let observation = observe(subject, form, &document, &found);
+            observations.entry(observation.cause.clone()).or_insert(observation);
         }
         Outcome {
             observations: observations.into_values().collect(),
@@ -166,6 +183,7 @@ fn flaws(subject: &Subject<'_>, form: &Form, document: &Url, upgrades: &Upgrades
                 asked,
                 confidence,
                 note: None,
+                led_to: None,
             });
         }
         let sent = fields::asked(form, true);
@@ -182,6 +200,7 @@ fn flaws(subject: &Subject<'_>, form: &Form, document: &Url, upgrades: &Upgrades
                     Confidence::Tentative
                 },
                 note: (!form.has_action).then_some("without an action, a script probably sends this form"),
+                led_to: None,
             });
         }
     }
@@ -211,6 +230,7 @@ fn insecure_action(
         asked,
         confidence,
         note,
+        led_to: None,
     })
 }
 
@@ -234,6 +254,8 @@ fn observe(subject: &Subject<'_>, form: &Form, document: &Url, found: &Found) ->
             names.join(", ")
         ),
         Flaw::PasswordInUrl => format!("A form sends a password in the URL of {shown}"),
+        Flaw::SentAgain => format!("What a form sends to {shown} is sent on to http by a redirect"),
+        Flaw::LedOn => format!("After a form was sent to {shown}, a redirect leads on over http"),
     };
     let mut facts = vec![
         Fact::new("action", found.target.as_str()),
@@ -244,6 +266,9 @@ fn observe(subject: &Subject<'_>, form: &Form, document: &Url, found: &Found) ->
         Fact::new("document", document.as_str()),
     ];
     facts.retain(|fact| !fact.value.is_empty());
+    if let Some((to, status)) = &found.led_to {
+        facts.push(Fact::new("redirect", format!("{status} to {to}")));
+    }
     facts.extend(found.note.map(|note| Fact::new("note", note)));
     facts.extend(Fact::steps(&form.path));
     Observation {

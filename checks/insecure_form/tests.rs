@@ -1,6 +1,6 @@
 use super::InsecureForm;
 use crate::check::Outcome;
-use crate::evidence::{FormMethod, Meta, SameSite, Submitter};
+use crate::evidence::{FormMethod, Hop, Meta, ResourceKind, SameSite, Submitter};
 use crate::observation::{Confidence, Severity};
 use crate::testing::{Scene, field};
 use FormMethod::{Dialog, Get, Post};
@@ -188,4 +188,32 @@ fn flaws_of_third_party_frames_are_marked() {
         .form(Post, "http://ads.example/send", &[field("email", "e")])
         .frame = ad;
     assert!(scene.run(&InsecureForm).observations[0].third_party);
+}
+
+#[test]
+fn a_redirect_of_what_was_sent_to_http_counts() {
+    let table = [
+        (307, "http://case.test/done", "sent-again", Some(Severity::High)),
+        (308, "http://pay.test/", "sent-again", Some(Severity::High)),
+        (302, "http://case.test/done?order=17", "led-on", Some(Severity::Low)),
+        (307, "https://case.test/done", "", None),
+        (307, "http://127.0.0.1/done", "", None),
+    ];
+    for (status, to, kind, severity) in table {
+        let mut scene = Scene::new("https://case.test/");
+        scene.form(FormMethod::Post, "https://case.test/save", &[field("password", "new")]);
+        let request = scene.request("https://case.test/save", ResourceKind::Document);
+        request.method = "POST".into();
+        request.redirects = vec![Hop {
+            url: "https://case.test/save".into(),
+            status,
+            to: to.into(),
+        }];
+        let said = scene.run(&InsecureForm).observations;
+        let first = said.first();
+        assert_eq!(first.map(|said| said.severity), severity, "{status} {to}");
+        assert_eq!(first.map_or("", |said| said.cause.parts["kind"].as_str()), kind);
+        scene.evidence.requests[0].method = "GET".into();
+        assert!(scene.run(&InsecureForm).observations.is_empty());
+    }
 }

@@ -30,8 +30,14 @@
 //!   takes that as well. *low*, *tentative*.
 //! - `Strict`: only a sibling subdomain is left. *info*, *tentative*.
 //!
+//! A form with a token is looked at once more as a new visitor gets it: one request by GET for the form's document,
+//! without cookies, for each kind of form and scan. If all that was taken for its token is the same there, a token by name
+//! is a finding of its own: it is the same for everybody, so another site can get it as well. A value that only looked
+//! like a token then counts for none, and a cookie that only looked like a session's for none either.
+//!
 //! A session cookie known only by its shape makes it *tentative* at most. A login form is *low* and *tentative*,
-//! whatever the cookies: there need be no session yet.
+//! whatever the cookies: there need be no session yet. A token that is the same for everybody is as bad as none, and
+//! *firm*.
 //!
 //! # How to fix
 //!
@@ -41,8 +47,8 @@
 //!
 //! # Known limits
 //!
-//! A token's presence does not prove that the server verifies it, and a random hidden value may be something else. A
-//! token that a script adds on submission is not seen. Where a token cookie for double submission is sent along, a form
+//! A token's presence does not prove that the server verifies it. A token that a script adds on submission is not seen,
+//! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token cookie for double submission is sent along, a form
 //! that the server exempts from the check of it is missed. State changed by GET, endpoints that only scripts call, and
 //! sessions by Basic authentication or client certificate are not looked at. `__VIEWSTATE` of `ASP.NET` is taken for a
 //! token, though it is one only if it is bound to the user.
@@ -61,19 +67,20 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::check::{Check, CsrfDefence, Meta, Outcome, Subject};
-use crate::evidence::{Cookie, Form, FormMethod, SameSite};
+use crate::evidence::{Answer, Cookie, Form, FormMethod, FreshPlace, FreshValue, SameSite};
 use crate::fields::{self, Sensitive};
 use crate::hosts;
-use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
+use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::session_cookie::{self, Recognised};
 use crate::stable::{same_site, template};
+use token::Token;
 
 /// Forms that another site can submit in a visitor's name.
 pub struct MissingCsrfToken;
 
 static META: Meta = Meta {
     id: "missing-csrf-token",
-    version: 1,
+    version: 2,
     title: "A form can be submitted by another site in the visitor's name",
     severity: Severity::Medium,
     cwe: 352,
@@ -86,6 +93,8 @@ struct Verdict {
     severity: Severity,
     confidence: Confidence,
     reason: &'static str,
+    /// The token that is there and is everybody's.
+    token: Option<String>,
 }
 
 impl Check for MissingCsrfToken {
@@ -98,8 +107,9 @@ impl Check for MissingCsrfToken {
             return Outcome::default();
         }
         let mut observations: BTreeMap<Cause, Observation> = BTreeMap::new();
+        let mut questions = Vec::new();
         for form in &subject.evidence.forms {
-            for observation in look(subject, form) {
+            for observation in look(subject, form, &mut questions) {
                 let known = observations
                     .entry(observation.cause.clone())
                     .or_insert_with(|| observation.clone());
@@ -110,29 +120,95 @@ impl Check for MissingCsrfToken {
         }
         Outcome {
             observations: observations.into_values().collect(),
-            questions: Vec::new(),
+            questions,
         }
     }
 }
 
-fn look(subject: &Subject<'_>, form: &Form) -> Vec<Observation> {
-    let Some(document) = hosts::document_url(subject.evidence, &form.frame) else {
+fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Vec<Observation> {
+    let Some(mut document) = hosts::document_url(subject.evidence, &form.frame) else {
         return Vec::new();
     };
-    if fields::is_search(form) || token::in_document(subject, form) {
+    document.set_fragment(None);
+    if fields::is_search(form) {
         return Vec::new();
     }
+    let in_document = token::in_document(subject, form);
     fields::targets(form)
         .into_iter()
         .filter(|(_, method)| *method == FormMethod::Post)
         .filter_map(|(action, _)| Url::parse(action).ok())
-        .filter(|target| is_same_site(&document, target) && !token::in_target(subject, target))
+        .filter(|target| is_same_site(&document, target))
         .filter_map(|target| {
-            let cookies = session_cookie::sent_to(&subject.evidence.cookies, &target);
+            let mut cookies = session_cookie::sent_to(&subject.evidence.cookies, &target);
+            let in_target = token::in_target(subject, &target);
+            let tokens: Vec<&Token<'_>> = in_document.iter().chain(&in_target).collect();
             let verdict = judge(form, &cookies)?;
+            if tokens.is_empty() {
+                return Some(observe(subject, form, &target, &verdict, &cookies));
+            }
+            let values = second_look(subject, form, (&document, &target), questions)?;
+            // What every visitor gets is no session either.
+            cookies.retain(|(cookie, how)| *how == Recognised::ByName || !is_common(cookie, values));
+            let verdict = judge(form, &cookies)?;
+            if !tokens.iter().all(|token| token.is_in(values)) {
+                return None;
+            }
+            let verdict = match tokens.iter().find(|token| token.named) {
+                Some(token) => Verdict {
+                    kind: "static-token",
+                    confidence: Confidence::Firm,
+                    token: Some(token.name.to_owned()),
+                    ..verdict
+                },
+                // By its look alone it was taken for a token, and is none.
+                None => verdict,
+            };
             Some(observe(subject, form, &target, &verdict, &cookies))
         })
         .collect()
+}
+
+/// What a new visitor gets in the place of a form's tokens. It is asked for if it is not known; `None` until then, and
+/// where it cannot be known.
+fn second_look<'e>(
+    subject: &Subject<'e>,
+    form: &Form,
+    (document, target): (&Url, &Url),
+    questions: &mut Vec<Question>,
+) -> Option<&'e [FreshValue]> {
+    let question = Question::FreshLook {
+        url: document.to_string(),
+        form: template(target),
+    };
+    for answer in &subject.evidence.answers {
+        match answer {
+            Answer::Fresh { url, form, values } => {
+                let asked = Question::FreshLook {
+                    url: url.clone(),
+                    form: form.clone(),
+                };
+                if asked == question {
+                    return Some(values);
+                }
+            }
+            Answer::NotAsked { question: asked, .. } if *asked == question => return None,
+            _ => {}
+        }
+    }
+    // What capture took out of an address cannot be asked for.
+    let whole = !document.as_str().contains("REDACTED") && !subject.evidence.page.session_in_path;
+    if whole && !hosts::is_third_party(subject, &form.frame) && !questions.contains(&question) {
+        questions.push(question);
+    }
+    None
+}
+
+/// Whether a new visitor gets the same cookie with the same value.
+fn is_common(cookie: &Cookie, values: &[FreshValue]) -> bool {
+    values
+        .iter()
+        .any(|value| value.place == FreshPlace::Cookie && value.name == cookie.name && value.hash == cookie.value.hash)
 }
 
 fn is_same_site(document: &Url, target: &Url) -> bool {
@@ -150,6 +226,7 @@ fn judge(form: &Form, cookies: &[(&Cookie, Recognised)]) -> Option<Verdict> {
             severity: Severity::Low,
             confidence: Confidence::Tentative,
             reason: "a login without a token lets another site log the visitor in to an account of its own",
+            token: None,
         });
     }
     let (severity, confidence, reason) = match weakest(cookies)?.same_site {
@@ -186,6 +263,7 @@ fn judge(form: &Form, cookies: &[(&Cookie, Recognised)]) -> Option<Verdict> {
         severity,
         confidence: if by_name { confidence } else { Confidence::Tentative },
         reason,
+        token: None,
     })
 }
 
@@ -213,7 +291,10 @@ fn observe(
 ) -> Observation {
     let action = template(target);
     let shown: String = action.chars().take(110).collect();
-    let title = if verdict.kind == "login" {
+    let title = if let Some(token) = &verdict.token {
+        let token: String = token.chars().take(40).collect();
+        format!("The CSRF token {token} of the form for {shown} is the same for everybody")
+    } else if verdict.kind == "login" {
         format!("The login form for {shown} has no CSRF token")
     } else {
         format!("The form that posts to {shown} has no CSRF token")
@@ -228,6 +309,7 @@ fn observe(
         Fact::new("action", target.as_str()),
         Fact::new("method", "post"),
         Fact::new("reason", verdict.reason),
+        Fact::new("token", verdict.token.as_deref().unwrap_or_default()),
         Fact::new("form", form.snippet.as_str()),
         Fact::new("selector", form.selector.as_str()),
         Fact::new("hidden fields", hidden.join(", ")),

@@ -1,7 +1,7 @@
 use super::MissingCsrfToken;
 use crate::check::{CsrfDefence, Outcome};
-use crate::evidence::{Field, FormMethod, Meta, SameSite, Submitter};
-use crate::observation::{Confidence, Severity};
+use crate::evidence::{Answer, Field, FormMethod, FreshPlace, FreshValue, Meta, SameSite, Submitter};
+use crate::observation::{Confidence, Question, Severity};
 use crate::testing::{Scene, field, hidden, shape};
 use FormMethod::{Get, Post};
 
@@ -230,4 +230,87 @@ fn flaws_of_third_party_frames_are_marked() {
         .form(Post, "https://pay.example/pay", &[field("text", "amount")])
         .frame = shop;
     assert!(scene.run(&MissingCsrfToken).observations[0].third_party);
+}
+
+fn seen_by_a_stranger(scene: &mut Scene, values: &[(FreshPlace, &str, &str)]) {
+    let question = scene.run(&MissingCsrfToken).questions.remove(0);
+    let Question::FreshLook { url, form } = question else {
+        panic!("{question:?}");
+    };
+    let values = values.iter().map(|(place, name, value)| FreshValue {
+        place: *place,
+        name: (*name).to_owned(),
+        hash: shape(value).hash,
+    });
+    let values = values.collect();
+    scene.evidence.answers = vec![Answer::Fresh { url, form, values }];
+}
+
+#[test]
+fn a_token_that_everybody_gets_is_told_from_one_that_lives() {
+    let page = || with_fields(&[field("text", "nick"), hidden("csrf_token", RANDOM)]);
+    let asked = page().run(&MissingCsrfToken);
+    let question = Question::FreshLook {
+        url: "https://case.test/settings".to_owned(),
+        form: "case.test/save".to_owned(),
+    };
+    assert_eq!((asked.questions, asked.observations.len()), (vec![question.clone()], 0));
+    for (values, expected) in [
+        (vec![(FreshPlace::Field, "csrf_token", RANDOM)], true),
+        (vec![(FreshPlace::Field, "csrf_token", "other")], false),
+        (vec![(FreshPlace::Meta, "csrf_token", RANDOM)], false),
+        (vec![(FreshPlace::Field, "other", RANDOM)], false),
+        // Behind a login a stranger gets another page.
+        (vec![], false),
+    ] {
+        let mut scene = page();
+        seen_by_a_stranger(&mut scene, &values);
+        let outcome = scene.run(&MissingCsrfToken);
+        assert_eq!(outcome.observations.len(), usize::from(expected), "{values:?}");
+        assert!(outcome.questions.is_empty(), "nothing is asked twice");
+    }
+    let mut scene = page();
+    seen_by_a_stranger(&mut scene, &[(FreshPlace::Field, "csrf_token", RANDOM)]);
+    let (severity, confidence, cause) = one(&scene.run(&MissingCsrfToken));
+    assert_eq!((severity, confidence), (Severity::Medium, Confidence::Firm));
+    assert_eq!(cause, "action=case.test/save kind=static-token method=post");
+    scene.evidence.answers = vec![Answer::NotAsked {
+        question,
+        why: "there was no time".to_owned(),
+    }];
+    assert!(passes(&scene));
+}
+
+#[test]
+fn a_random_value_that_everybody_gets_is_no_token_and_no_session() {
+    let mut scene = with_fields(&[field("text", "nick"), hidden("x9", RANDOM)]);
+    seen_by_a_stranger(&mut scene, &[(FreshPlace::Field, "x9", RANDOM)]);
+    assert_eq!(
+        one(&scene.run(&MissingCsrfToken)).2,
+        "action=case.test/save kind=form method=post"
+    );
+
+    let mut scene = Scene::new("https://case.test/settings");
+    scene.session_cookie("visitor", SameSite::None);
+    scene.form(Post, "https://case.test/save", &[hidden("csrf_token", RANDOM)]);
+    let value = "7f4df451a9c3e2b08d6c5e1f00ab43cd";
+    let everybodys = [
+        (FreshPlace::Field, "csrf_token", RANDOM),
+        (FreshPlace::Cookie, "visitor", value),
+    ];
+    seen_by_a_stranger(&mut scene, &everybodys);
+    assert!(passes(&scene));
+}
+
+#[test]
+fn nothing_is_asked_without_need() {
+    let asks = |scene: &Scene| !scene.run(&MissingCsrfToken).questions.is_empty();
+    assert!(!asks(&with_fields(&[field("text", "nick")])), "there is no token");
+    let mut scene = Scene::new("https://case.test/settings");
+    scene.form(Post, "https://case.test/save", &[hidden("csrf_token", RANDOM)]);
+    assert!(!asks(&scene), "there is no session");
+    let mut scene = Scene::new("https://case.test/settings?key=REDACTED");
+    scene.session_cookie("PHPSESSID", SameSite::None);
+    scene.form(Post, "https://case.test/save", &[hidden("csrf_token", RANDOM)]);
+    assert!(!asks(&scene), "the address is not known");
 }

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::check::Subject;
-use crate::evidence::{Field, Form, ValueShape};
+use crate::evidence::{Field, Form, FreshPlace, FreshValue, ValueShape};
 use crate::session_cookie::{is_sent, is_token_cookie};
 use crate::shape::{is_random, measure};
 
@@ -23,14 +23,36 @@ const IDENTIFIERS: &str = "\
     image locale timestamp time date fingerprint sitekey publickey clientid trackingid utm gclid fbclid captcha \
     grecaptcharesponse hcaptcharesponse referrer referer";
 
-/// Whether a form, or the document around it, carries a token.
-pub(super) fn in_document(subject: &Subject<'_>, form: &Form) -> bool {
-    let in_form = form
+/// What protects a form, as far as can be seen.
+pub(super) struct Token<'e> {
+    /// Where it stands; `None` where nothing can be compared: in an action's query, which is redacted.
+    pub place: Option<FreshPlace>,
+    /// The name of the field, `meta` element or cookie.
+    pub name: &'e str,
+    /// The hash of its value; empty if it is not known.
+    pub hash: &'e str,
+    /// It is a token by its name, not only by the look of its value.
+    pub named: bool,
+}
+
+/// The tokens that a form, or the document around it, carries.
+pub(super) fn in_document<'e>(subject: &Subject<'e>, form: &'e Form) -> Vec<Token<'e>> {
+    let hash = |value: Option<&'e ValueShape>| value.map_or("", |value| value.hash.as_str());
+    let fields = form
         .fields
         .iter()
-        .any(|field| field.kind == "hidden" && !field.disabled && is_token(subject, field));
-    in_form
-        || subject.evidence.metas.iter().any(|meta| {
+        .filter(|field| field.kind == "hidden" && !field.disabled && is_token(subject, field))
+        .map(|field| Token {
+            place: Some(FreshPlace::Field),
+            name: &field.name,
+            hash: hash(field.value.as_ref()),
+            named: is_token_name(subject, &field.name) || is_token_itself(&field.name),
+        });
+    let metas = subject
+        .evidence
+        .metas
+        .iter()
+        .filter(|meta| {
             let holds = meta.value.as_ref().is_some_and(|value| value.length > 0)
                 || meta.content.as_deref().is_some_and(|content| !content.is_empty());
             // `_csrf_header` and `csrf-param` only name the header and the field.
@@ -38,10 +60,17 @@ pub(super) fn in_document(subject: &Subject<'_>, form: &Form) -> bool {
             let is_value = !name.ends_with("header") && !name.ends_with("param") && !name.ends_with("parameter");
             meta.frame == form.frame && holds && is_value && names_csrf(&name)
         })
+        .map(|meta| Token {
+            place: Some(FreshPlace::Meta),
+            name: &meta.name,
+            hash: hash(meta.value.as_ref()),
+            named: true,
+        });
+    fields.chain(metas).collect()
 }
 
-/// Whether a target has a token in its query, or a token cookie would be sent to it.
-pub(super) fn in_target(subject: &Subject<'_>, target: &Url) -> bool {
+/// The tokens in a target's query, and the token cookies that would be sent to it.
+pub(super) fn in_target<'e>(subject: &Subject<'e>, target: &Url) -> Vec<Token<'e>> {
     let in_query = target.query_pairs().any(|(name, value)| {
         let (charset, entropy) = measure(&value);
         let shape = ValueShape {
@@ -53,12 +82,36 @@ pub(super) fn in_target(subject: &Subject<'_>, target: &Url) -> bool {
         };
         !value.is_empty() && (is_token_name(subject, &name) || looks_like_token(&name, &shape))
     });
-    in_query
-        || subject
-            .evidence
-            .cookies
-            .iter()
-            .any(|cookie| is_token_cookie(&cookie.name.to_ascii_lowercase()) && is_sent(cookie, target))
+    let query = in_query.then_some(Token {
+        place: None,
+        name: "",
+        hash: "",
+        named: true,
+    });
+    let cookies = subject
+        .evidence
+        .cookies
+        .iter()
+        .filter(|cookie| is_token_cookie(&cookie.name.to_ascii_lowercase()) && is_sent(cookie, target))
+        .map(|cookie| Token {
+            place: Some(FreshPlace::Cookie),
+            name: &cookie.name,
+            hash: &cookie.value.hash,
+            named: true,
+        });
+    query.into_iter().chain(cookies).collect()
+}
+
+impl Token<'_> {
+    /// Whether a new visitor gets the same one.
+    pub(super) fn is_in(&self, values: &[FreshValue]) -> bool {
+        values.iter().any(|value| {
+            Some(value.place) == self.place
+                && value.name == self.name
+                && !self.hash.is_empty()
+                && value.hash == self.hash
+        })
+    }
 }
 
 fn is_token(subject: &Subject<'_>, field: &Field) -> bool {
@@ -70,8 +123,12 @@ fn is_token(subject: &Subject<'_>, field: &Field) -> bool {
             .value
             .as_ref()
             .is_some_and(|value| looks_like_token(&field.name, value))
-        // Joomla names its field by the token itself and gives it the value 1.
-        || (field.name.len() == 32 && field.name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        || is_token_itself(&field.name)
+}
+
+/// Joomla names its field by the token itself and gives it the value 1.
+fn is_token_itself(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {

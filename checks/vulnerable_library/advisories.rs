@@ -130,6 +130,12 @@ impl Advisories {
         Ok(text)
     }
 
+    /// How many libraries and advisories there are.
+    pub fn counts(&self) -> (usize, usize) {
+        let advisories = self.components.iter().map(|component| component.advisories.len());
+        (self.components.len(), advisories.sum())
+    }
+
     /// Whether the set can be used: it has a date, libraries, and versions that can be compared.
     pub fn validate(&self) -> Result<(), AdvisoriesError> {
         let date = self.date.as_bytes();
@@ -177,12 +183,16 @@ impl Advisory {
     }
 
     /// How bad it is in a browser: as the advisory says, but low if all it does is to slow the visitor's own browser
-    /// down, and the library does not run on servers as well.
+    /// down, or if it takes a server or its files, and the library does not run on servers as well.
     pub fn severity_in_browser(&self, component: &str) -> Severity {
         /// Weaknesses that exhaust or stop what they run in, and no more.
         const DENIAL_OF_SERVICE: [u32; 12] = [248, 400, 407, 409, 674, 730, 754, 770, 834, 835, 1050, 1333];
-        let only_denial = !self.cwe.is_empty() && self.cwe.iter().all(|cwe| DENIAL_OF_SERVICE.contains(cwe));
-        if only_denial && component != "nextjs" {
+        /// Paths out of a folder, commands of a shell, requests that a server is made to send or that are smuggled past
+        /// one: in a browser there is nothing of the kind.
+        const OF_SERVERS: [u32; 17] = [22, 23, 24, 27, 29, 35, 36, 41, 73, 77, 78, 88, 98, 113, 441, 444, 918];
+        let harmless = |cwe: &u32| DENIAL_OF_SERVICE.contains(cwe) || OF_SERVERS.contains(cwe);
+        let only_harmless = !self.cwe.is_empty() && self.cwe.iter().all(harmless);
+        if only_harmless && component != "nextjs" {
             self.severity.min(Severity::Low)
         } else {
             self.severity
@@ -253,6 +263,8 @@ mod tests {
         slow.cwe = vec![400, 1333];
         assert_eq!(slow.severity_in_browser("moment.js"), Severity::Low);
         assert_eq!(slow.severity_in_browser("nextjs"), Severity::High);
+        slow.cwe = vec![22, 27];
+        assert_eq!(slow.severity_in_browser("moment.js"), Severity::Low, "CVE-2022-24785");
         slow.cwe.push(79);
         assert_eq!(slow.severity_in_browser("moment.js"), Severity::High);
     }

@@ -25,7 +25,7 @@ pub(super) type Index = usize;
 pub(super) type Hits = Arc<[(Index, Version)]>;
 
 /// A set of advisories, ready to recognise libraries.
-pub(super) struct Catalog {
+pub struct Catalog {
     set: Advisories,
     literals: Option<AhoCorasick>,
     text: Vec<TextRule>,
@@ -56,7 +56,8 @@ struct Memo {
 }
 
 impl Catalog {
-    pub(super) fn new(set: Advisories) -> Self {
+    /// Makes a set ready.
+    pub fn new(set: Advisories) -> Self {
         let mut text = Vec::new();
         let mut literals = Vec::new();
         let mut names = HashMap::new();
@@ -92,8 +93,14 @@ impl Catalog {
         }
     }
 
-    pub(super) fn date(&self) -> &str {
+    /// The day on which its source was fetched, `YYYY-MM-DD`.
+    pub fn date(&self) -> &str {
         &self.set.date
+    }
+
+    /// The libraries that have advisories, and the advisories.
+    pub fn counts(&self) -> (usize, usize) {
+        self.set.counts()
     }
 
     pub(super) fn component(&self, index: Index) -> Option<&Component> {

@@ -19,8 +19,10 @@
 //! excepted versions left out. One observation is made per library and script, with all its advisories. The version
 //! that fixes it is the smallest one at or above the current that no advisory names.
 //!
-//! Severity: that of the worst advisory, as published; but *low* for denial of service alone, which in a browser only
-//! hurts the visitor's own page (Next.js, which runs on the server too, excepted). A line of versions that is no longer
+//! Severity: that of the worst advisory, as published; but *low* at most for denial of service alone, which in a browser
+//! only hurts the visitor's own page, and for what takes a server or its files (path traversal, commands of a shell,
+//! requests forged or smuggled by a server), by the advisory's own CWE numbers, if all of them are of these kinds.
+//! Next.js, which runs on the server too, is excepted. A line of versions that is no longer
 //! maintained (jQuery 1 and 2, `AngularJS`, Bootstrap up to 3) is *medium* at least, also where no other advisory names
 //! the version: the next flaw will not be mended. The site's file sets another severity, or none, with `end_of_life`.
 //!
@@ -55,12 +57,12 @@ mod reconcile;
 pub mod version;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::check::{Check, EndOfLife, Meta, Outcome, Probe, Subject};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use advisories::{Advisories, Advisory};
-use catalog::Catalog;
+pub use catalog::Catalog;
 use reconcile::Presence;
 use version::Version;
 
@@ -69,7 +71,7 @@ pub struct VulnerableLibrary;
 
 static META: Meta = Meta {
     id: "vulnerable-library",
-    version: 2,
+    version: 3,
     title: "A JavaScript library has known vulnerabilities",
     severity: Severity::Medium,
     cwe: 1395,
@@ -77,7 +79,13 @@ static META: Meta = Meta {
 };
 
 /// The embedded advisories. That they can be read is proved by a test; were they not, nothing would be found.
-static CATALOG: LazyLock<Option<Catalog>> = LazyLock::new(|| Advisories::embedded().ok().map(Catalog::new));
+static CATALOG: LazyLock<Option<Arc<Catalog>>> =
+    LazyLock::new(|| Advisories::embedded().ok().map(Catalog::new).map(Arc::new));
+
+/// What is known without anything beside the program.
+pub fn embedded() -> Option<Arc<Catalog>> {
+    CATALOG.clone()
+}
 
 impl Check for VulnerableLibrary {
     fn meta(&self) -> &'static Meta {
@@ -92,7 +100,7 @@ impl Check for VulnerableLibrary {
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {
-        let Some(catalog) = CATALOG.as_ref() else {
+        let Some(catalog) = subject.libraries.or(CATALOG.as_deref()) else {
             return Outcome::default();
         };
         let mut places: BTreeMap<(String, String), Vec<Presence>> = BTreeMap::new();

@@ -79,7 +79,8 @@ pub struct Pass {
     pub cuts: u32,
     pub hurry: Hurry,
     pub visits: usize,
-    pub tickets: usize,
+    /// The labels of all tickets, which name their findings.
+    pub tickets: Vec<Vec<String>>,
     pub harvest: Harvest,
 }
 
@@ -90,12 +91,8 @@ impl Pass {
         if self.harvest != calm.harvest {
             trouble.push("other pages or findings".to_owned());
         }
-        if self.tickets != self.harvest.findings.len() {
-            trouble.push(format!(
-                "{} tickets of {} findings",
-                self.tickets,
-                self.harvest.findings.len()
-            ));
+        if self.tickets != calm.tickets {
+            trouble.push("other tickets, or some twice".to_owned());
         }
         if !self.hurry.is_polite(PACE as usize) {
             trouble.push("a host was hurried".to_owned());
@@ -116,7 +113,7 @@ pub fn answer(ask: &Ask<'_>) -> Reply {
     if number % 4 == 1 {
         let _ = write!(
             html,
-            "<form method=post action=http://{}/in{number}><input type=password></form>",
+            "<form method=post action=http://{}/in{number}><input type=password name=p></form>",
             ask.host
         );
     }
@@ -151,6 +148,8 @@ impl Night {
         let counted = (gang.kills, gang.restarts, gang.cuts);
         gang.end()?;
         let log = self.microsite.log.entries();
+        let mut tickets: Vec<_> = self.queue.issues().into_iter().map(|issue| issue.labels).collect();
+        tickets.sort_unstable();
         Ok(Pass {
             took,
             kills: counted.0,
@@ -158,7 +157,7 @@ impl Night {
             cuts: counted.2,
             hurry: worst(&hurry(&log)),
             visits: log.len(),
-            tickets: self.queue.issues().len(),
+            tickets,
             harvest: harvest(&*store).await?,
         })
     }
@@ -173,13 +172,17 @@ impl Night {
         // What makes a clock wrong is not for the browser.
         let found = browser::find(&BrowserConfig::default()).await?;
         let browser = folder.path().join("browser");
-        let script = format!("#!/bin/sh\nunset LD_PRELOAD FAKETIME\nexec {:?} \"$@\"\n", found.path);
+        let script = format!(
+            "#!/bin/sh\nunset LD_PRELOAD FAKETIME\nexec '{}' \"$@\"\n",
+            found.path.display()
+        );
         fs::write(&browser, script)?;
         fs::set_permissions(&browser, fs::Permissions::from_mode(0o755))?;
         let settings = format!(
-            "[browser]\npath = {browser:?}\nprocesses = 1\nresolve = {{ {} }}\ntrust_spki = [{:?}]\n\
+            "[browser]\npath = \"{}\"\nprocesses = 1\nresolve = {{ {} }}\ntrust_spki = [{:?}]\n\
              [jira]\ndeployment = \"cloud\"\nbase_url = {:?}\nmode = \"live\"\nrequests_per_s = 100\n\
              auth = {{ kind = \"basic\", email = {:?}, token_file = \"token\" }}\n[jira.defaults]\nproject = \"SEC\"\n",
+            browser.display(),
             resolve.join(", "),
             self.microsite.spki,
             self.queue.base_url(),
@@ -363,6 +366,7 @@ impl Drop for Gang {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Step {
     Event(Event),
     Hire(usize),
@@ -378,7 +382,9 @@ async fn harvest(store: &dyn Store) -> Result<Harvest> {
     }
     for line in lines {
         if line.state != ScanState::Complete {
-            return Err(format!("scan {} of {} is {:?}", line.id, line.site, line.state).into());
+            let failed = store.pages(&line.id, PageState::Failed, 9).await?;
+            let failed: Vec<_> = failed.into_iter().map(|row| (row.url, row.reason)).collect();
+            return Err(format!("scan {} of {} is {:?}: {failed:?}", line.id, line.site, line.state).into());
         }
         let done = store.pages(&line.id, PageState::Done, u32::MAX).await?;
         for row in &done {

@@ -79,6 +79,12 @@ impl Database {
         self.run("pg_ctl", &arguments)
     }
 
+    /// Its first process, the parent of all others.
+    pub fn pid(&self) -> Result<u32> {
+        let text = fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
+        Ok(text.lines().next().unwrap_or_default().trim().parse()?)
+    }
+
     /// Where it listens.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join(".s.PGSQL.5432")

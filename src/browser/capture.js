@@ -114,10 +114,17 @@
     return submitter;
   };
 
+  // Of very many controls those at both ends, where tokens and buttons are, and some of what is hidden between them.
+  const within = (controls) => {
+    if (controls.length <= 300) return controls;
+    const between = controls.slice(150, -100).filter((control) => tagOf(control) === 'input' && getter(HTMLInputElement.prototype, 'type')(control) === 'hidden');
+    return controls.slice(0, 150).concat(between.slice(0, 50), controls.slice(-100));
+  };
+
   const formOf = (form, root) => {
     // Image buttons are not among a form's elements.
     const images = all(root, 'input[type=image i]').filter((image) => attempt(() => image.form === form, false));
-    const controls = attempt(() => Array.from(elementsOf(form)), []).concat(images).slice(0, 300);
+    const controls = within(attempt(() => Array.from(elementsOf(form)), []).concat(images));
     return {
       selector: selector(form),
       snippet: snippet(form),
@@ -298,13 +305,15 @@
   if (!only && window.top === window) for (const root of roots) attempt(() => lookAt(root), null);
 
   const answers = {};
+  const before = attempt(() => performance.now(), 0);
   for (const id of Object.keys(probes)) {
     answers[id] = attempt(() => { const json = JSON.stringify(probes[id]()); return json === undefined || json.length > 200000 ? null : json; }, null);
   }
+  const probesMs = attempt(() => performance.now(), 0) - before;
 
   return JSON.stringify({
     url: text(location.href, 4000), origin: text(self.origin, 400), title: tidy(document.title, 300),
-    elements, forms, links, scripts, metas, storage, probes: answers, left_out: leftOut, manifests,
+    elements, forms, links, scripts, metas, storage, probes: answers, probes_ms: probesMs, left_out: leftOut, manifests,
     look: only || window.top !== window ? null : { paths: Array.from(paths), text: tidy(words, 20000) },
     changed: window.__phantomChanged ? window.__phantomChanged() : '',
   });

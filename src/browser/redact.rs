@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
-use phantom_checks::evidence::{Endpoint, Evidence, Header, Page, ValueShape};
+use phantom_checks::evidence::{Endpoint, Evidence, Header, Page, ResourceKind, ValueShape};
 use phantom_checks::secrets;
 use phantom_checks::shape::{is_random, measure};
 use phantom_checks::token_in_storage::WEB_TOKEN;
 use regex::Regex;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
+use crate::crawl::unchanged::steady;
 use crate::crawl::{REDACTED, is_secret, is_web_token, without_session_segments};
 
 /// URLs that are not of the web are cut off here, in characters.
@@ -135,6 +136,30 @@ impl Redactor {
         }
     }
 
+    /// A keyed hash of the body of an answer, by which it is told later whether it changed. What a document has anew with
+    /// each answer is left out.
+    pub fn mark(&self, kind: ResourceKind, text: &str) -> String {
+        let text = text.trim_start_matches('\u{feff}');
+        let steady = match kind {
+            ResourceKind::Document => steady(text),
+            _ => Cow::Borrowed(text),
+        };
+        self.mark_of_hash(&hex::encode(Sha256::digest(steady.as_bytes())))
+    }
+
+    /// The same, of a body whose SHA-256 is known.
+    pub(super) fn mark_of_hash(&self, hash: &str) -> String {
+        self.shape(hash).hash
+    }
+
+    /// A response header as it may be kept.
+    pub fn header(&self, name: &str, value: &str) -> Header {
+        header(Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+
     /// What stands for a value.
     pub fn shape(&self, value: &str) -> ValueShape {
         let hash = Hmac::<Sha256>::new_from_slice(&self.salt).map(|mac| mac.chain_update(value.as_bytes()).finalize());
@@ -248,11 +273,21 @@ pub fn header(header: Header) -> Header {
             parameters(nonces.as_deref().unwrap_or(REDACTED))
         }
         "location" | "content-location" => url(text),
+        "www-authenticate" => schemes(text),
         name if is_secret(name, text) => REDACTED.to_owned(),
         _ if text.split([' ', ',', ';', '=', '"', '<', '>']).any(looks_random) => REDACTED.to_owned(),
         _ => parameters(text),
     };
     Header { value, ..header }
+}
+
+/// The ways to authenticate that a `WWW-Authenticate` header offers, without their parameters.
+fn schemes(text: &str) -> String {
+    let words = text
+        .split([',', '\n'])
+        .filter_map(|part| part.split_whitespace().next());
+    let named = words.filter(|word| !word.contains('=') && word.len() <= 20 && !looks_random(word));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// A script, or an element's opening tag, in which literals that are secrets, by their name or by their look, are replaced.
@@ -310,6 +345,23 @@ mod tests {
     use phantom_checks::evidence::Charset;
 
     use super::*;
+
+    #[test]
+    fn of_ways_to_authenticate_the_names_are_kept() {
+        let said = |text: &str| {
+            let name = "www-authenticate".to_owned();
+            header(Header {
+                name,
+                value: text.to_owned(),
+            })
+            .value
+        };
+        assert_eq!(said("Basic realm=\"Intern\", charset=\"UTF-8\""), "Basic");
+        assert_eq!(
+            said("Digest realm=\"x\", nonce=\"8b1d4f\"\nNegotiate, Basic realm=\"x\""),
+            "Digest, Negotiate, Basic"
+        );
+    }
 
     #[test]
     fn urls_lose_passwords_and_secret_parameters_only() {

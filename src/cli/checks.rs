@@ -1,5 +1,6 @@
 //! `phantom checks`
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ use serde::Serialize;
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::output::{Shape, print};
 use super::paint;
-use super::session::Setup;
+use super::session::{Setup, read_config};
+use crate::config::{BrowserConfig, Config};
+use crate::declared::{self, LEAST_CASES};
 use crate::report::plural;
 use crate::report::safe::{fit, one_line};
 use crate::scan::{ReplayError, Replayed, ReplayedFinding, ScanId, replay};
@@ -37,20 +40,37 @@ enum ChecksCommand {
     List {
         #[command(flatten)]
         shape: Shape,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Say what a check looks for, why that matters, how it decides, and how to fix it
     Explain {
         /// The id of the check.
         #[arg(value_name = "ID")]
         id: String,
+        #[command(flatten)]
+        settings: Settings,
     },
+    /// Print the JSON Schema of a check that is declared as TOML, for completion in editors
+    Schema,
     /// Serve the cases of a check, or of all checks in a folder, scan them, and compare with what they expect
+    #[command(
+        after_help = "Of the settings only the browser counts, so that cases can be tried with another one.\n\nExamples:\n  \
+                      phantom checks test checks/mixed_content\n  phantom checks test our-checks --config chromium.toml"
+    )]
     Test {
         /// The folder of a check, or of several.
         #[arg(value_name = "DIR", default_value = "checks")]
         folder: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
     },
-    /// Begin a check: its folder with documentation to fill in and two cases; in a checkout of the sources
+    /// Begin a check: its folder with documentation to fill in and cases
+    #[command(
+        after_help = "A check in Rust is a part of the program and begun in a checkout of its sources. One that is declared \
+                      as TOML is a folder of your own, which the settings name under `checks.folders`.\n\nExamples:\n  \
+                      phantom checks new odd-thing\n  phantom checks new odd-thing --toml --in our-checks"
+    )]
     New {
         /// Its id, in small letters with hyphens: `odd-thing`. It never changes.
         #[arg(value_name = "ID")]
@@ -58,6 +78,9 @@ enum ChecksCommand {
         /// The folder of all checks.
         #[arg(long = "in", value_name = "DIR", default_value = "checks")]
         folder: PathBuf,
+        /// Declare it as TOML instead of writing it in Rust.
+        #[arg(long)]
+        toml: bool,
     },
     /// Run checks over the stored evidence of a scan, without a browser; it changes nothing
     #[command(
@@ -79,13 +102,39 @@ enum ChecksCommand {
     },
 }
 
+/// Which settings declare checks.
+#[derive(Debug, Args)]
+struct Settings {
+    /// The settings; without it, phantom.toml in this folder if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Settings {
+    fn read(&self) -> Result<(), Failure> {
+        read_config(self.config.as_deref()).map(drop)
+    }
+}
+
 /// Does what is asked with checks.
 pub async fn run(args: ChecksArgs) -> Ended {
     match args.command {
-        ChecksCommand::List { shape } => list(shape),
-        ChecksCommand::Explain { id } => explain(known(&id)?),
-        ChecksCommand::Test { folder } => test(&folder).await,
-        ChecksCommand::New { id, folder } => new(&id, &folder),
+        ChecksCommand::List { shape, settings } => {
+            settings.read()?;
+            list(shape)
+        }
+        ChecksCommand::Explain { id, settings } => {
+            settings.read()?;
+            explain(known(&id)?)
+        }
+        ChecksCommand::Schema => print([declared::SCHEMA.trim_end().to_owned()]),
+        ChecksCommand::Test { folder, settings } => {
+            // The checks of the folder may be among those that are declared, and not be ready yet.
+            declared::declare_new(&folder).or_usage()?;
+            let config = settings.config.as_deref().map(Config::load).transpose().or_usage()?;
+            test(&folder, &config.unwrap_or_default().browser).await
+        }
+        ChecksCommand::New { id, folder, toml } => new(&id, &folder, toml),
         ChecksCommand::Run {
             over,
             checks,
@@ -121,6 +170,8 @@ struct Listed {
     cwe: u32,
     /// It asks the page itself something.
     probe: bool,
+    /// It is declared by the installation.
+    declared: bool,
 }
 
 fn list(shape: Shape) -> Ended {
@@ -135,6 +186,7 @@ fn list(shape: Shape) -> Ended {
                 severity: meta.severity,
                 cwe: meta.cwe,
                 probe: check.probe().is_some(),
+                declared: !phantom_checks::built_in().iter().any(|own| own.meta().id == meta.id),
             }
         })
         .collect();
@@ -171,13 +223,18 @@ fn explain(check: &dyn Check) -> Ended {
     print(lines)
 }
 
-async fn test(folder: &Path) -> Ended {
+async fn test(folder: &Path, browser: &BrowserConfig) -> Ended {
     let trials = Trial::find(folder).or_usage()?;
     let term = Term::stdout();
     let (good, bad, odd) = (Style::new().green(), Style::new().red(), Style::new().yellow());
     let (mut wrong, mut not_tried) = (0_u64, 0_u64);
+    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for trial in &trials {
+        let kind = usize::from(trial.case.flags.is_empty());
+        counts.entry(trial.check.as_str()).or_default()[kind] += 1;
+    }
     let began = Instant::now();
-    let mut results = std::pin::pin!(run_all(&trials));
+    let mut results = std::pin::pin!(run_all(&trials, browser));
     while let Some((trial, tried)) = results.next().await {
         let name = one_line(&trial.name);
         let line = match tried {
@@ -198,6 +255,16 @@ async fn test(folder: &Path) -> Ended {
         };
         term.write_line(&line).or_usage()?;
     }
+    for (check, [flag, pass]) in &counts {
+        if *flag.min(pass) < LEAST_CASES {
+            wrong += 1;
+            let line = format!(
+                "{}  {check} has {flag} cases that must be flagged and {pass} that must pass; write {LEAST_CASES} of each",
+                bad.apply_to("too few  ")
+            );
+            term.write_line(&line).or_usage()?;
+        }
+    }
     let line = format!(
         "{}, {wrong} wrong, {not_tried} not tried, in {:.1} s",
         plural(trials.len() as u64, "case"),
@@ -211,7 +278,7 @@ async fn test(folder: &Path) -> Ended {
     })
 }
 
-fn new(id: &str, folder: &Path) -> Ended {
+fn new(id: &str, folder: &Path, toml: bool) -> Ended {
     let kebab = id
         .split('-')
         .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
@@ -227,10 +294,13 @@ fn new(id: &str, folder: &Path) -> Ended {
         ))
         .or_usage();
     }
+    if toml {
+        return new_declared(id, folder);
+    }
     if !folder.join("lib.rs").is_file() {
         return Err(anyhow::anyhow!(
             "{} is not the folder of the checks: a check is a part of the program; run this in a checkout of its sources, \
-             or say where with --in",
+             say where with --in, or declare a check of your own with --toml",
             folder.display()
         ))
         .or_usage();
@@ -242,6 +312,36 @@ fn new(id: &str, folder: &Path) -> Ended {
         .collect();
     let home = folder.join(&name);
     write_new(&home.join("mod.rs"), &skeleton(id, &type_name)).or_usage()?;
+    write_cases(&home).or_usage()?;
+    print([
+        format!("{} begins the check `{id}`. What is left to do:", home.display()),
+        format!("  1. in {}: `pub mod {name};`", folder.join("lib.rs").display()),
+        format!("     and in `all()`: `&{name}::{type_name},`"),
+        "  2. its documentation, its CWE and its logic in mod.rs".to_owned(),
+        "  3. six cases or more, that it flags and that it passes".to_owned(),
+        format!("  4. cargo run -- checks test {}", home.display()),
+    ])
+}
+
+fn new_declared(id: &str, folder: &Path) -> Ended {
+    let home = folder.join(id);
+    let file = home.join(declared::FILE);
+    write_new(&file, &include_str!("check.toml").replace("odd-thing", id)).or_usage()?;
+    write_cases(&home).or_usage()?;
+    print([
+        format!("{} begins the check `{id}`. What is left to do:", home.display()),
+        format!("  1. its documentation, its CWE and its rules in {}", file.display()),
+        format!("  2. {LEAST_CASES} cases or more that it flags, and as many that it passes"),
+        format!("  3. phantom checks test {}", home.display()),
+        format!(
+            "  4. in phantom.toml: [checks] folders = [{:?}]",
+            folder.display().to_string()
+        ),
+    ])
+}
+
+/// One case of each kind, to begin with.
+fn write_cases(home: &Path) -> anyhow::Result<()> {
     for (file, case) in [
         (
             "flagged.html",
@@ -254,16 +354,9 @@ fn new(id: &str, folder: &Path) -> Ended {
             "<!--\n{case}\n-->\n<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <title>{title}</title>\n</head>\n<body>\n</body>\n</html>\n"
         );
-        write_new(&home.join("cases").join(file), &html).or_usage()?;
+        write_new(&home.join("cases").join(file), &html)?;
     }
-    print([
-        format!("{} begins the check `{id}`. What is left to do:", home.display()),
-        format!("  1. in {}: `pub mod {name};`", folder.join("lib.rs").display()),
-        format!("     and in `all()`: `&{name}::{type_name},`"),
-        "  2. its documentation, its CWE and its logic in mod.rs".to_owned(),
-        "  3. six cases or more, that it flags and that it passes".to_owned(),
-        format!("  4. cargo run -- checks test {}", home.display()),
-    ])
+    Ok(())
 }
 
 /// Writes a file that is not there yet, and the folders it is in.
@@ -333,6 +426,7 @@ struct Told<'a> {
 
 async fn over_scan(over: &str, ids: &[String], shape: Shape, setup: &Setup) -> Ended {
     let began = Instant::now();
+    let config = setup.config()?;
     let mut checks: Vec<&'static dyn Check> = Vec::new();
     for id in ids {
         checks.push(known(id)?);
@@ -340,7 +434,7 @@ async fn over_scan(over: &str, ids: &[String], shape: Shape, setup: &Setup) -> E
     if ids.is_empty() {
         checks = all().to_vec();
     }
-    let store = setup.store(&setup.config()?).await?;
+    let store = setup.store(&config).await?;
     let record = if over == "last" {
         store.newest_scan(None).await.or_incomplete()?
     } else {

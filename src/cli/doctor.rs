@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use console::{Style, Term};
 
+use super::advisories;
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::session::{self, Setup};
 use crate::browser::{ClientRules, Pool, PoolOptions, default_tabs};
@@ -11,6 +12,8 @@ use crate::config::Config;
 use crate::egress::{Egress, EgressRules, UPSTREAM_WARNING};
 use crate::jira::Client;
 use crate::report::safe::visible;
+use crate::scan::advisories_in_use;
+use crate::store::Store;
 
 /// How long a browser may take to start before that is a finding in itself.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -59,6 +62,9 @@ pub async fn run(setup: &Setup) -> Ended {
             Err(failure) => Health::Bad(format!("{:#}", failure.error)),
         },
     )?;
+    if let Ok(store) = &store {
+        say("libraries", libraries(&**store).await)?;
+    }
     for (what, health) in browser(&config).await {
         say(what, health)?;
     }
@@ -82,6 +88,14 @@ fn sites() -> Health {
             count => Health::Good(format!("{count} in sitemaps/")),
         },
         Err(failure) => Health::Bad(format!("{:#}", failure.error)),
+    }
+}
+
+async fn libraries(store: &dyn Store) -> Health {
+    match advisories_in_use(store, jiff::Timestamp::now()).await {
+        Ok(known) if known.old => Health::Doubtful(advisories::said(&known)),
+        Ok(known) => Health::Good(advisories::said(&known)),
+        Err(error) => Health::Bad(error.to_string()),
     }
 }
 

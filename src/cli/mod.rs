@@ -1,11 +1,13 @@
 //! The command line: what a person types becomes a call into the library, and what comes of it lines on a terminal.
 
+mod advisories;
 mod checks;
 mod demo;
 mod doctor;
 mod exit;
 mod findings;
 mod fleet;
+mod health;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
@@ -84,6 +86,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// List checks, explain them, try their cases, and run them over what was stored
     Checks(checks::ChecksArgs),
+    /// Say what is known about vulnerable libraries, and take in what is new
+    Advisories(advisories::AdvisoriesArgs),
     /// List scans, whoever runs them, and watch one
     Scans(scans::ScansArgs),
     /// Stop a scan, or all, wherever they run
@@ -105,6 +109,9 @@ enum Command {
     /// Help with the scans of a shared store; any number may, anywhere
     #[command(after_help = "Example:\n  phantom work --store postgres://gang@db/scans --pool vpn --tabs 8")]
     Work(fleet::GangArgs),
+    /// Ask a process that serves or works how it is
+    #[command(after_help = "Example:\n  phantom health 127.0.0.1:9464\n\nIt ends with 0 if it is well, with 3 if not.")]
+    Health(health::HealthArgs),
     /// Show who started, stopped and suppressed what
     Audit(scans::AuditArgs),
     /// Say what works here, what does not, and what to do about it
@@ -139,6 +146,7 @@ pub fn run() -> ExitCode {
             Command::Sites(args) => sites::run(args).await,
             Command::Verify(args) => Box::pin(verify::run(args, cli.voice)).await,
             Command::Checks(args) => checks::run(args).await,
+            Command::Advisories(args) => advisories::run(args).await,
             Command::Scans(args) => scans::scans(args).await,
             Command::Stop(args) => scans::stop(args).await,
             Command::Pause(args) => scans::pause(args).await,
@@ -146,6 +154,7 @@ pub fn run() -> ExitCode {
             Command::Nightly(args) => fleet::nightly(args, plan(true, false, true), cli.voice).await,
             Command::Serve(args) => fleet::stay(args, plan(true, true, false), cli.voice).await,
             Command::Work(args) => fleet::stay(args, plan(false, true, false), cli.voice).await,
+            Command::Health(args) => health::run(args).await,
             Command::Audit(args) => scans::audit(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,

@@ -1,12 +1,14 @@
 //! What every command that works on this installation begins with: settings, store, sites.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 
 use super::exit::{Failure, OrExit};
 use crate::config::Config;
+use crate::declared::declare_all;
 use crate::scan::AuditEntry;
 use crate::site::SiteBook;
 use crate::store::{self, Store};
@@ -31,11 +33,7 @@ pub struct Setup {
 impl Setup {
     /// Reads the settings.
     pub fn config(&self) -> Result<Config, Failure> {
-        match &self.config {
-            Some(path) => Config::load(path).or_usage(),
-            None if Path::new(CONFIG).is_file() => Config::load(Path::new(CONFIG)).or_usage(),
-            None => Ok(Config::default()),
-        }
+        read_config(self.config.as_deref())
     }
 
     /// Opens the store.
@@ -44,6 +42,34 @@ impl Setup {
             .await
             .or_usage()
     }
+}
+
+/// Reads settings, or those of this folder if there are any. The checks that they declare are known from then on: what
+/// follows names checks.
+pub fn read_config(path: Option<&Path>) -> Result<Config, Failure> {
+    let here = Path::new(CONFIG);
+    let Some(path) = path.or_else(|| here.is_file().then_some(here)) else {
+        return Ok(Config::default());
+    };
+    let mut known = declared();
+    known.0 = true;
+    let mut folders = Config::check_folders(path);
+    folders.retain(|folder| known.1.insert(folder.clone()));
+    drop(known);
+    declare_all(&folders).or_usage()?;
+    Config::load(path).or_usage()
+}
+
+/// Reads the settings of this folder, if no others were read.
+pub fn read_once() -> Result<(), Failure> {
+    let read = declared().0;
+    if read { Ok(()) } else { read_config(None).map(drop) }
+}
+
+/// Whether settings were read, and the folders whose checks were declared.
+fn declared() -> MutexGuard<'static, (bool, BTreeSet<PathBuf>)> {
+    static DECLARED: Mutex<(bool, BTreeSet<PathBuf>)> = Mutex::new((false, BTreeSet::new()));
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who is at the keyboard, as far as it can be told: the account and the machine.
@@ -67,7 +93,8 @@ pub async fn audit(store: &dyn Store, what: &str, subject: &str, why: Option<Str
     store.audit(&entry).await.or_incomplete()
 }
 
-/// Reads the files of the sites.
+/// Reads the files of the sites, which may name checks that the settings of this folder declare.
 pub fn sites() -> Result<SiteBook, Failure> {
+    read_once()?;
     SiteBook::load(Path::new(SITES)).or_usage()
 }

@@ -99,6 +99,7 @@ pub async fn run(args: SitesArgs) -> Ended {
 }
 
 fn list(shape: Shape) -> Ended {
+    session::read_once()?;
     let checked = site::check(&[], Path::new(SITES)).or_usage()?;
     let rows: Vec<Row<'_>> = checked.sites.iter().map(|(file, site)| row(file, site)).collect();
     let shown = shape.show(&rows, || {
@@ -137,6 +138,7 @@ fn row<'a>(file: &Path, site: &'a Site) -> Row<'a> {
 }
 
 fn check(args: &CheckArgs) -> Ended {
+    session::read_once()?;
     let checked = site::check(&args.files, Path::new(SITES)).or_usage()?;
     let problems: Vec<String> = checked.problems.iter().map(ToString::to_string).collect();
     let told = Told {

@@ -38,12 +38,35 @@ impl Config {
             organisation_domains: root
                 .get("organisation_domains", kinds::list(kinds::domain))
                 .unwrap_or_default(),
+            check_folders: check_folders(root.section_or_empty("checks"), folder),
             jira: root.section("jira").and_then(|section| jira(section, folder)),
         };
         root.finish(&["serve"]);
         source.finish()?;
         Ok(config)
     }
+}
+
+impl Config {
+    /// The folders of declared checks that settings name, as far as they can be read: what else is wrong with them, the
+    /// whole reader tells, which must know the checks first.
+    pub fn check_folders(path: &Path) -> Vec<PathBuf> {
+        let Ok(text) = read_file(path) else {
+            return Vec::new();
+        };
+        let source = Source::new("", &text);
+        let Ok(tree) = source.parse() else {
+            return Vec::new();
+        };
+        let mut root = Section::root(&source, &tree);
+        check_folders(root.section_or_empty("checks"), path.parent().unwrap_or(Path::new("")))
+    }
+}
+
+fn check_folders(mut section: Section<'_>, folder: &Path) -> Vec<PathBuf> {
+    let folders = section.get("folders", kinds::list(|value| file_path(value, folder)));
+    section.finish(&[]);
+    folders.unwrap_or_default()
 }
 
 /// Settings are not longer, in bytes.

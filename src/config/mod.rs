@@ -42,6 +42,8 @@ pub struct Config {
     pub evidence: EvidenceConfig,
     /// Domains of the organisation, in lower case: hosts below them that no site's file claims are listed in reports.
     pub organisation_domains: Vec<String>,
+    /// Folders of declared checks.
+    pub check_folders: Vec<PathBuf>,
     /// The ticket queue; `None` if the file has no `[jira]`.
     pub jira: Option<JiraConfig>,
 }

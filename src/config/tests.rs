@@ -36,6 +36,11 @@ fn the_annotated_example_is_valid() {
         ("*.test:80".to_owned(), "127.0.0.1:9082".to_owned()),
     ];
     assert_eq!(config.browser.resolve, resolve);
+    assert_eq!(config.check_folders, [std::path::PathBuf::from("examples/checks")]);
+    assert_eq!(
+        Config::check_folders(std::path::Path::new("examples/phantom.toml")),
+        config.check_folders
+    );
     let jira = config.jira.unwrap();
     assert_eq!(jira.base_url.as_str(), "https://shop.atlassian.net/");
     assert_eq!(jira.ca_file, Some("examples/company-ca.pem".into()));
@@ -91,7 +96,7 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
     let cases = [
         (
             "tabs = 4",
-            "`tabs` is not a known key (etc/phantom.toml:1:1); known here: store, browser, network, evidence, organisation_domains, jira, serve",
+            "`tabs` is not a known key (etc/phantom.toml:1:1); known here: store, browser, network, evidence, organisation_domains, checks, jira, serve",
         ),
         (
             "[browser]\ntab = 4",

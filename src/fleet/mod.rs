@@ -5,22 +5,25 @@
 //! number may run at once, and each may be killed at any time.
 
 mod pick;
+mod status;
 mod turn;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, JiraConfig};
-use crate::scan::{Ended, Helped, Now, ScanError, ScanId, ScanState, Scanner};
+use crate::scan::{Ended, Helped, Now, ScanError, ScanEvent, ScanId, ScanState, Scanner};
 use crate::site::{Site, SiteId};
 use crate::store::{Store, StoreError};
 use crate::tickets;
 
 use pick::Job;
+pub use status::Status;
 
 /// How often it is asked what is to be done.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -31,6 +34,9 @@ const MOST_TABS: usize = 4;
 const FEW_TABS: usize = 2;
 /// How long the tickets of one scan may take, if Jira cannot be reached at once.
 const TICKETS_PATIENCE: Duration = Duration::from_mins(3);
+
+/// What waits after that, for Jira or for a person's word, is tried again this often.
+const FILE_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +83,8 @@ pub struct Gang {
     pub tabs: usize,
     /// Where tickets are filed; `None` if they are not.
     pub jira: Option<JiraConfig>,
+    /// What it counts.
+    pub status: Arc<Status>,
     /// Who is told.
     pub listener: GangListener,
     /// Ends it: what it has goes back.
@@ -132,6 +140,8 @@ impl Gang {
         let mut jobs: JoinSet<Done> = JoinSet::new();
         let mut memory = Memory::default();
         let filing = Arc::new(tokio::sync::Mutex::new(()));
+        let desk = self.desk(&filing);
+        let clerk = (!plan.once).then(|| AbortOnDropHandle::new(tokio::spawn(desk.stay())));
         loop {
             let mut news = self.store.news();
             let free = self.tabs.saturating_sub(memory.tabs());
@@ -151,8 +161,9 @@ impl Gang {
                 memory.running.insert(job.name(), Running { tabs });
                 self.begin(job, tabs, &mut jobs, &filing);
             }
+            self.status.glance(memory.running.len(), memory.tabs());
             if jobs.is_empty() && (self.stop.is_cancelled() || plan.once) {
-                return Ok(());
+                break;
             }
             tokio::select! {
                 Some(ended) = jobs.join_next(), if !jobs.is_empty() => {
@@ -166,14 +177,36 @@ impl Gang {
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
             }
         }
+        if let Some(clerk) = clerk {
+            // It was told to stop, too, and gives the outbox back.
+            let _ = clerk.await;
+        }
+        Ok(())
+    }
+
+    fn desk(&self, filing: &Arc<tokio::sync::Mutex<()>>) -> Desk {
+        Desk {
+            store: Arc::clone(&self.store),
+            jira: self.jira.clone(),
+            filing: Arc::clone(filing),
+            listener: Arc::clone(&self.listener),
+            stop: self.stop.clone(),
+            now: Arc::clone(&self.now),
+        }
     }
 
     fn scanner(&self, tabs: usize) -> Scanner {
+        let (status, scan) = (Arc::clone(&self.status), OnceLock::new());
         Scanner {
             store: Arc::clone(&self.store),
             config: Arc::clone(&self.config),
             tabs,
-            listener: Arc::new(|_| {}),
+            listener: Arc::new(move |event| {
+                if let ScanEvent::Started { scan: began, .. } = &event {
+                    let _ = scan.set(began.clone());
+                }
+                status.hear(scan.get(), &event);
+            }),
             stop: self.stop.child_token(),
             now: Arc::clone(&self.now),
         }
@@ -186,15 +219,15 @@ impl Gang {
         });
         let scanner = self.scanner(tabs);
         let (name, site) = (job.name(), job.site().clone());
-        let desk = Desk {
-            store: Arc::clone(&self.store),
-            jira: self.jira.clone(),
-            filing: Arc::clone(filing),
-            listener: Arc::clone(&self.listener),
-            stop: self.stop.clone(),
-        };
+        let desk = self.desk(filing);
+        let status = Arc::clone(&self.status);
         jobs.spawn(async move {
             let came = Box::pin(turn::take(&scanner, job)).await;
+            if let Ok(Came::Ended(ended)) = &came {
+                status
+                    .scan_ended(&site, &ended.record.id, word(ended.record.state))
+                    .await;
+            }
             // What waits to go on has not seen all of its findings' pages yet.
             if let Ok(Came::Ended(ended)) = &came
                 && ended.record.state != ScanState::Interrupted
@@ -227,6 +260,15 @@ impl Gang {
     }
 }
 
+fn word(state: ScanState) -> &'static str {
+    match state {
+        ScanState::Complete => "complete",
+        ScanState::Incomplete => "incomplete",
+        ScanState::Interrupted => "interrupted",
+        ScanState::Running => "running",
+    }
+}
+
 /// Files the tickets of scans that ended, of one after the other.
 struct Desk {
     store: Arc<dyn Store>,
@@ -234,9 +276,38 @@ struct Desk {
     filing: Arc<tokio::sync::Mutex<()>>,
     listener: GangListener,
     stop: CancellationToken,
+    now: Now,
 }
 
 impl Desk {
+    /// Files what waited when its scan ended, as soon as it may be tried again, until it is stopped.
+    async fn stay(self) {
+        let Some(jira) = &self.jira else { return };
+        while self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(FILE_AGAIN))
+            .await
+            .is_some()
+        {
+            let due = self.store.due_intents((self.now)(), 1, None).await;
+            // Whoever scans will meet what is wrong with the store, and say so.
+            if due.map_or(true, |due| due.is_empty()) {
+                continue;
+            }
+            let _turn = self.filing.lock().await;
+            let filed = match tickets::Worker::new(Arc::clone(&self.store), jira) {
+                Err(error) => Err(error.to_string()),
+                Ok(worker) => worker
+                    .run(TICKETS_PATIENCE, &self.stop)
+                    .await
+                    .map_err(|error| error.to_string()),
+            };
+            if let Err(error) = filed {
+                tracing::warn!(error, "tickets that wait could not be filed; they are tried again");
+            }
+        }
+    }
+
     async fn file(&self, site: &SiteId) {
         let Some(jira) = &self.jira else { return };
         let _turn = self.filing.lock().await;

@@ -11,7 +11,7 @@ use super::run::{Parts, Run};
 use super::scanner::{client, guard, scope_rules};
 use super::shared::{BEAT, Beat, PAGES_KEPT, Pulse, SCAN_KEPT, after, lease_request};
 use super::worker::Worker;
-use super::{ScanError, ScanEvent, ScanId, ScanRecord, ScanState, Scanner, Trigger, close, owner};
+use super::{ScanError, ScanEvent, ScanId, ScanRecord, ScanState, Scanner, Trigger, advisories, close, owner};
 use crate::egress::{Egress, Fetcher};
 use crate::store::StoreError;
 
@@ -45,6 +45,7 @@ impl Scanner {
         let pool = self.browsers(&egress, tabs, client, Arc::clone(&guard)).await?;
         let fetcher = Fetcher::new(&egress, &self.config.browser.trust_spki, pool.user_agent())?;
         let salt = self.store.salt().await?;
+        let libraries = advisories::current(&*self.store).await?;
         let pinned = close::witness_pages(&*self.store, record, &rules).await?;
         Ok(Parts {
             record: record.clone(),
@@ -57,6 +58,7 @@ impl Scanner {
             pool,
             fetcher,
             salt,
+            libraries,
             counts: super::ScanCounts::default(),
             witnesses: 0,
             pinned,

@@ -4,13 +4,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use phantom_checks::evidence::{Answer, Evidence, HttpsOutcome};
+use phantom_checks::vulnerable_library::Catalog;
 use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFacts, Subject};
 use url::Url;
 
+use super::fresh::{self, FreshLooks};
 use super::run::Run;
 use crate::egress::{FetchError, Fetched};
 use crate::triage::Picture;
@@ -21,6 +24,8 @@ const MOST_QUESTIONS: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a source map that are read.
 const MOST_OF_MAP: usize = 1 << 20;
+/// Bytes of a page that are read to see what a new visitor gets.
+const MOST_OF_PAGE: usize = 2 << 20;
 /// Why a question was not asked that another page may have time for. Silence about such a page proves nothing.
 const NO_TIME: &str = "the pace of its host left no time for it";
 /// Answers kept in memory for a scan.
@@ -30,7 +35,22 @@ const MOST_ANSWERS: usize = 10_000;
 pub(super) struct Inspector {
     checks: Vec<&'static dyn Check>,
     facts: SiteFacts,
+    libraries: Option<Arc<Catalog>>,
     answers: Mutex<HashMap<Question, Answer>>,
+    fresh: FreshLooks,
+    cost: Cost,
+}
+
+/// What looking at pages came to, for whoever measures it. In microseconds.
+#[derive(Default)]
+struct Cost {
+    pages: AtomicU64,
+    /// From navigation to evidence.
+    pages_us: AtomicU64,
+    /// The checks' part of that, in the pages.
+    probes_us: AtomicU64,
+    /// The checks over the evidence.
+    checks_us: AtomicU64,
 }
 
 /// What the checks make of a page.
@@ -67,7 +87,7 @@ pub(super) fn look(checks: &[&'static dyn Check], subject: &Subject<'_>) -> Vec<
 }
 
 impl Inspector {
-    pub fn new(disabled: &[String], facts: SiteFacts) -> Self {
+    pub fn new(disabled: &[String], facts: SiteFacts, libraries: Option<Arc<Catalog>>) -> Self {
         let checks = phantom_checks::all()
             .iter()
             .copied()
@@ -76,8 +96,17 @@ impl Inspector {
         Self {
             checks,
             facts,
+            libraries,
             answers: Mutex::default(),
+            fresh: FreshLooks::default(),
+            cost: Cost::default(),
         }
+    }
+
+    /// Which advisories the checks know, beside those of the program.
+    pub fn advisories(&self) -> String {
+        let of = |catalog: &Arc<Catalog>| format!("{} {:?}", catalog.date(), catalog.counts());
+        self.libraries.as_ref().map(of).unwrap_or_default()
     }
 
     pub fn checks(&self) -> &[&'static dyn Check] {
@@ -105,15 +134,20 @@ impl Inspector {
         inspected
     }
 
-    fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
+    /// What the checks make of a page, and what they ask.
+    pub fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
         let mut inspected = Inspected::default();
         let mut questions = Vec::new();
         let subject = Subject {
             evidence,
             bodies: &Texts(scripts),
             site: &self.facts,
+            libraries: self.libraries.as_deref(),
         };
-        for (meta, outcome) in look(&self.checks, &subject) {
+        let began = Instant::now();
+        let outcomes = look(&self.checks, &subject);
+        add(&self.cost.checks_us, began.elapsed());
+        for (meta, outcome) in outcomes {
             if let Some(outcome) = outcome {
                 inspected.observations.extend(outcome.observations);
                 questions.extend(outcome.questions);
@@ -130,6 +164,26 @@ impl Inspector {
         (inspected, questions)
     }
 
+    /// Counts what a page took.
+    pub fn count(&self, page: Duration, probing: Duration) {
+        self.cost.pages.fetch_add(1, Ordering::Relaxed);
+        add(&self.cost.pages_us, page);
+        add(&self.cost.probes_us, probing);
+    }
+
+    /// Says what the checks cost, beside what the pages took.
+    pub fn tell_cost(&self) {
+        let ms = |us: &AtomicU64| us.load(Ordering::Relaxed) / 1_000;
+        tracing::info!(
+            target: "phantom_gang::cost",
+            pages = self.cost.pages.load(Ordering::Relaxed),
+            pages_ms = ms(&self.cost.pages_us),
+            probes_ms = ms(&self.cost.probes_us),
+            checks_ms = ms(&self.cost.checks_us),
+            "what the checks took"
+        );
+    }
+
     async fn answer(&self, asker: &Asker<'_>, question: Question) -> Answer {
         let known = self.answers().get(&question).cloned();
         if let Some(answer) = known {
@@ -139,6 +193,10 @@ impl Inspector {
             Question::HttpsAnswers { url } => asker.ask_https(url, &question).await,
             Question::AnyOriginMayRead { url } => asker.ask_any_origin(url, &question).await,
             Question::IsSourceMap { url } => asker.ask_source_map(url, &question).await,
+            Question::FreshLook { url, form } => {
+                // Another page with such a form needs the same answer under its own address.
+                return self.look_again(asker, (url, form), &question).await;
+            }
             Question::Unknown => Err(Unasked::ForGood(
                 "this version does not understand the question".to_owned(),
             )),
@@ -154,6 +212,27 @@ impl Inspector {
             answers.insert(question, answer.clone());
         }
         answer
+    }
+
+    /// The page as a new visitor gets it.
+    async fn look_again(&self, asker: &Asker<'_>, (url, form): (&str, &str), question: &Question) -> Answer {
+        // One after the other, or pages in hand at once would each ask about a form that they share.
+        let _turn = self.fresh.turn().await;
+        if let Some(known) = self.fresh.known(url, form) {
+            return known;
+        }
+        if self.fresh.is_full() {
+            return not_asked(question, "enough forms were looked at in this scan");
+        }
+        match asker.ask_as_a_stranger(url).await {
+            Ok(Ok(fetched)) => {
+                let values = fresh::values(&fetched, &asker.run.redactor);
+                self.fresh.remember(url, form, values)
+            }
+            Ok(Err(error)) => not_asked(question, &error.to_string()),
+            Err(Unasked::ForGood(why)) => not_asked(question, &why),
+            Err(Unasked::ThisTime(why)) => not_asked(question, why),
+        }
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, Answer>> {
@@ -219,6 +298,21 @@ impl Asker<'_> {
         })
     }
 
+    /// Asks as somebody would whom the site has never seen.
+    async fn ask_as_a_stranger(&self, text: &str) -> Result<Result<Fetched, FetchError>, Unasked> {
+        let url = read(text)?;
+        if !self.run.may_visit()(text) {
+            return Err(Unasked::ForGood("it is outside of the scope".to_owned()));
+        }
+        let known = |name: &str| name.eq_ignore_ascii_case("cookie") || name.eq_ignore_ascii_case("authorization");
+        if self.run.headers_for(&url).iter().any(|(name, _)| known(name)) {
+            return Err(Unasked::ForGood(
+                "the site's file gives each request a session".to_owned(),
+            ));
+        }
+        self.get(&url, &[], MOST_OF_PAGE).await
+    }
+
     /// One request, when it is its turn at its host.
     async fn get(
         &self,
@@ -237,6 +331,10 @@ impl Asker<'_> {
         let asked = self.run.stop.run_until_cancelled(asked).await;
         asked.ok_or(Unasked::ThisTime("the scan was stopped"))
     }
+}
+
+fn add(sum: &AtomicU64, time: Duration) {
+    sum.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 fn read(text: &str) -> Result<Url, Unasked> {

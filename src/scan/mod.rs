@@ -4,12 +4,16 @@
 //! a scan whose process was killed goes on in another one, page by page.
 
 mod account;
+mod advisories;
 mod alike;
 mod ask;
 mod close;
 mod event;
+mod fresh;
 mod help;
+mod incremental;
 mod inspect;
+mod judge;
 mod login;
 mod organisation;
 mod owner;
@@ -27,6 +31,10 @@ mod verify;
 mod worker;
 
 pub use account::{LOGIN_TAKES, LoginEnd, LoginTurn, MOST_LOGIN_FAILURES};
+pub use advisories::{
+    AdvisoriesInUse, AdvisorySource, OLD_DAYS as ADVISORIES_OLD_DAYS, SOURCE as ADVISORIES_SOURCE, StoredAdvisories,
+    UpdateError, in_use as advisories_in_use, update as update_advisories,
+};
 pub use ask::{AskError, Asked, Learnt};
 pub use event::ScanEvent;
 pub use help::Helped;

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use phantom_checks::evidence::Evidence;
+use phantom_checks::vulnerable_library::Catalog;
 use phantom_checks::{Check, Confidence, Severity, Subject};
 use serde::Serialize;
 
+use super::advisories;
 use super::inspect::{Texts, look};
 use super::{ScanId, ScanRecord};
 use crate::crawl::{PageKey, PageState};
@@ -99,6 +101,7 @@ pub async fn replay(
         store: Arc::clone(store),
         record: record.clone(),
         checks,
+        libraries: advisories::current(&**store).await?,
         texts: Mutex::default(),
     });
     let mut sum = Sum::new(&stand);
@@ -120,6 +123,7 @@ struct Stand {
     store: Arc<dyn Store>,
     record: ScanRecord,
     checks: Vec<&'static dyn Check>,
+    libraries: Option<Arc<Catalog>>,
     texts: Mutex<TextCache>,
 }
 
@@ -152,6 +156,7 @@ impl Stand {
             evidence: &evidence,
             bodies: &Texts(&texts),
             site: &self.record.site.facts,
+            libraries: self.libraries.as_deref(),
         };
         let mut look_ = Look {
             had_evidence: true,

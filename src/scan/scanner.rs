@@ -12,7 +12,7 @@ use super::help::{all_hands, keep_alive};
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
-use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, close, owner};
+use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, advisories, close, owner};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
@@ -229,6 +229,13 @@ impl Scanner {
                 "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
             );
         }
+        let known = advisories::in_use(&*self.store, (self.now)()).await?;
+        if known.old {
+            run.remark(format!(
+                "what is known about vulnerable libraries is of {}; run `phantom advisories update`",
+                known.date
+            ));
+        }
         if resumed {
             run.remember_alike().await?;
         }
@@ -415,6 +422,7 @@ impl Scanner {
     }
 
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {
+        run.inspector.tell_cost();
         let mut counts = self.store.counts(&run.scan).await?;
         let start_lost = run.start_lost().await?;
         if let Some(limit) = run.limit()

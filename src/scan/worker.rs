@@ -5,26 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use phantom_checks::evidence::Evidence;
 use url::Url;
 
+use super::incremental::Taken;
 use super::inspect::Inspected;
+use super::judge::died;
 use super::login::{self, Kept};
 use super::run::Run;
 use super::scanner::document_url;
 use super::turns::host_of;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
-use crate::crawl::reached::{Baseline, Instead, is_challenge_host};
-use crate::crawl::{Completion, Found, Lease, NewPage, PageOutcome, wait_after};
+use crate::crawl::reached::{Baseline, Instead};
+use crate::crawl::{Completion, Found, Lease, NewPage, PageOutcome};
 use crate::triage::Picture;
 
 /// After a stop, pages in flight get this long to end by themselves.
 const GRACE: Duration = Duration::from_millis(1_500);
-/// A page that ended its browser this often is not tried again.
-const MOST_CRASHES: u32 = 3;
-/// A host that asks to be left alone this often in a row is taken at its word.
-const MOST_WAITS: u32 = 4;
 /// Workers look at the frontier at least this often: another process may have changed it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How often it is looked whether a budget that is spent is so for good.
@@ -33,7 +31,7 @@ const AT_THE_LIMIT: Duration = Duration::from_millis(300);
 const HELPERS_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Worker {
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     number: usize,
     slot: Slot,
     /// What the last page showed of the session.
@@ -55,7 +53,7 @@ pub(super) enum Turn {
 }
 
 /// A page that was looked at.
-struct Looked {
+pub(super) struct Looked {
     captured: Box<Captured>,
     inspected: Inspected,
     /// What answered in its place.
@@ -63,8 +61,10 @@ struct Looked {
 }
 
 /// What a rendered page comes to.
-enum Seen {
+pub(super) enum Seen {
     Page(Box<Looked>),
+    /// Nothing of it has changed since it was looked at.
+    Taken(Box<Taken>),
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
@@ -150,6 +150,7 @@ impl Worker {
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
             explore: None,
+            marks: run.incremental.is_some(),
         }
     }
 
@@ -188,11 +189,12 @@ impl Worker {
             },
         };
         let mut turn = Turn::Recorded;
-        if let Seen::Page(_) | Seen::Not(_) = &seen {
+        if let Seen::Page(_) | Seen::Taken(_) | Seen::Not(_) = &seen {
             run.turns.answered(host_of(&lease.url)).await?;
         }
         match seen {
             Seen::Page(looked) => self.record(&lease, *looked, began).await?,
+            Seen::Taken(taken) => self.record_taken(&lease, *taken, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
             Seen::Again {
                 why,
@@ -213,6 +215,7 @@ impl Worker {
                 });
             }
         }
+        run.in_flight.ended(lease.depth);
         run.changed.notify_waiters();
         run.save_remarks().await?;
         let counts = run.store.counts(&run.scan).await?;
@@ -235,7 +238,14 @@ impl Worker {
             }
             let request = run.lease_request(1);
             if let Some(lease) = run.store.lease(&request).await?.pop() {
+                if run.is_early(&lease) {
+                    run.store.release(&lease, false).await?;
+                    run.give_page_back();
+                    run.shallower_done(&lease).await;
+                    continue;
+                }
                 let Some(reason) = run.take_alike(&lease).await? else {
+                    run.in_flight.begins(lease.depth);
                     return Ok(Some(lease));
                 };
                 self.lose(&lease, PageOutcome::Skipped(reason)).await?;
@@ -305,6 +315,9 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
+        if let Some(taken) = run.take_as_seen(lease).await? {
+            return Ok(Seen::Taken(Box::new(taken)));
+        }
         self.learn_missing(lease).await;
         let mut request = self.request(&lease.url);
         request.explore = run.exploration(lease);
@@ -323,7 +336,7 @@ impl Worker {
             self.sign = keeper.sign(&lease.url, visit).map(|sign| login::Seen { sign, asked });
         }
         match rendered {
-            Ok(visit) => match self.judge(lease, visit) {
+            Ok(visit) => match run.judge(lease, visit) {
                 Ok((captured, instead)) => {
                     let (mut captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
                     inspected.pictures = self.picture(&request, &captured, &inspected).await;
@@ -357,10 +370,12 @@ impl Worker {
         let mut inspected = Inspected::default();
         if !instead.is_some_and(|instead| instead.what.is_foreign()) {
             run.read_side_files(&mut captured).await;
+            let took = Duration::from_millis(captured.evidence.page.took_ms);
+            run.inspector.count(took, captured.probing);
             let inspecting = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
             inspected = inspecting.await;
             if !run.record.trigger.is_look() {
-                self.learn_linked_robots(&captured).await;
+                self.learn_linked_robots(&captured.evidence).await;
             }
         }
         (captured, inspected)
@@ -424,68 +439,6 @@ impl Worker {
         run.looks.keep_missing(&nothing, shown);
     }
 
-    /// The page, with what answered in its place; or what is to be done instead of looking at it.
-    fn judge(&self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
-        let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
-        let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
-        let captured = match visit {
-            Visit::Page(captured) => captured,
-            Visit::NotAPage { what } => return skipped(what),
-            Visit::BrokenOff { status } => return Err(broken_off(lease, status)),
-            Visit::LeftScope { to } => {
-                if let Some(host) = Url::parse(&to).ok().and_then(|to| to.host_str().map(str::to_owned))
-                    && is_challenge_host(&host)
-                {
-                    return skipped(format!("redirects to a challenge at {host}"));
-                }
-                let to = self.run.redactor.text(&crate::browser::url_without_secrets(&to));
-                return skipped(format!("redirects to {to}, which is not to be visited"));
-            }
-            Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {
-                return skipped("redirects in a circle".to_owned());
-            }
-            Visit::Unreachable { error } => return failed(self.explain(&lease.url, error)),
-        };
-        let page = &captured.evidence.page;
-        let status = page.status.unwrap_or(200);
-        let instead = self.run.looks.judge(&captured.evidence, lease.depth == 0);
-        if instead.as_ref().is_some_and(|instead| instead.what.is_foreign()) {
-            // It says with its status what it likes, and does not pass by waiting.
-            return Ok((captured, instead));
-        }
-        let refusals = self.run.turns.refusals(host_of(&lease.url));
-        if let Some(wait) = wait_after(status, page.header("retry-after"), refusals, Timestamp::now())
-            && refusals < MOST_WAITS
-        {
-            let why = format!(
-                "the server answered {status} and is left alone for {} s",
-                wait.as_secs()
-            );
-            return Err(Seen::Again {
-                why,
-                crashed: false,
-                host_waits: Some(wait),
-            });
-        }
-        match status {
-            429 | 500.. => failed(format!("the server answered {status}")),
-            400.. => skipped(format!("the server answered {status}")),
-            _ => match page.mime.as_deref().filter(|mime| !is_page(mime)) {
-                Some(mime) => skipped(format!("not a page: {mime}")),
-                None => Ok((captured, instead)),
-            },
-        }
-    }
-
-    /// Chromium only says that the proxy did not connect; the proxy knows why.
-    fn explain(&self, url: &Url, error: String) -> String {
-        let port = url.port_or_known_default().unwrap_or(443);
-        match self.run.egress.last_error(url.host_str().unwrap_or_default(), port) {
-            Some(why) => why.to_string(),
-            None => error,
-        }
-    }
-
     async fn record(&self, lease: &Lease, looked: Looked, began: Instant) -> Result<(), ScanError> {
         let run = Arc::clone(&self.run);
         let Looked {
@@ -527,6 +480,13 @@ impl Worker {
         };
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let led_on = recorded_as.is_some();
+        let looked_at = run.now() - jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
+        let plain = !led_on && instead.is_none();
+        let mark = run
+            .incremental
+            .as_ref()
+            .filter(|_| plain)
+            .map(|one| one.mark(looked_at));
         let recorded = run
             .store
             .complete(&Completion {
@@ -545,6 +505,7 @@ impl Worker {
                 found: &found,
                 obstacle: obstacle.as_deref(),
                 hosts: &hosts,
+                mark: mark.as_ref(),
             })
             .await?;
         run.looked();
@@ -561,7 +522,7 @@ impl Worker {
         self.tell_findings(lease, &inspected.observations, began).await
     }
 
-    async fn tell_findings(
+    pub(super) async fn tell_findings(
         &self,
         lease: &Lease,
         observations: &[phantom_checks::Observation],
@@ -593,8 +554,8 @@ impl Worker {
         Ok(())
     }
 
-    async fn learn_linked_robots(&self, captured: &Captured) {
-        for link in &captured.evidence.links {
+    pub(super) async fn learn_linked_robots(&self, evidence: &Evidence) {
+        for link in &evidence.links {
             if let Ok(url) = Url::parse(&link.url)
                 && self.run.robots().lacks(&url)
                 && self.run.scope().admits(&url).is_ok()
@@ -646,30 +607,6 @@ fn never_loaded(url: &Url, waited_for: Option<&str>) -> String {
     format!("{url} never finished loading{waited_for}; it was looked at as far as it came")
 }
 
-/// What becomes of a page whose browser died with it.
-fn died(lease: &Lease, why: String) -> Seen {
-    if lease.alone && lease.crashes >= MOST_CRASHES {
-        let reason = format!("it ended its browser {MOST_CRASHES} times while alone: {why}");
-        return Seen::Not(PageOutcome::Failed(reason));
-    }
-    Seen::Again {
-        why,
-        crashed: true,
-        host_waits: None,
-    }
-}
-
-/// What becomes of a page whose navigation the browser broke off. The first time it may be a renderer's death, which
-/// cannot be told from an answer that is not shown.
-fn broken_off(lease: &Lease, status: Option<u16>) -> Seen {
-    match status {
-        Some(status) if lease.alone => Seen::Not(PageOutcome::Skipped(format!(
-            "the browser shows no page for it (status {status})"
-        ))),
-        _ => died(lease, "it broke the navigation off".to_owned()),
-    }
-}
-
 /// The page that a redirect led to, if it is another page of the site.
 fn redirected_to(run: &Run, lease: &Lease, captured: &Captured) -> Option<NewPage> {
     let mut url = Url::parse(document_url(&captured.evidence)).ok()?;
@@ -679,15 +616,6 @@ fn redirected_to(run: &Run, lease: &Lease, captured: &Captured) -> Option<NewPag
     }
     let page = run.rules().page(&url, lease.depth, Some(&lease.key)).ok()?;
     (page.key != lease.key).then_some(page)
-}
-
-fn is_page(mime: &str) -> bool {
-    mime.starts_with("text/")
-        || mime.ends_with("/xhtml+xml")
-        || mime.ends_with("/xml")
-        || mime.ends_with("/json")
-        || mime == "image/svg+xml"
-        || mime.is_empty()
 }
 
 async fn grace_over(run: &Run) {

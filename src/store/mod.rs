@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, Wish,
+    ScanState, StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -213,12 +213,20 @@ pub trait Store: Send + Sync {
 
     /// The evidence of one page.
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>>;
+    /// The newest look at a page by one of the last scans of a site, the scan `but` left out, from which it can be told
+    /// whether the page changed.
+    async fn past_look(&self, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>>;
     /// The texts kept under these hashes.
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>>;
     /// Deletes the evidence of all but the newest `keep_scans` scans of each site (looks at one finding are not
     /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
     /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
+
+    /// What is known about vulnerable libraries, if anything was fetched.
+    async fn advisories(&self) -> Result<Option<StoredAdvisories>>;
+    /// Keeps it in place of what was known.
+    async fn keep_advisories(&self, set: &StoredAdvisories) -> Result<()>;
 
     /// Keeps the picture of a finding in place of an earlier one. It is deleted with the evidence of its scan.
     async fn keep_picture(&self, picture: &Picture) -> Result<()>;

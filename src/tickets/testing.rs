@@ -12,10 +12,10 @@ use phantom_checks::{Cause, Confidence, Fact, Severity};
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, Wish,
+    ScanState, StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
 use crate::store::{Result, Store, StoreError};
@@ -557,12 +557,23 @@ impl Store for FakeStore {
     async fn evidence(&self, _: &ScanId, _: &PageKey) -> Result<Option<Evidence>> {
         not_here()
     }
+    async fn past_look(&self, _: &SiteId, _: &PageKey, _: &ScanId) -> Result<Option<PastLook>> {
+        not_here()
+    }
     async fn bodies(&self, _: &[String]) -> Result<BTreeMap<String, String>> {
         not_here()
     }
     async fn prune_evidence(&self, _: u32, _: Timestamp) -> Result<()> {
         not_here()
     }
+    async fn advisories(&self) -> Result<Option<StoredAdvisories>> {
+        Ok(None)
+    }
+
+    async fn keep_advisories(&self, _: &StoredAdvisories) -> Result<()> {
+        Ok(())
+    }
+
     async fn keep_picture(&self, picture: &Picture) -> Result<()> {
         self.inside(|inner| {
             inner.pictures.insert(picture.fingerprint.clone(), picture.clone());

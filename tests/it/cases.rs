@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use futures::StreamExt as _;
+use phantom_gang::config::BrowserConfig;
+use phantom_gang::declared::declare_all;
 use phantom_gang::trial::{Trial, Tried, run_all};
 
 /// A check has at least so many cases that it flags, and so many that it passes.
@@ -23,11 +25,15 @@ const LEAST_OF_CORE: usize = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_say_of_each_case_what_it_expects() {
-    let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("checks");
-    let trials = Trial::find(&checks).unwrap_or_else(|error| panic!("{error}"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let declared = root.join("examples/checks");
+    declare_all(std::slice::from_ref(&declared)).unwrap_or_else(|error| panic!("{error}"));
+    let find = |folder: &Path| Trial::find(folder).unwrap_or_else(|error| panic!("{error}"));
+    let trials = [find(&root.join("checks")), find(&declared)].concat();
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     let mut wrong = String::new();
-    let mut results = std::pin::pin!(run_all(&trials));
+    let browser = BrowserConfig::default();
+    let mut results = std::pin::pin!(run_all(&trials, &browser));
     while let Some((trial, tried)) = results.next().await {
         let [flag, pass, failed] = counts.entry(&trial.check).or_default();
         *(if trial.case.flags.is_empty() { pass } else { flag }) += 1;

@@ -6,6 +6,8 @@
 mod bad_input;
 mod cases;
 mod contracts;
+mod csrf;
+mod declared;
 mod demo;
 mod deploys;
 mod faults;
@@ -26,5 +28,6 @@ mod sites;
 mod support;
 mod tamper;
 mod traps;
+mod unchanged;
 mod verify;
 mod ways;

@@ -22,6 +22,9 @@ pub(in crate::browser) struct FrameAnswer {
     pub metas: Vec<MetaAnswer>,
     pub storage: Vec<StorageAnswer>,
     pub probes: BTreeMap<String, Option<String>>,
+    /// What the probes took, in milliseconds.
+    #[serde(default)]
+    pub probes_ms: Option<f64>,
     pub left_out: u64,
     /// What the main document looks like.
     #[serde(default)]

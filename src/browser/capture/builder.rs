@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use phantom_checks::evidence::{
     Cookie, Endpoint, Evidence, Explored, Field, Form, FormMethod, Frame, FrameKind, Issue, Link, LinkSource, Look,
@@ -34,6 +35,7 @@ pub(super) struct Builder<'a> {
     evidence: Evidence,
     texts: BTreeMap<String, Arc<str>>,
     files: Vec<SideFile>,
+    probing: Duration,
 }
 
 impl<'a> Builder<'a> {
@@ -63,6 +65,7 @@ impl<'a> Builder<'a> {
             evidence: Evidence::of(page),
             texts: BTreeMap::new(),
             files: Vec::new(),
+            probing: Duration::ZERO,
         }
     }
 
@@ -84,6 +87,8 @@ impl<'a> Builder<'a> {
         };
         match answer {
             Ok(answer) => {
+                let probing = answer.probes_ms.unwrap_or_default().clamp(0.0, 5_000.0) / 1_000.0;
+                self.probing += Duration::try_from_secs_f64(probing).unwrap_or_default();
                 frame.url = redact::url(&answer.url);
                 frame.origin.clone_from(&answer.origin);
                 if main {
@@ -431,6 +436,7 @@ impl<'a> Builder<'a> {
             evidence: self.evidence,
             scripts: self.texts,
             files: self.files,
+            probing: self.probing,
             worn: finds.worn,
             calls,
         }

@@ -3,8 +3,8 @@
 use phantom_checks::Severity;
 
 use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
-use crate::crawl::{NewPage, PageKey, PageOutcome, PageState};
-use crate::scan::{ScanId, ScanState};
+use crate::crawl::{NewPage, PageKey, PageMark, PageOutcome, PageState};
+use crate::scan::{ScanId, ScanState, StoredAdvisories};
 use crate::site::SiteId;
 use crate::triage::{Fingerprint, Picture};
 
@@ -174,6 +174,19 @@ pub(crate) async fn old_evidence_is_pruned(one: Handle, two: Handle) {
     assert_eq!(left().await, (vec![], vec![]));
 }
 
+pub(crate) async fn advisories_are_kept(one: Handle, two: Handle) {
+    assert_eq!(one.advisories().await.unwrap(), None);
+    for date in ["2026-01-02", "2026-03-04"] {
+        let set = StoredAdvisories {
+            date: date.to_owned(),
+            origin: "https://mirror.test/a.json".to_owned(),
+            text: format!("{{\"date\": \"{date}\", \"é\": \"\u{202e}\"}}"),
+        };
+        one.keep_advisories(&set).await.unwrap();
+        assert_eq!(two.advisories().await.unwrap(), Some(set));
+    }
+}
+
 pub(crate) async fn pictures_are_kept_with_the_evidence(one: Handle, two: Handle) {
     for (site, id, started) in [("shop", "1", 10), ("shop", "2", 20), ("blog", "b", 5)] {
         one.create_scan(&scan_of(site, id, started), &[]).await.unwrap();
@@ -259,4 +272,44 @@ pub(crate) async fn seen_hosts_are_kept(one: Handle, two: Handle) {
         ]
     );
     assert_eq!(one.seen_hosts(&ScanId("none".to_owned())).await.unwrap(), []);
+}
+
+pub(crate) async fn past_looks_are_found(one: Handle, two: Handle) {
+    let start = page("https://shop.test/", 0);
+    let (site, key) = (SiteId("shop".into()), start.key.clone());
+    let mark = |minute: i64, unchanged| PageMark {
+        basis: "basis".to_owned(),
+        looked_at: at(minute),
+        unchanged,
+    };
+    for (id, started, mark) in [
+        ("a", 1, Some(mark(1, false))),
+        ("b", 20, Some(mark(1, true))),
+        // From this one it cannot be told.
+        ("c", 40, None),
+    ] {
+        let scan = scan_of("shop", id, started);
+        one.create_scan(&scan, std::slice::from_ref(&start)).await.unwrap();
+        let lease = lease_one(&one, &scan.id, started).await;
+        let rendered = Rendered {
+            mark,
+            ..Rendered::done(&lease)
+        };
+        assert!(rendered.record(&one, started + 1).await);
+    }
+    let past = async |but: &str| two.past_look(&site, &key, &ScanId(but.into())).await.unwrap();
+    let newest = past("d").await.unwrap();
+    assert_eq!(newest.mark, mark(1, true));
+    assert_eq!(newest.evidence.page.url, start.url.to_string());
+    assert_eq!(past("b").await.unwrap().mark, mark(1, false));
+    let unchanged = async |id: &str| two.page_looks(&ScanId(id.into())).await.unwrap()[0].unchanged;
+    assert_eq!(unchanged("a").await, None);
+    assert_eq!(unchanged("b").await, Some(at(1)));
+    let other = SiteId("blog".into());
+    assert!(
+        two.past_look(&other, &key, &ScanId("d".into()))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::conformance::{self, Handle, Rendered, ask, at, counted, lease_one, page, start};
+use super::super::conformance::{self, Handle, Rendered, ask, at, counted, lease_one, observed, page, start};
 use super::*;
 use crate::crawl::{LeaseRequest, Turn};
 use crate::store::Store as _;
@@ -258,4 +258,26 @@ async fn who_waits_hears_of_new_pages() {
     let patience = Duration::from_millis(300);
     of_others.of_pages(&ScanId("other".to_owned()), patience).await;
     assert!(waits.elapsed() >= patience, "that was of another scan");
+}
+
+/// What a worker whose clock is ahead wishes for is due for the others at once.
+#[tokio::test]
+async fn a_wrong_clock_keeps_no_ticket_waiting() {
+    fn fast() -> Timestamp {
+        Timestamp::now() + jiff::SignedDuration::from_mins(5)
+    }
+    let url = server::fresh().await;
+    let right: Handle = Arc::new(PostgresStore::open(&url).await.unwrap());
+    let wrong: Handle = Arc::new(PostgresStore::open_by(&url, fast).await.unwrap());
+    let scan = start(&right, "s", &["https://shop.test/"]).await;
+    let request = LeaseRequest {
+        now: fast(),
+        ..ask(&scan, "me", 1, 0)
+    };
+    let lease = wrong.lease(&request).await.unwrap().remove(0);
+    let seen = Rendered::done(&lease).observing([observed("cdn.test", phantom_checks::Severity::High)]);
+    let now = fast().duration_since(at(0)).as_millis();
+    assert!(seen.record(&wrong, i64::try_from(now).unwrap()).await);
+    let soon = Timestamp::now() + jiff::SignedDuration::from_secs(20);
+    assert_eq!(right.due_intents(soon, 9, None).await.unwrap().len(), 1);
 }

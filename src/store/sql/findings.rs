@@ -83,6 +83,7 @@ impl FindingRow {
 
 /// Where and when something was observed.
 pub(super) struct Place<'a> {
+    pub store: &'a Backend,
     pub site: &'a SiteId,
     pub scan: &'a ScanId,
     pub scan_seq: i64,
@@ -117,7 +118,8 @@ pub(super) async fn record(connection: &mut Connection, place: &Place<'_>, obser
     save_pages(connection, place, &pages).await?;
     tell(connection, &seen.changes, Some(place.scan), place.now).await?;
     suppressions::matched(connection, &seen.matched, place.now).await?;
-    wish(connection, &seen.wishes.iter().collect::<Vec<_>>(), place.now).await
+    let wishes: Vec<_> = seen.wishes.iter().collect();
+    wish(place.store, connection, &wishes, place.now).await
 }
 
 /// Records that a scan which only looks saw findings on a page. The findings stay as they are, and what is not known
@@ -222,12 +224,17 @@ fn why(from: Option<FindingState>, finding: &Finding, url: &str) -> String {
     }
 }
 
-/// Wishes for the tickets of findings.
-pub(super) async fn wish(connection: &mut Connection, of: &[&Fingerprint], now: Timestamp) -> Result<()> {
+/// Wishes for the tickets of findings. They are due at once, for workers with other clocks, too.
+pub(super) async fn wish(
+    store: &Backend,
+    connection: &mut Connection,
+    of: &[&Fingerprint],
+    now: Timestamp,
+) -> Result<()> {
     if !of.is_empty() {
         sqlx::query(WISH)
             .bind(rows(of)?)
-            .bind(now.as_millisecond())
+            .bind(store.there(now))
             .execute(connection)
             .await?;
     }

@@ -4,6 +4,7 @@
 //! each of the two, and names theirs as `Backend` and `Connection`. Where they differ, their own module has a function
 //! of one name, or a statement in `dialect`.
 
+pub(super) mod advisories;
 pub(super) mod aliases;
 pub(super) mod complete;
 pub(super) mod evidence;
@@ -30,10 +31,10 @@ use super::{
     Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows,
     tell_of_pages, tell_of_scans,
 };
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, Wish,
+    ScanState, StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -220,12 +221,24 @@ impl Store for Backend {
         again!(evidence::one(self, scan, page))
     }
 
+    async fn past_look(&self, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>> {
+        again!(evidence::past(self, site, page, but))
+    }
+
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>> {
         again!(evidence::bodies(self, hashes))
     }
 
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()> {
         again!(evidence::prune(self, keep_scans, before))
+    }
+
+    async fn advisories(&self) -> Result<Option<StoredAdvisories>> {
+        again!(advisories::one(self))
+    }
+
+    async fn keep_advisories(&self, set: &StoredAdvisories) -> Result<()> {
+        again!(advisories::keep(self, set))
     }
 
     async fn keep_picture(&self, picture: &Picture) -> Result<()> {

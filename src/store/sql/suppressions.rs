@@ -103,7 +103,7 @@ pub(super) async fn suppress(store: &Backend, one: &Suppression, now: Timestamp)
         finding.past.suppressed_by = Some(one.id.clone());
         saved.push(finding);
     }
-    save_changed(&mut tx, &saved, &changes, None, now).await?;
+    save_changed(store, &mut tx, &saved, &changes, None, now).await?;
     if !changes.is_empty() {
         matched(&mut tx, &BTreeSet::from([one.id.clone()]), now).await?;
     }
@@ -138,7 +138,7 @@ pub(super) async fn lift(store: &Backend, id: &str, by: &str, now: Timestamp) ->
     }
     let why = format!("{by} lifted the suppression {id}");
     let all = findings::all_in(&mut tx, None).await?;
-    open_again(&mut tx, all, &[id.to_owned()], &why, None, now).await?;
+    open_again(store, &mut tx, all, &[id.to_owned()], &why, None, now).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -163,11 +163,21 @@ pub(super) async fn end_carried(
     let finding = findings::one_in(connection, owner).await?;
     let why = "its cause was split, and the decision was about all of it";
     let finding = finding.into_iter().collect();
-    open_again(connection, finding, &ended, why, Some(place.scan), place.now).await
+    open_again(
+        place.store,
+        connection,
+        finding,
+        &ended,
+        why,
+        Some(place.scan),
+        place.now,
+    )
+    .await
 }
 
 /// Findings that these suppressions covered are open again, unless others cover them.
 async fn open_again(
+    store: &Backend,
     connection: &mut Connection,
     all: Vec<Finding>,
     ended: &[String],
@@ -195,7 +205,7 @@ async fn open_again(
         }
         saved.push(finding);
     }
-    save_changed(connection, &saved, &changes, scan, now).await
+    save_changed(store, connection, &saved, &changes, scan, now).await
 }
 
 /// A finding whose suppression is lifted is seen if the site's last scan saw it.

@@ -68,7 +68,7 @@ pub(super) async fn due_intents(
     site: Option<&SiteId>,
 ) -> Result<Vec<Intent>> {
     let rows: Vec<(String, i64, i64, i64, Option<String>)> = sqlx::query_as(DUE)
-        .bind(now.as_millisecond())
+        .bind(store.there(now))
         .bind(i64::from(limit))
         .bind(site.map(|site| &site.0))
         .fetch_all(&store.readers)
@@ -78,7 +78,7 @@ pub(super) async fn due_intents(
             Ok(Intent {
                 fingerprint: Fingerprint(fingerprint),
                 revision,
-                due: time(due)?,
+                due: time(store.here(due))?,
                 attempts: unsigned(attempts, "the attempts of an intent")?,
                 held: held.as_deref().map(unword).transpose()?,
             })
@@ -109,7 +109,7 @@ pub(super) async fn postpone_intent(store: &Backend, intent: &Intent, due: Times
     sqlx::query(POSTPONE)
         .bind(&intent.fingerprint.0)
         .bind(intent.revision)
-        .bind(due.as_millisecond())
+        .bind(store.there(due))
         .execute(&mut *tx)
         .await?;
     Ok(tx.commit().await?)
@@ -165,7 +165,7 @@ pub(super) async fn hold_intent(store: &Backend, intent: &Intent, due: Timestamp
     sqlx::query(HOLD)
         .bind(&intent.fingerprint.0)
         .bind(intent.revision)
-        .bind(due.as_millisecond())
+        .bind(store.there(due))
         .bind(word(&why)?)
         .execute(&mut *tx)
         .await?;
@@ -180,7 +180,7 @@ pub(super) async fn wish(store: &Backend, fingerprints: &[Fingerprint], now: Tim
         .fetch_all(&mut *tx)
         .await?;
     let known: Vec<Fingerprint> = known.into_iter().map(Fingerprint).collect();
-    findings::wish(&mut tx, &known.iter().collect::<Vec<_>>(), now).await?;
+    findings::wish(store, &mut tx, &known.iter().collect::<Vec<_>>(), now).await?;
     Ok(tx.commit().await?)
 }
 

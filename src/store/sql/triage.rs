@@ -10,7 +10,8 @@ use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
 pub(in super::super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
-         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in, \
+         CASE WHEN p.unchanged THEN p.looked_at END AS unchanged \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 ORDER BY p.key";
 
 pub(in super::super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
@@ -78,7 +79,7 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
         .bind(json(close.coverage)?)
         .execute(&mut *tx)
         .await?;
-    let changed = save_judged(&mut tx, close.judgements, Some(close.scan), close.ended).await?;
+    let changed = save_judged(store, &mut tx, close.judgements, Some(close.scan), close.ended).await?;
     tx.commit().await?;
     Ok(Some(changed))
 }
@@ -86,12 +87,13 @@ pub(super) async fn close_scan(store: &Backend, close: &ScanClose<'_>) -> Result
 pub(super) async fn judge(store: &Backend, judgements: &[Judgement], now: Timestamp) -> Result<u64> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
-    let changed = save_judged(&mut tx, judgements, None, now).await?;
+    let changed = save_judged(store, &mut tx, judgements, None, now).await?;
     tx.commit().await?;
     Ok(changed)
 }
 
 async fn save_judged(
+    store: &Backend,
     connection: &mut Connection,
     judgements: &[Judgement],
     scan: Option<&ScanId>,
@@ -115,12 +117,13 @@ async fn save_judged(
         }
         saved.push(judgement.after.clone());
     }
-    save_changed(connection, &saved, &changes, scan, now).await?;
+    save_changed(store, connection, &saved, &changes, scan, now).await?;
     Ok(changes.len() as u64)
 }
 
 /// Saves findings, tells what changed of them, and wishes for the tickets of those whose state did.
 pub(super) async fn save_changed(
+    store: &Backend,
     connection: &mut Connection,
     saved: &[Finding],
     changes: &[Change],
@@ -132,7 +135,7 @@ pub(super) async fn save_changed(
     }
     tell(connection, changes, scan, now).await?;
     let wishes: Vec<&Fingerprint> = changes.iter().map(|change| &change.fingerprint).collect();
-    findings::wish(connection, &wishes, now).await
+    findings::wish(store, connection, &wishes, now).await
 }
 
 #[derive(sqlx::FromRow)]
@@ -147,6 +150,7 @@ struct LookRow {
     failed_checks: Option<String>,
     obstacle: Option<String>,
     logged_in: Option<bool>,
+    unchanged: Option<i64>,
 }
 
 impl LookRow {
@@ -168,6 +172,7 @@ impl LookRow {
             failed_checks,
             obstacle: self.obstacle,
             logged_in: self.logged_in,
+            unchanged: self.unchanged.map(time).transpose()?,
             url: self.url,
         })
     }

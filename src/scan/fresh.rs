@@ -1,0 +1,169 @@
+//! What a new visitor gets in the place of a token: a page's markup as it is without cookies.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use phantom_checks::evidence::{Answer, FreshPlace, FreshValue};
+use scraper::{Html, Selector};
+
+use crate::browser::Redactor;
+use crate::egress::Fetched;
+
+/// Values of one page that are kept.
+const MOST_VALUES: usize = 500;
+/// Kinds of forms of one scan that are looked at once more.
+const MOST_LOOKS: usize = 300;
+/// A longer name, in characters, is no token's.
+const LONGEST_NAME: usize = 200;
+
+/// What was seen so far in a scan, by the form and by the page.
+#[derive(Default)]
+pub(super) struct FreshLooks {
+    looks: Mutex<Looks>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Looks {
+    forms: BTreeMap<String, Arc<[FreshValue]>>,
+    pages: BTreeMap<String, Arc<[FreshValue]>>,
+}
+
+impl FreshLooks {
+    /// The right to ask.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// What is known of a form that is alike, or of the page; it need not be asked again.
+    pub fn known(&self, url: &str, form: &str) -> Option<Answer> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = looks.forms.get(form).or_else(|| looks.pages.get(url))?;
+        Some(answer(url, form, values))
+    }
+
+    /// Whether enough was asked in this scan.
+    pub fn is_full(&self) -> bool {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).pages.len() >= MOST_LOOKS
+    }
+
+    /// Remembers what came.
+    pub fn remember(&self, url: &str, form: &str, values: Vec<FreshValue>) -> Answer {
+        let values: Arc<[FreshValue]> = values.into();
+        let told = answer(url, form, &values);
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.pages.insert(url.to_owned(), Arc::clone(&values));
+        looks.forms.insert(form.to_owned(), values);
+        told
+    }
+}
+
+fn answer(url: &str, form: &str, values: &[FreshValue]) -> Answer {
+    Answer::Fresh {
+        url: url.to_owned(),
+        form: form.to_owned(),
+        values: values.to_vec(),
+    }
+}
+
+/// What may be a token in an answer. Nothing if it is no page.
+pub(super) fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> {
+    let html = fetched
+        .header("content-type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
+    if fetched.status != 200 || !html {
+        return Vec::new();
+    }
+    let mut values = Vec::new();
+    let mut keep = |place, name: &str, value: &str| {
+        if !name.is_empty() && name.chars().count() <= LONGEST_NAME && values.len() < MOST_VALUES {
+            let (name, hash) = (name.to_owned(), redactor.shape(value).hash);
+            values.push(FreshValue { place, name, hash });
+        }
+    };
+    for (name, cookie) in &fetched.headers {
+        let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+        if let ("set-cookie", Some((name, value))) = (name.as_str(), pair) {
+            keep(FreshPlace::Cookie, name.trim(), value.trim());
+        }
+    }
+    let page = Html::parse_document(&String::from_utf8_lossy(&fetched.body));
+    let found = |selector: &str| Selector::parse(selector).ok();
+    if let Some(hidden) = found("input[type=hidden i][name]") {
+        for input in page.select(&hidden) {
+            let value = input.attr("value").unwrap_or_default();
+            keep(FreshPlace::Field, input.attr("name").unwrap_or_default(), value);
+        }
+    }
+    if let Some(meta) = found("meta[name][content]") {
+        for meta in page.select(&meta) {
+            let name = meta.attr("name").unwrap_or_default().to_lowercase();
+            keep(FreshPlace::Meta, &name, meta.attr("content").unwrap_or_default());
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(body: &str) -> Fetched {
+        Fetched {
+            status: 200,
+            headers: vec![
+                ("content-type".to_owned(), "text/html; charset=utf-8".to_owned()),
+                ("set-cookie".to_owned(), "XSRF-TOKEN=c; Path=/".to_owned()),
+            ],
+            body: body.as_bytes().to_vec(),
+            truncated: false,
+        }
+    }
+
+    #[test]
+    fn fields_metas_and_cookies_are_read_and_their_values_hashed() {
+        let redactor = Redactor::new([1; 32]);
+        let body = "<meta name=CSRF-Token content=m><form><input type=HIDDEN name=t value='a&amp;b'><input name=u value=x>\
+                    <!-- <input type=hidden name=v value=w> --></form>";
+        let seen = values(&page(body), &redactor);
+        let said: Vec<_> = seen.iter().map(|value| (value.place, value.name.as_str())).collect();
+        let expected = [
+            (FreshPlace::Cookie, "XSRF-TOKEN"),
+            (FreshPlace::Field, "t"),
+            (FreshPlace::Meta, "csrf-token"),
+        ];
+        assert_eq!(said, expected);
+        assert_eq!(seen[1].hash, redactor.shape("a&b").hash);
+        assert!(
+            values(
+                &Fetched {
+                    status: 302,
+                    ..page(body)
+                },
+                &redactor
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn forms_that_are_alike_are_looked_at_once() {
+        let looks = FreshLooks::default();
+        assert_eq!(looks.known("https://a.test/1", "a.test/save"), None);
+        let value = FreshValue {
+            place: FreshPlace::Field,
+            name: "t".to_owned(),
+            hash: "h".to_owned(),
+        };
+        looks.remember("https://a.test/1", "a.test/save", vec![value.clone()]);
+        let Some(Answer::Fresh { url, values, .. }) = looks.known("https://a.test/2", "a.test/save") else {
+            panic!("it is not known");
+        };
+        assert_eq!((url.as_str(), values.as_slice()), ("https://a.test/2", &[value][..]));
+        assert!(
+            looks.known("https://a.test/1", "a.test/other").is_some(),
+            "the same page"
+        );
+        assert!(looks.known("https://a.test/2", "a.test/other").is_none());
+    }
+}

@@ -1,0 +1,113 @@
+//! What came of a navigation: a page to be looked at, or what is to be done instead.
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::run::Run;
+use super::turns::host_of;
+use super::worker::Seen;
+use crate::browser::{Captured, Visit};
+use crate::crawl::reached::{Instead, is_challenge_host};
+use crate::crawl::{Lease, PageOutcome, wait_after};
+
+/// A page that ended its browser this often is not tried again.
+const MOST_CRASHES: u32 = 3;
+/// A host that asks to be left alone this often in a row is taken at its word.
+const MOST_WAITS: u32 = 4;
+
+impl Run {
+    /// The page, with what answered in its place; or what is to be done instead of looking at it.
+    pub(super) fn judge(&self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
+        let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
+        let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
+        let captured = match visit {
+            Visit::Page(captured) => captured,
+            Visit::NotAPage { what } => return skipped(what),
+            Visit::BrokenOff { status } => return Err(broken_off(lease, status)),
+            Visit::LeftScope { to } => {
+                if let Some(host) = Url::parse(&to).ok().and_then(|to| to.host_str().map(str::to_owned))
+                    && is_challenge_host(&host)
+                {
+                    return skipped(format!("redirects to a challenge at {host}"));
+                }
+                let to = self.redactor.text(&crate::browser::url_without_secrets(&to));
+                return skipped(format!("redirects to {to}, which is not to be visited"));
+            }
+            Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {
+                return skipped("redirects in a circle".to_owned());
+            }
+            Visit::Unreachable { error } => return failed(self.explain(&lease.url, error)),
+        };
+        let page = &captured.evidence.page;
+        let status = page.status.unwrap_or(200);
+        let instead = self.looks.judge(&captured.evidence, lease.depth == 0);
+        if instead.as_ref().is_some_and(|instead| instead.what.is_foreign()) {
+            // It says with its status what it likes, and does not pass by waiting.
+            return Ok((captured, instead));
+        }
+        let refusals = self.turns.refusals(host_of(&lease.url));
+        if let Some(wait) = wait_after(status, page.header("retry-after"), refusals, Timestamp::now())
+            && refusals < MOST_WAITS
+        {
+            let why = format!(
+                "the server answered {status} and is left alone for {} s",
+                wait.as_secs()
+            );
+            return Err(Seen::Again {
+                why,
+                crashed: false,
+                host_waits: Some(wait),
+            });
+        }
+        match status {
+            429 | 500.. => failed(format!("the server answered {status}")),
+            400.. => skipped(format!("the server answered {status}")),
+            _ => match page.mime.as_deref().filter(|mime| !is_page(mime)) {
+                Some(mime) => skipped(format!("not a page: {mime}")),
+                None => Ok((captured, instead)),
+            },
+        }
+    }
+
+    /// Chromium only says that the proxy did not connect; the proxy knows why.
+    fn explain(&self, url: &Url, error: String) -> String {
+        let port = url.port_or_known_default().unwrap_or(443);
+        match self.egress.last_error(url.host_str().unwrap_or_default(), port) {
+            Some(why) => why.to_string(),
+            None => error,
+        }
+    }
+}
+
+/// What becomes of a page whose browser died with it.
+pub(super) fn died(lease: &Lease, why: String) -> Seen {
+    if lease.alone && lease.crashes >= MOST_CRASHES {
+        let reason = format!("it ended its browser {MOST_CRASHES} times while alone: {why}");
+        return Seen::Not(PageOutcome::Failed(reason));
+    }
+    Seen::Again {
+        why,
+        crashed: true,
+        host_waits: None,
+    }
+}
+
+/// What becomes of a page whose navigation the browser broke off. The first time it may be a renderer's death, which
+/// cannot be told from an answer that is not shown.
+fn broken_off(lease: &Lease, status: Option<u16>) -> Seen {
+    match status {
+        Some(status) if lease.alone => Seen::Not(PageOutcome::Skipped(format!(
+            "the browser shows no page for it (status {status})"
+        ))),
+        _ => died(lease, "it broke the navigation off".to_owned()),
+    }
+}
+
+fn is_page(mime: &str) -> bool {
+    mime.starts_with("text/")
+        || mime.ends_with("/xhtml+xml")
+        || mime.ends_with("/xml")
+        || mime.ends_with("/json")
+        || mime == "image/svg+xml"
+        || mime.is_empty()
+}
