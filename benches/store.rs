@@ -79,6 +79,7 @@ async fn completions(wanted: usize) -> Result<(), Box<dyn Error>> {
                 found: &found,
                 obstacle: None,
                 hosts: &[],
+                mark: None,
             };
             assert!(store.complete(&completion).await?, "the lease is ours");
             done += 1;
@@ -190,6 +191,7 @@ fn scan(id: &str) -> ScanRecord {
             login: None,
             run_on: None,
             schedule: None,
+            incremental: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

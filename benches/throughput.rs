@@ -1,6 +1,6 @@
 //! How fast a scan with everything on is, beside a bare client that only loads the same pages.
 //!
-//! `cargo bench --bench throughput [-- --pages N --rounds N --tabs N --processes N --least 1]`
+//! `cargo bench --bench throughput [-- --pages N --rounds N --tabs N --processes N --least 1 --safe 1]`
 //!
 //! Three contestants take turns, each a process of its own, on the same generated site, which is served over HTTPS by
 //! another process:
@@ -12,6 +12,9 @@
 //! * `egress`: the same through our proxy, so the difference to `bare` is what the proxy costs.
 //! * `scan`: `phantom scan` as users run it: finds the pages by their links, all checks, evidence, egress, store, a
 //!   report.
+//!
+//! * `safe`, with `--safe 1`: the same in the mode `safe`, which uses each page as well. What it adds is told for each
+//!   page, and for each action.
 //!
 //! Times are those of whole processes, with the start of the browsers. Read the ratios; figures are those of a machine.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -31,6 +34,7 @@ use std::time::{Duration, Instant};
 use std::{array, env};
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use phantom_gang::crawl::PageState;
 use phantom_gang::demo::{BenchSite, Microsite};
 use phantom_gang::egress::{Egress, EgressRules};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -73,12 +77,14 @@ enum Contestant {
     Bare,
     Egress,
     Scan,
+    Safe,
 }
 
-const CONTESTANTS: [(Contestant, &str); 3] = [
+const CONTESTANTS: [(Contestant, &str); 4] = [
     (Contestant::Bare, "bare"),
     (Contestant::Egress, "egress"),
     (Contestant::Scan, "scan"),
+    (Contestant::Safe, "safe"),
 ];
 
 /// The figures of one run, in the order in which they are shown.
@@ -114,30 +120,49 @@ fn compare() {
     print!("{:<16}", "");
     println!("{}", HEADINGS.map(|heading| format!("{heading:>17}")).concat());
 
-    let mut figures: [Vec<Figures>; 3] = array::from_fn(|_| Vec::new());
+    let contestants = &CONTESTANTS[..CONTESTANTS.len() - usize::from(option("--safe", 0) == 0)];
+    let mut figures: [Vec<Figures>; 4] = array::from_fn(|_| Vec::new());
+    let mut actions = 0;
     for round in 0..rounds {
         // Who is first changes, so that nobody always has the machine at its best.
-        for turn in 0..CONTESTANTS.len() {
-            let which = (round + turn) % CONTESTANTS.len();
-            let (contestant, name) = CONTESTANTS[which];
-            let run = task.run(contestant);
+        for turn in 0..contestants.len() {
+            let which = (round + turn) % contestants.len();
+            let (contestant, name) = contestants[which];
+            let (run, done) = task.run(contestant);
+            actions += done;
             figures[which].push(figures_of(&run, pages));
             show(&format!("round {} {name}", round + 1), &figures_of(&run, pages));
         }
     }
     println!();
-    let medians = figures.each_ref().map(|runs| median(runs));
-    for ((_, name), median) in CONTESTANTS.iter().zip(&medians) {
+    let medians: Vec<Figures> = figures[..contestants.len()].iter().map(|runs| median(runs)).collect();
+    for ((_, name), median) in contestants.iter().zip(&medians) {
         show(&format!("median {name}"), median);
     }
-    let [bare, egress, scan] = medians.map(|median| median[0]);
+    let [bare, egress, scan] = [medians[0][0], medians[1][0], medians[2][0]];
     println!(
         "\npages/s: scan / bare {:.2}, egress / bare {:.2}",
         scan / bare,
         egress / bare
     );
+    if let Some(safe) = medians.get(3) {
+        tell_safe(&medians[2], safe, actions as f64 / (rounds * pages) as f64, tabs);
+    }
     drop(server.stdin.take());
     server.wait().unwrap();
+}
+
+/// What using the pages adds.
+fn tell_safe(scan: &Figures, safe: &Figures, actions: f64, tabs: usize) {
+    let wall = (1_000.0 / safe[0] - 1_000.0 / scan[0]) * tabs as f64;
+    let browser = safe[1] - scan[1];
+    println!(
+        "safe / scan {:.2}; it adds {wall:.0} ms of a tab's time and {browser:.0} ms of the browsers' CPU to a page, for \
+         {actions:.2} actions: {:.0} ms and {:.0} ms for each",
+        safe[0] / scan[0],
+        wall / actions,
+        browser / actions
+    );
 }
 
 fn figures_of(run: &Run, pages: usize) -> Figures {
@@ -171,9 +196,10 @@ fn own(arguments: &[&str]) -> Command {
 }
 
 impl Task {
-    fn run(&self, contestant: Contestant) -> Run {
-        if contestant == Contestant::Scan {
-            return self.scan();
+    /// What it came to, and the actions that it did.
+    fn run(&self, contestant: Contestant) -> (Run, u64) {
+        if matches!(contestant, Contestant::Scan | Contestant::Safe) {
+            return self.scan(contestant);
         }
         let task = Self {
             egress: contestant == Contestant::Egress,
@@ -183,12 +209,17 @@ impl Task {
         let began = Instant::now();
         let run = watch(command.spawn().unwrap(), began);
         assert!(run.status.success(), "the bare client failed: {}", run.status);
-        run
+        (run, 0)
     }
 
-    fn scan(&self) -> Run {
+    fn scan(&self, contestant: Contestant) -> (Run, u64) {
         let folder = tempfile::tempdir().unwrap();
-        self.write_settings(folder.path());
+        let mode = if contestant == Contestant::Safe {
+            "safe"
+        } else {
+            "observe"
+        };
+        self.write_settings(folder.path(), mode);
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_phantom"));
         command
@@ -215,10 +246,10 @@ impl Task {
             counts["done"], self.pages,
             "not every page was scanned: {counts}\n{said}"
         );
-        run
+        (run, actions_in(&folder.path().join("scan.db")))
     }
 
-    fn write_settings(&self, folder: &Path) {
+    fn write_settings(&self, folder: &Path, mode: &str) {
         let mut config = format!(
             "store = \"sqlite:scan.db\"\n[browser]\ntabs = {}\nprocesses = {}\ntrust_spki = [{:?}]\nresolve = {{ ",
             self.tabs, self.processes, self.spki
@@ -230,13 +261,28 @@ impl Task {
         config.push_str(" }\n");
         let site = format!(
             "id = \"bench\"\nstart = [\"{HOST}/\"]\n[limits]\npages = {}\npages_per_template = 1000000\ndepth = 1000\npages_per_s = 1000\n\
-             concurrency = {}\n",
+             concurrency = {}\n[explore]\nmode = {mode:?}\n",
             self.pages + 1,
             self.tabs
         );
         fs::write(folder.join("phantom.toml"), config).unwrap();
         fs::write(folder.join("site.toml"), site).unwrap();
     }
+}
+
+/// The actions that a scan did.
+fn actions_in(store: &Path) -> u64 {
+    Runtime::new().unwrap().block_on(async {
+        let store = phantom_gang::store::open(store.to_str()).await.unwrap();
+        let scan = store.newest_scan(None).await.unwrap().unwrap().id;
+        let mut actions = 0;
+        for page in store.pages(&scan, PageState::Done, u32::MAX).await.unwrap() {
+            let evidence = store.evidence(&scan, &page.key).await.unwrap();
+            let explored = evidence.and_then(|evidence| evidence.explored);
+            actions += explored.map_or(0, |explored| u64::from(explored.actions));
+        }
+        actions
+    })
 }
 
 /// Serves the site until the other end of the standard input is closed.

@@ -83,6 +83,7 @@ async fn main() -> Result<()> {
         found: &[],
         obstacle: None,
         hosts: &[],
+        mark: None,
     };
     store.complete(&completion).await?;
     support::file(&store, &jira, &clock).await?;

@@ -168,6 +168,7 @@ impl Queue {
             found: &[],
             obstacle: None,
             hosts: &[],
+            mark: None,
         };
         expect(self.store.complete(&completion).await?, || {
             "a lease was lost".to_owned()
@@ -280,6 +281,7 @@ fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> 
             login: None,
             run_on: None,
             schedule: None,
+            incremental: None,
         },
         trigger: Trigger::Nightly,
         state: ScanState::Running,

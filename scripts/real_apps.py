@@ -125,7 +125,7 @@ class App:
     # What the steps of a login send, and what the page after them sends by itself.
     login_sends = ["/"]
     # Budgets.
-    pages_per_template, depth = 3, 6
+    pages_per_template, depth, actions = 3, 6, 15
     # Lines of [scope].
     scope = ""
 
@@ -272,8 +272,11 @@ steps = [
     start = "/index.php"
     uses_mariadb = True
     login_sends = [f"/index.php?route={route}" for route in ("/", "/config/get", "/config/set", "/navigation&ajax_request=1")]
-    # Its robots.txt forbids everything.
-    scope = 'robots = "ignore"'
+    # Its robots.txt forbids everything. What leads to other sites goes by one address of its own; with `server=1`, each
+    # page is there once more, as there is one server.
+    scope = 'robots = "ignore"\nexclude = ["**/url.php?*", "**/?*server=1*"]'
+    # Each of its pages is there for each database and table, each of which has few rows, and has hundreds of controls.
+    pages_per_template, depth, actions = 2, 4, 5
 
     def set_up(self):
         shutil.copytree("/usr/share/phpmyadmin", self.home, symlinks=False, ignore=shutil.ignore_patterns("doc"))
@@ -425,6 +428,8 @@ steps = [
   { click = "css:#wpLoginAttempt" },
 ]"""
     start = "/index.php?title=Main_Page"
+    # A link that leads to another page each time: with it, no two scans see the same.
+    scope = 'exclude = ["**/?*title=Special:Random*", "**/Special:Random*"]'
     # Each page of a wiki has some ten others about it.
     pages_per_template, depth = 2, 4
     login_sends = ["/index.php?title=Special:UserLogin", "/index.php?title=Special:UserLogin&returnto=Main+Page"]
@@ -614,7 +619,7 @@ pages_per_s = 50
 concurrency = 1
 [explore]
 mode = "safe"
-actions_per_page = 15
+actions_per_page = {app.actions}
 {login}""")
     return path
 
@@ -624,20 +629,23 @@ def look(store, site, asked):
     database = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
     scan, = database.execute("SELECT max(seq) FROM scans WHERE site = ?", (site,)).fetchone()
     pages = dict(database.execute("SELECT url, coalesce(template, url) FROM pages WHERE scan = ? AND state = 'done' AND redirected_to IS NULL", (scan,)))
-    forms, endpoints = set(), set()
+    forms, endpoints, actions, acted = set(), set(), 0, 0
     shape = lambda url: re.sub(r"\d+", "{n}", urllib.parse.urlsplit(url)._replace(query="", fragment="").geturl())
-    names = lambda url: ",".join(sorted({name for name, _ in urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query, True)}))
+    names = lambda url: ",".join(sorted({re.sub(r"\d+", "{n}", name) for name, _ in urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query, True)}))
     for (packed,) in database.execute("SELECT e.data FROM evidence e WHERE e.scan = ?", (scan,)):
         evidence = json.loads(subprocess.run(["zstd", "-dcq"], input=packed, capture_output=True, check=True).stdout)
+        explored = evidence.get("explored") or {}
+        actions += explored.get("actions", 0)
+        acted += explored.get("took_ms", 0)
         for form in evidence.get("forms", []):
-            fields = ",".join(sorted({field["name"] for field in form.get("fields", [])}))
+            fields = ",".join(sorted({re.sub(r"\d+", "{n}", field["name"]) for field in form.get("fields", [])}))
             forms.add((str(form.get("method")), shape(form.get("action", "")), names(form.get("action", "")), fields))
         for request in evidence.get("requests", []):
             if request.get("kind") in ("fetch", "xhr", "ping", "document", "other", "event-source") or request["method"] != "GET":
                 endpoints.add((request["method"], shape(request["url"]), names(request["url"])))
     unsafe = [line for line in asked if line.split()[0] not in ("GET", "HEAD", "OPTIONS")]
     return {"pages": set(pages), "templates": len(set(pages.values())), "forms": len(forms), "endpoints": len(endpoints | {form[:3] for form in forms}),
-            "requests": len(asked), "unsafe": unsafe}
+            "requests": len(asked), "unsafe": unsafe, "actions": actions, "acted": acted}
 
 
 def scan(phantom, app, logged_in, pages, nth):
@@ -677,12 +685,12 @@ def differences(app, before, after):
     return named, unnamed
 
 
-def show(app, phantom, pages):
+def show(app, phantom, pages, ways):
     """Scans one application; the rows of the table, and what was missed."""
     rows, missed = [], []
     if hasattr(app, "warm_up"):
         app.warm_up()
-    for logged_in in (False, True):
+    for logged_in in ways:
         what = f"{app.name} {'in' if logged_in else 'out'}"
         before = app.kept()
         first, again = (scan(phantom, app, logged_in, pages, nth) for nth in (1, 2))
@@ -701,6 +709,7 @@ def show(app, phantom, pages):
             missed.extend(f"{what}: a request that could change something: {line}" for line in sent[:5])
             if len(seen["unsafe"]) > 12:
                 missed.append(f"{what}: {len(seen['unsafe'])} requests to log in")
+        print(f"    {first['actions']} actions, {first['acted'] / max(1, first['actions']):.0f} ms each")
         if logged_in:
             print(f"    sent to log in: {first['unsafe']}")
         for reason, count in named.items():
@@ -722,6 +731,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--phantom", required=True)
     arguments.add_argument("--pages", type=int, default=400)
+    arguments.add_argument("--only", choices=("in", "out"), help="logged in, or logged out")
     arguments.add_argument("--keep", action="store_true", help="leave the folder with stores, reports and logs")
     arguments.add_argument("apps", nargs="*", choices=[*APPS, []], metavar="APP")
     given = arguments.parse_args()
@@ -729,12 +739,13 @@ def main():
     os.chmod(work, 0o755)
     print(f"working in {work}", flush=True)
     servers, rows, missed = None, [], []
+    ways = [logged_in for logged_in in (False, True) if given.only in (None, "in" if logged_in else "out")]
     try:
         apps = [APPS[name](work) for name in given.apps or APPS]
         servers = Servers(work, apps)
         servers.start()
         for app in apps:
-            more, short = show(app, os.path.abspath(given.phantom), given.pages)
+            more, short = show(app, os.path.abspath(given.phantom), given.pages, ways)
             rows += more
             missed += short
     finally:

@@ -44,6 +44,10 @@ pub struct Request {
     /// Why it failed, if it did.
     #[serde(default)]
     pub failure: Option<Failure>,
+    /// A keyed hash of the body, by which it is told later whether it changed; for scripts, and where it was asked for,
+    /// for documents, styles and what scripts fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// What a response is used as; the browser's own distinction.

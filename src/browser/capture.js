@@ -114,10 +114,17 @@
     return submitter;
   };
 
+  // Of very many controls those at both ends, where tokens and buttons are, and some of what is hidden between them.
+  const within = (controls) => {
+    if (controls.length <= 300) return controls;
+    const between = controls.slice(150, -100).filter((control) => tagOf(control) === 'input' && getter(HTMLInputElement.prototype, 'type')(control) === 'hidden');
+    return controls.slice(0, 150).concat(between.slice(0, 50), controls.slice(-100));
+  };
+
   const formOf = (form, root) => {
     // Image buttons are not among a form's elements.
     const images = all(root, 'input[type=image i]').filter((image) => attempt(() => image.form === form, false));
-    const controls = attempt(() => Array.from(elementsOf(form)), []).concat(images).slice(0, 300);
+    const controls = within(attempt(() => Array.from(elementsOf(form)), []).concat(images));
     return {
       selector: selector(form),
       snippet: snippet(form),

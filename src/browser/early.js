@@ -28,6 +28,28 @@
       try { return action.apply(this, args); } finally { depth = before; }
     }, delay, ...rest);
   };
+  // What is to be done when there is time has no time of its own; on a busy machine it takes a while.
+  const idle = new Map();
+  const whenIdle = window.requestIdleCallback, notIdle = window.cancelIdleCallback;
+  if (whenIdle) {
+    window.requestIdleCallback = function requestIdleCallback(action, ...rest) {
+      if (typeof action !== 'function') return whenIdle.call(this, action, ...rest);
+      const level = depth + 1;
+      const id = whenIdle.call(this, function (...args) {
+        idle.delete(id);
+        const before = depth;
+        depth = level;
+        try { return action.apply(this, args); } finally { depth = before; }
+      }, ...rest);
+      if (level <= 2 && idle.size < 100) idle.set(id, performance.now());
+      return id;
+    };
+    window.cancelIdleCallback = function cancelIdleCallback(id) { idle.delete(id); return notIdle.call(this, id); };
+  }
+  const waiting = () => {
+    for (const since of idle.values()) if (performance.now() < since + 2000) return 25;
+    return 0;
+  };
   // A busy page runs its timers late. One that is long overdue was cleared.
   const due = () => {
     let most = 0;
@@ -35,13 +57,32 @@
       const left = timers[index].at - performance.now();
       if (!timers[index].ran && left > -200) most = Math.max(most, left, 1);
     }
-    return most;
+    return Math.max(most, faded(), waiting());
+  };
+  // What fades in is there at once, so that what it does at its end is seen: animations are brought to it. Those that
+  // follow are a heartbeat, too.
+  const met = new WeakSet();
+  let rounds = 0;
+  const running = Document.prototype.getAnimations;
+  const faded = () => {
+    if (rounds >= 3 || document.readyState !== 'complete') return 0;
+    const all = running.call(document);
+    let ended = 0;
+    for (let index = 0; index < all.length && index < 200; index += 1) {
+      if (met.has(all[index])) continue;
+      met.add(all[index]);
+      // What never ends cannot be brought to its end.
+      try { all[index].finish(); ended += 1; } catch (_) { }
+    }
+    if (!ended) return 0;
+    rounds += 1;
+    return 40;
   };
   const hidden = (name, value) => Object.defineProperty(window, name, { value, enumerable: false });
   hidden('__phantomClosed', closed);
   hidden('__phantomDue', due);
   // From now on, what is done with the page sets timers of the first generation.
-  hidden('__phantomRestart', () => { from = performance.now(); timers.length = 0; });
+  hidden('__phantomRestart', () => { from = performance.now(); timers.length = 0; idle.clear(); });
   const describe = Object.getOwnPropertyDescriptor;
   const kept = [];
   const keep = (holder, names) => {

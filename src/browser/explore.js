@@ -247,7 +247,8 @@
     const add = (element, kind, about, value) => {
       if (candidates.length >= MOST_CANDIDATES || !element || element.nodeType !== 1) return;
       if (/^(?:html|body|head|script|style|option)$/.test(tagOf(element)) && !about.whole) return;
-      if (tagOf(element) === 'input' && /^(?:file|password|hidden)$/.test(element.type)) return;
+      if (tagOf(element) === 'input' && /^(?:password|hidden)$/.test(element.type)) return;
+      if (isFile(element) && kind !== 'fill') return;
       if (attempt(() => element.matches(':disabled'), false)) return;
       if (!indexes.has(element)) { indexes.set(element, elements.length); elements.push(element); }
       const key = indexes.get(element) + kind + (value || '');
@@ -266,7 +267,7 @@
           const options = Array.from(element.options).slice(0, 60).filter((option) => !option.disabled && !option.selected && option.value !== '');
           for (const option of options.slice(0, 5)) add(element, 'choose', about, option.value.slice(0, 200));
         } else if (pickable(element)) add(element, 'click', about);
-        else if (isField(element)) add(element, 'fill', about);
+        else if (isField(element) || isFile(element)) add(element, 'fill', about);
       } else if (kind === 'submit') {
         const form = tagOf(element) === 'form' ? element : element.closest('form');
         if (form) addForm(form, about);
@@ -280,6 +281,8 @@
         for (const key of ['Enter', 'Space', 'Arrows', 'Escape'].concat(about.keys || [])) add(element, 'keys', about, key);
       } else {
         add(element, kind, about);
+        // What is painted cannot be seen: the corners are tried, where buttons mostly are.
+        if (kind === 'click' && tagOf(element) === 'canvas') for (const corner of CORNERS.keys()) add(element, kind, about, corner);
         if (about.type === 'pointerdown' || about.type === 'mousedown' || about.type === 'touchstart') {
           add(element, 'long-press', about);
           add(element, 'slide', about);
@@ -468,6 +471,12 @@
     return made || guess;
   };
   const setter = (proto, name) => Object.getOwnPropertyDescriptor(proto, name).set;
+  const isFile = (element) => tagOf(element) === 'input' && element.type === 'file';
+  const offerTo = (field) => {
+    setter(HTMLInputElement.prototype, 'files').call(field, offer().files);
+    field.dispatchEvent(new Event('input', { bubbles: true, composed: true }));
+    field.dispatchEvent(new Event('change', { bubbles: true }));
+  };
   const put = (field, value) => {
     if (field.isContentEditable) { field.textContent = value; } else {
       const proto = tagOf(field) === 'textarea' ? HTMLTextAreaElement.prototype : tagOf(field) === 'select' ? HTMLSelectElement.prototype : HTMLInputElement.prototype;
@@ -493,12 +502,13 @@
     for (const field of fields.slice(0, 80)) if (isField(field) && !field.disabled && field !== element) attempt(() => fillOne(field), null);
   };
 
-  const point = (element) => {
+  const CORNERS = new Map([['top right', [0.98, 0.04]], ['top left', [0.02, 0.04]], ['bottom left', [0.02, 0.96]], ['bottom right', [0.98, 0.96]]]);
+  const point = (element, corner) => {
     attempt(() => element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' }), null);
     const inside = element.getClientRects();
     if (!inside.length) return null;
     for (const rect of Array.from(inside).slice(0, 3)) {
-      for (const [across, down] of [[0.5, 0.5], [0.15, 0.5], [0.5, 0.15], [0.9, 0.9]]) {
+      for (const [across, down] of CORNERS.has(corner) ? [CORNERS.get(corner)] : [[0.5, 0.5], [0.15, 0.5], [0.5, 0.15], [0.9, 0.9]]) {
         const x = Math.min(Math.max(rect.left + rect.width * across, 0), innerWidth - 1), y = Math.min(Math.max(rect.top + rect.height * down, 0), innerHeight - 1);
         let hit = element.getRootNode().elementFromPoint(x, y);
         if (hit && (hit === element || element.contains(hit) || (hit.shadowRoot && hit === element.getRootNode().host))) return { x, y };
@@ -540,7 +550,7 @@
       return JSON.stringify({ gone: false, focused, value: kind === 'fill' && !element.isContentEditable ? valueFor(element) : 'phantom' });
     }
     if (!REAL.has(kind) || (kind === 'submit' && tagOf(element) === 'form')) return JSON.stringify({ gone: false });
-    const at = visible(element) ? point(element) : null;
+    const at = visible(element) ? point(element, value) : null;
     return JSON.stringify({ gone: false, point: (at && outward(at)) || null });
   };
 
@@ -562,7 +572,14 @@
     const init = { key: name, code: name.length === 1 && name !== ' ' ? 'Key' + name.toUpperCase() : name === ' ' ? 'Space' : name, keyCode: KEYS[name] || name.toUpperCase().charCodeAt(0), which: KEYS[name] || name.toUpperCase().charCodeAt(0), bubbles: true, cancelable: true, composed: true };
     for (const type of ['keydown', 'keypress', 'keyup']) element.dispatchEvent(new KeyboardEvent(type, init));
   };
-  const frame = () => new Promise((resolve) => { requestAnimationFrame(() => resolve()); AbortSignal.timeout(60).addEventListener('abort', () => resolve()); });
+  // The next frame is drawn. A busy machine draws late, and what nobody sees is never drawn.
+  let undrawn = 0;
+  const frame = () => new Promise((resolve) => {
+    let over = false;
+    const end = (drawn) => { if (over) return; over = true; undrawn = drawn ? 0 : undrawn + 1; resolve(); };
+    requestAnimationFrame(() => end(true));
+    AbortSignal.timeout(undrawn > 1 ? 60 : 500).addEventListener('abort', () => end(false));
+  });
   const pause = (ms) => new Promise((resolve) => { AbortSignal.timeout(ms).addEventListener('abort', () => resolve()); });
   const scrollThrough = async (element) => {
     const whole = element === document.documentElement;
@@ -570,7 +587,8 @@
     const view = whole ? innerHeight : box.clientHeight;
     const aside = box.scrollWidth - box.clientWidth > box.scrollHeight - (whole ? innerHeight : box.clientHeight);
     element.dispatchEvent(new WheelEvent('wheel', { bubbles: true, cancelable: true, composed: true, deltaY: 100 }));
-    for (let step = 0; step < 30; step += 1) {
+    const enough = performance.now() + 1500;
+    for (let step = 0; step < 30 && performance.now() < enough; step += 1) {
       const before = aside ? box.scrollLeft : box.scrollTop;
       box.scrollBy({ left: aside ? box.clientWidth * 0.9 : 0, top: aside ? 0 : Math.max(view * 0.9, (box.scrollHeight - before) / 30), behavior: 'instant' });
       await frame();
@@ -596,8 +614,9 @@
     }
   };
   const transfer = () => { const data = new DataTransfer(); data.setData('text/plain', 'phantom'); return data; };
-  const drag = async (from, to) => {
-    const data = transfer();
+  // What a page does with a file is seen; where it would send it, the request is stopped like any other.
+  const offer = () => { const data = new DataTransfer(); data.items.add(new File(['phantom\n'], 'phantom.txt', { type: 'text/plain' })); return data; };
+  const drag = async (from, to, data) => {
     const send = (element, type) => element && element.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, composed: true, dataTransfer: data }));
     send(from, 'dragstart'); send(from, 'drag'); send(to, 'dragenter'); send(to, 'dragover'); send(to, 'drop'); send(from, 'dragend');
   };
@@ -618,14 +637,14 @@
       case 'focus': break;
       case 'blur': attempt(() => element.focus(), null); attempt(() => element.blur(), null); break;
       case 'keys': for (const name of value === 'Arrows' ? ['ArrowDown', 'ArrowRight', 'ArrowUp', 'ArrowLeft'] : [value === 'Space' ? ' ' : value]) key(element === document.documentElement ? document.activeElement || document.body : element, name); break;
-      case 'fill': put(element, valueFor(element)); key(element, 'Enter'); break;
+      case 'fill': if (isFile(element)) offerTo(element); else { put(element, valueFor(element)); key(element, 'Enter'); } break;
       case 'choose': put(element, value); break;
       case 'submit': if (value !== 'empty') fillAround(element); submitted(element); break;
       case 'touch': touch(element, 'touchstart'); touch(element, 'touchend'); break;
       case 'long-press': press(element); attempt(() => touch(element, 'touchstart'), null); await pause(1050); attempt(() => touch(element, 'touchend'), null); release(element); break;
       case 'slide': press(element); for (const where of [element, document, window]) for (const type of ['pointermove', 'mousemove']) where.dispatchEvent(/^pointer/.test(type) ? new PointerEvent(type, { bubbles: true, clientX: 300, clientY: 20, buttons: 1, pointerId: 1 }) : new MouseEvent(type, { bubbles: true, clientX: 300, clientY: 20, buttons: 1 })); release(element); break;
-      case 'drag': await drag(element, Array.from(document.querySelectorAll('[dropzone], .dropzone, .drop')).find(visible) || element); break;
-      case 'drop': await drag(Array.from(document.querySelectorAll('[draggable=true]')).find(visible), element); break;
+      case 'drag': await drag(element, Array.from(document.querySelectorAll('[dropzone], .dropzone, .drop')).find(visible) || element, transfer()); break;
+      case 'drop': await drag(Array.from(document.querySelectorAll('[draggable=true]')).find(visible), element, transfer()); await frame(); await drag(null, element, offer()); break;
       case 'scroll': await scrollThrough(element); break;
       case 'play': await play(element); break;
       case 'finish': await finish(); break;

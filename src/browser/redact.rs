@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use hmac::{Hmac, KeyInit, Mac};
-use phantom_checks::evidence::{Endpoint, Evidence, Header, Page, ValueShape};
+use phantom_checks::evidence::{Endpoint, Evidence, Header, Page, ResourceKind, ValueShape};
 use phantom_checks::secrets;
 use phantom_checks::shape::{is_random, measure};
 use phantom_checks::token_in_storage::WEB_TOKEN;
 use regex::Regex;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
+use crate::crawl::unchanged::steady;
 use crate::crawl::{REDACTED, is_secret, is_web_token, without_session_segments};
 
 /// URLs that are not of the web are cut off here, in characters.
@@ -133,6 +134,30 @@ impl Redactor {
             serde_json::Value::Object(fields) => fields.values_mut().fold(false, |any, item| self.mask(item) | any),
             _ => false,
         }
+    }
+
+    /// A keyed hash of the body of an answer, by which it is told later whether it changed. What a document has anew with
+    /// each answer is left out.
+    pub fn mark(&self, kind: ResourceKind, text: &str) -> String {
+        let text = text.trim_start_matches('\u{feff}');
+        let steady = match kind {
+            ResourceKind::Document => steady(text),
+            _ => Cow::Borrowed(text),
+        };
+        self.mark_of_hash(&hex::encode(Sha256::digest(steady.as_bytes())))
+    }
+
+    /// The same, of a body whose SHA-256 is known.
+    pub(super) fn mark_of_hash(&self, hash: &str) -> String {
+        self.shape(hash).hash
+    }
+
+    /// A response header as it may be kept.
+    pub fn header(&self, name: &str, value: &str) -> Header {
+        header(Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 
     /// What stands for a value.

@@ -71,6 +71,11 @@ pub struct CaptureScript {
 pub(super) const SESSION_PROBE: &str = "session";
 
 impl CaptureScript {
+    /// The script itself.
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
     /// Puts the probes of these checks, by their ids, into the script.
     pub fn new(probes: &[(&'static str, Probe)]) -> Self {
         Self::with_login(probes, None, None)
@@ -125,6 +130,8 @@ pub struct PageRequest {
     pub scripts: Arc<ScriptCache>,
     /// How far it is explored, if it is.
     pub explore: Option<Exploration>,
+    /// Bodies are hashed, so that it can be told later whether they changed.
+    pub marks: bool,
 }
 
 /// What came of a navigation.

@@ -1,19 +1,22 @@
 //! `phantom work`, `phantom nightly` and `phantom serve`
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context as _;
 use clap::Args;
 use console::Term;
 use jiff::Timestamp;
 use phantom_checks::Severity;
+use tokio::net::TcpListener;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::session::{self, Setup};
-use super::{Voice, interrupt, tickets};
+use super::{Voice, health, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::TicketMode;
-use crate::fleet::{Gang, GangEvent, Plan};
+use crate::fleet::{Gang, GangEvent, Plan, Status};
 use crate::report::safe::one_line;
 use crate::report::{self, Context, plural};
 use crate::scan::{ScanError, ScanId, ScanState};
@@ -32,6 +35,10 @@ pub struct GangArgs {
     /// File tickets or not; without it, what the settings say.
     #[arg(long, value_name = "MODE")]
     tickets: Option<TicketMode>,
+    /// Tell health and metrics over HTTP here (/health, /ready, /metrics); a port alone is one of loopback. Without it:
+    /// what `PHANTOM_STATUS` says, else nothing is told.
+    #[arg(long, value_name = "ADDRESS", value_parser = health::address)]
+    status: Option<SocketAddr>,
     #[command(flatten)]
     setup: Setup,
 }
@@ -93,7 +100,10 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     let told = Arc::clone(&tally);
     let quiet = voice.quiet;
     let stop = interrupt::token();
+    let status = Status::new(Arc::clone(&store), tabs, stop.clone());
+    tell(&status, args.status).await?;
     let gang = Gang {
+        status,
         store: Arc::clone(&store),
         config,
         sites,
@@ -118,6 +128,21 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     }
     let worst = *tally.worst.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(worst.filter(|_| plan.once).unwrap_or(Exit::Clean))
+}
+
+/// Tells health and metrics, if somebody wants to know.
+async fn tell(status: &Arc<Status>, at: Option<SocketAddr>) -> Result<(), Failure> {
+    let at = match at {
+        Some(at) => Some(at),
+        None => health::of_environment().or_usage()?,
+    };
+    let Some(at) = at else { return Ok(()) };
+    let listener = TcpListener::bind(at)
+        .await
+        .with_context(|| format!("health and metrics cannot be told at {at}; choose another address with --status"))
+        .or_usage()?;
+    tokio::spawn(Arc::clone(status).serve(listener));
+    Ok(())
 }
 
 /// What each scan comes to, as its report would say.

@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod findings;
 mod fleet;
+mod health;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
@@ -108,6 +109,9 @@ enum Command {
     /// Help with the scans of a shared store; any number may, anywhere
     #[command(after_help = "Example:\n  phantom work --store postgres://gang@db/scans --pool vpn --tabs 8")]
     Work(fleet::GangArgs),
+    /// Ask a process that serves or works how it is
+    #[command(after_help = "Example:\n  phantom health 127.0.0.1:9464\n\nIt ends with 0 if it is well, with 3 if not.")]
+    Health(health::HealthArgs),
     /// Show who started, stopped and suppressed what
     Audit(scans::AuditArgs),
     /// Say what works here, what does not, and what to do about it
@@ -150,6 +154,7 @@ pub fn run() -> ExitCode {
             Command::Nightly(args) => fleet::nightly(args, plan(true, false, true), cli.voice).await,
             Command::Serve(args) => fleet::stay(args, plan(true, true, false), cli.voice).await,
             Command::Work(args) => fleet::stay(args, plan(false, true, false), cli.voice).await,
+            Command::Health(args) => health::run(args).await,
             Command::Audit(args) => scans::audit(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,

@@ -62,6 +62,8 @@ struct Group {
     cut: u64,
     /// Pages that wait for their turn or had it, by a hash of their keys.
     kept: HashSet<u64>,
+    /// How many pages were found while there was room.
+    found: u64,
     /// Links to pages that were found and not kept.
     not_kept: u64,
 }
@@ -218,10 +220,12 @@ impl Alike {
             }
             return room;
         }
+        self.patterns.entry(template.pattern.clone()).or_default().found += 1;
         let new_path = self.is_new_path(template);
         let names = [Some(&template.family), Some(&template.wide).filter(|_| new_path)];
         for name in names.into_iter().flatten() {
             let group = self.families.entry(name.clone()).or_default();
+            group.found += 1;
             if let Some(room) = group.cut() {
                 if room != Room::NotEvenKept {
                     group.kept.insert(page);
@@ -235,6 +239,19 @@ impl Alike {
             group.kept.insert(page);
         }
         Room::Free
+    }
+
+    /// Whether it is likely that more pages like this one are found than there is room for. Then those that have their
+    /// turn are to be chosen once all are known that could be chosen, or time decides.
+    pub fn is_contended(&self, template: &Template) -> bool {
+        let crowded = |group: Option<&Group>, budget: u64| {
+            group.is_some_and(|group| group.found.saturating_mul(2) > group.room(budget))
+        };
+        crowded(self.patterns.get(&template.pattern), self.per_template)
+            || crowded(
+                self.families.get(&template.family),
+                self.per_template.saturating_mul(FAMILY),
+            )
     }
 
     /// What was found and not even kept, as sentences.
@@ -393,6 +410,19 @@ mod tests {
                 .reason
                 .contains("12 pages like")
         );
+    }
+
+    #[test]
+    fn templates_of_which_much_is_found_are_contended() {
+        let mut alike = Alike::new(4);
+        let one = template("/p/1");
+        assert!(!alike.is_contended(&one));
+        for (id, contended) in [(1, false), (2, false), (3, true)] {
+            alike.found(&template(&format!("/p/{id}")), id);
+            assert_eq!(alike.is_contended(&one), contended, "{id}");
+        }
+        alike.found(&template("/p/3"), 3);
+        assert!(!alike.is_contended(&template("/p/about")), "an honest page beside it");
     }
 
     #[test]

@@ -41,6 +41,9 @@ const VERBS: &[&str] = &[
     "çıkış",
 ];
 
+/// The same if nothing else stands there: `/processes/kill/7`, but not `/films/kill-bill` and `/drop-shipping`.
+const ALONE: &[&str] = &["drop", "kill", "truncate"];
+
 /// Verbs that are written as two words, too.
 const PAIRS: &[(&str, &str)] = &[
     ("log", "out"),
@@ -230,6 +233,7 @@ fn names_deed(text: &str) -> bool {
         return words.first().is_some_and(|word| VERBS.contains(&word.as_str()));
     }
     words.iter().any(|word| VERBS.contains(&word.as_str()))
+        || matches!(words.as_slice(), [word] if ALONE.contains(&word.as_str()))
         || words
             .windows(2)
             .any(|pair| PAIRS.iter().any(|(first, second)| pair == [*first, *second]))
@@ -309,6 +313,8 @@ mod tests {
             ("/log-out?next=/", true),
             ("/account/sign_out", true),
             ("/users/7/delete", true),
+            ("/index.php?route=/server/processes/kill/7", true),
+            ("/films/kill-bill", false),
             ("/deleteUser?id=7", true),
             ("/userdelete.php", true),
             ("/doLogout", true),

@@ -251,10 +251,15 @@ impl Explorer {
         let tries = self.tries.entry(candidate.key()).or_default();
         tries.count += 1;
         tries.spent = !fruitful && !is_new;
+        let first = tries.count == 1;
         let tally = self.groups.entry(candidate.group).or_default();
         tally.tried += 1;
         tally.fruitful += u32::from(fruitful);
-        experience.learn(candidate.group, outcome.news_to_scan > 0);
+        let new_to_scan = outcome.news_to_scan > 0;
+        // What is done once more and leads on no further says nothing of other pages.
+        if first || new_to_scan {
+            experience.learn(candidate.group, new_to_scan);
+        }
         if is_new && before.len() < LONGEST_PATH {
             let path = before.into_iter().chain([candidate.step.clone()]).collect();
             self.paths.insert(outcome.state, path);
@@ -563,6 +568,24 @@ mod tests {
         explorer.learn(&more[0], nothing(2), &mut experience);
         assert_eq!(explorer.next(&more, &experience), Next::Over, "this state is known");
         assert_eq!(explorer.path().len(), 2);
+    }
+
+    #[test]
+    fn more_that_ends_does_not_speak_against_more_elsewhere() {
+        let more = [click("#more", 1)];
+        let mut experience = Experience::default();
+        let mut explorer = Explorer::new(0, 60);
+        for (state, news_to_scan) in [(1, 1), (2, 0), (3, 0), (4, 0), (5, 0), (5, 0)] {
+            assert_eq!(explorer.next(&more, &experience), Next::Act(0));
+            let outcome = Outcome {
+                state,
+                news: news_to_scan,
+                news_to_scan,
+            };
+            explorer.learn(&more[0], outcome, &mut experience);
+        }
+        let mut next_page = Explorer::new(0, 60);
+        assert_eq!(next_page.next(&more, &experience), Next::Act(0));
     }
 
     #[test]

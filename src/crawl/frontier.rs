@@ -10,7 +10,7 @@ use phantom_checks::evidence::Evidence;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::Template;
+use super::{PageMark, Template, hash};
 use crate::scan::ScanId;
 
 /// The normalised URL of a page: two URLs with one key are one page.
@@ -39,6 +39,23 @@ pub struct NewPage {
     pub skip: Option<String>,
     /// The pages that it is alike by its URL; `None` if no budget of alike pages is for it.
     pub template: Option<Template>,
+}
+
+impl NewPage {
+    /// Which of the pages of one depth have their turn first; those of one turn, in the order in which they were found.
+    ///
+    /// What a budget leaves out must not depend on which page was found first: that is a matter of time where several
+    /// tabs look at pages. Nor may it be all that comes last in the alphabet. So a hash says it. Start pages keep their
+    /// order, and pages that no budget is for come before all others.
+    pub fn turn(&self) -> i64 {
+        if self.depth == 0 || self.template.is_none() {
+            return 0;
+        }
+        // Sixty-two bits: more than nothing, and a number in any store.
+        i64::try_from(hash(self.key.0.as_bytes()) >> 2)
+            .unwrap_or(i64::MAX)
+            .max(1)
+    }
 }
 
 /// Where a page of a scan stands.
@@ -175,6 +192,8 @@ pub struct Completion<'a> {
     pub obstacle: Option<&'a str>,
     /// Hosts of the organisation that were seen on it and do not belong to the site.
     pub hosts: &'a [String],
+    /// How and when it was looked at, if a later scan may take it as unchanged.
+    pub mark: Option<&'a PageMark>,
 }
 
 impl<'a> Completion<'a> {
@@ -193,6 +212,44 @@ impl<'a> Completion<'a> {
             found: &[],
             obstacle: None,
             hosts: &[],
+            mark: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_depend_on_nothing_but_the_page() {
+        let page = |path: &str, depth| {
+            let url = Url::parse("https://shop.test").unwrap().join(path).unwrap();
+            NewPage {
+                key: PageKey(url.as_str().to_owned()),
+                depth,
+                found_on: None,
+                skip: None,
+                template: Some(Template::of(&url)),
+                url,
+            }
+        };
+        assert_eq!(page("/a", 0).turn(), 0, "start pages keep their order");
+        let witness = NewPage {
+            template: None,
+            ..page("/a", 1)
+        };
+        assert_eq!(witness.turn(), 0);
+        let elsewhere = NewPage {
+            found_on: Some(PageKey("https://shop.test/b".to_owned())),
+            ..page("/a", 7)
+        };
+        assert_eq!(page("/a", 1).turn(), elsewhere.turn());
+        let mut turns: Vec<i64> = (0..200).map(|id| page(&format!("/p/{id}"), 1).turn()).collect();
+        assert!(turns.iter().all(|turn| *turn > 0));
+        assert!(!turns.is_sorted(), "the first are not the first in the alphabet");
+        turns.sort_unstable();
+        turns.dedup();
+        assert_eq!(turns.len(), 200);
     }
 }

@@ -17,6 +17,7 @@ mod secret;
 mod sitemap;
 mod sketch;
 mod template;
+pub mod unchanged;
 mod url;
 
 pub use alike::{Alike, Room, UsedUp};
@@ -35,4 +36,5 @@ pub use secret::{REDACTED, is_secret, is_web_token, without_session_segments};
 pub use sitemap::{LONGEST_SITEMAP, MOST_ENTRIES, Sitemap};
 pub use sketch::{hash, likeness, sketch};
 pub use template::Template;
+pub use unchanged::{PageMark, PastLook};
 pub use url::{LONGEST_URL, NotAPage, normal_escapes, page_key};

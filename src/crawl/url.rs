@@ -26,7 +26,8 @@ pub enum NotAPage {
 ///
 /// The URL keeps its scheme, host, path and query, and a fragment that is a route (`#/cart`, `#!/cart`); it loses any
 /// other fragment, credentials, an empty query, parameters that the site ignores, and whatever looks like a session id or a token, since those must not reach the store.
-/// Escapes are in their normal form (RFC 3986, section 6.2.2). In the key the parameters are sorted by name as well.
+/// Escapes are in their normal form (RFC 3986, section 6.2.2). In the key the parameters are sorted by name as well, and
+/// what a form would have escaped in them is not.
 /// Doing it again changes nothing.
 pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPage> {
     if !matches!(url.scheme(), "http" | "https") {
@@ -48,7 +49,7 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
         page.set_path(&path);
     }
     let query = normal_escapes(page.query().unwrap_or_default()).into_owned();
-    let mut parameters: Vec<&str> = query
+    let parameters: Vec<&str> = query
         .split('&')
         .filter(|parameter| !parameter.is_empty() && makes_a_difference(parameter, scope))
         .collect();
@@ -56,6 +57,11 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
     if page.as_str().len() > LONGEST_URL {
         return Err(NotAPage::TooLong);
     }
+    let parameters: Vec<Cow<'_, str>> = parameters
+        .into_iter()
+        .map(|parameter| unescaped(parameter, SAME_IN_QUERIES))
+        .collect();
+    let mut parameters: Vec<&str> = parameters.iter().map(Cow::as_ref).collect();
     parameters.sort_by_key(|parameter| name_of(parameter));
     let mut key = page.clone();
     set_parameters(&mut key, &parameters);
@@ -97,9 +103,20 @@ fn makes_a_difference(parameter: &str, scope: &ScopeRules) -> bool {
         .is_none_or(|(name, value)| !scope.ignores_query(&name) && !is_secret(&name, &value))
 }
 
+/// What needs no escape anywhere in a URL.
+const UNRESERVED: &[u8] = b"-._~";
+/// What is the same with and without an escape where names and values of parameters are read: a form escapes them, and
+/// those who write links by hand do not.
+const SAME_IN_QUERIES: &[u8] = b"-._~/:,@!$()*[]";
+
 /// The path of a URL or its query with normal escapes: hexadecimal digits in upper case, and no escapes for letters,
 /// digits, `-`, `.`, `_` and `~`. A `%` that begins no escape stays as it is, with what follows it.
 pub fn normal_escapes(text: &str) -> Cow<'_, str> {
+    unescaped(text, UNRESERVED)
+}
+
+/// The same, with no escapes for letters, digits and `also`.
+fn unescaped<'a>(text: &'a str, also: &[u8]) -> Cow<'a, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
@@ -110,7 +127,7 @@ pub fn normal_escapes(text: &str) -> Cow<'_, str> {
         rest = &rest[percent..];
         let mut end = rest.len().min(3);
         match rest.get(1..3).and_then(|digits| escape(digits.as_bytes())) {
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(char::from(byte)),
+            Some(byte) if byte.is_ascii_alphanumeric() || also.contains(&byte) => normal.push(char::from(byte)),
             Some(_) => normal.push_str(&rest[..end].to_ascii_uppercase()),
             None => {
                 while !rest.is_char_boundary(end) {
@@ -177,6 +194,10 @@ mod tests {
                 "https://shop.example/?q=1",
             ),
             ("https://shop.example/?q=%2B+%26", "https://shop.example/?q=%2B+%26"),
+            (
+                "https://shop.example/?route=%2Fsql&f%5Ba%5D=1%3a2&r=%2526%3B",
+                "https://shop.example/?f[a]=1:2&r=%2526%3B&route=/sql",
+            ),
             ("https://shop.example/a/index.html", "https://shop.example/a/index.html"),
             (
                 "https://shop.example/a;jsessionid=1A2B.node1/b;v=2?PHPSESSID=ab",

@@ -5,10 +5,11 @@
 //! number may run at once, and each may be killed at any time.
 
 mod pick;
+mod status;
 mod turn;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -16,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, JiraConfig};
-use crate::scan::{Ended, Helped, Now, ScanError, ScanId, ScanState, Scanner};
+use crate::scan::{Ended, Helped, Now, ScanError, ScanEvent, ScanId, ScanState, Scanner};
 use crate::site::{Site, SiteId};
 use crate::store::{Store, StoreError};
 use crate::tickets;
 
 use pick::Job;
+pub use status::Status;
 
 /// How often it is asked what is to be done.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -81,6 +83,8 @@ pub struct Gang {
     pub tabs: usize,
     /// Where tickets are filed; `None` if they are not.
     pub jira: Option<JiraConfig>,
+    /// What it counts.
+    pub status: Arc<Status>,
     /// Who is told.
     pub listener: GangListener,
     /// Ends it: what it has goes back.
@@ -157,6 +161,7 @@ impl Gang {
                 memory.running.insert(job.name(), Running { tabs });
                 self.begin(job, tabs, &mut jobs, &filing);
             }
+            self.status.glance(memory.running.len(), memory.tabs());
             if jobs.is_empty() && (self.stop.is_cancelled() || plan.once) {
                 break;
             }
@@ -191,11 +196,17 @@ impl Gang {
     }
 
     fn scanner(&self, tabs: usize) -> Scanner {
+        let (status, scan) = (Arc::clone(&self.status), OnceLock::new());
         Scanner {
             store: Arc::clone(&self.store),
             config: Arc::clone(&self.config),
             tabs,
-            listener: Arc::new(|_| {}),
+            listener: Arc::new(move |event| {
+                if let ScanEvent::Started { scan: began, .. } = &event {
+                    let _ = scan.set(began.clone());
+                }
+                status.hear(scan.get(), &event);
+            }),
             stop: self.stop.child_token(),
             now: Arc::clone(&self.now),
         }
@@ -209,8 +220,14 @@ impl Gang {
         let scanner = self.scanner(tabs);
         let (name, site) = (job.name(), job.site().clone());
         let desk = self.desk(filing);
+        let status = Arc::clone(&self.status);
         jobs.spawn(async move {
             let came = Box::pin(turn::take(&scanner, job)).await;
+            if let Ok(Came::Ended(ended)) = &came {
+                status
+                    .scan_ended(&site, &ended.record.id, word(ended.record.state))
+                    .await;
+            }
             // What waits to go on has not seen all of its findings' pages yet.
             if let Ok(Came::Ended(ended)) = &came
                 && ended.record.state != ScanState::Interrupted
@@ -240,6 +257,15 @@ impl Gang {
             }
         };
         (self.listener)(event);
+    }
+}
+
+fn word(state: ScanState) -> &'static str {
+    match state {
+        ScanState::Complete => "complete",
+        ScanState::Incomplete => "incomplete",
+        ScanState::Interrupted => "interrupted",
+        ScanState::Running => "running",
     }
 }
 

@@ -13,7 +13,7 @@ use super::ReportError;
 use super::endpoints::Endpoints;
 use super::model::{
     CheckRun, EndpointPart, FailedPage, FindingPart, NotCheckedKind, PageCounts, PicturePart, Report, SCHEMA, ScanPart,
-    TicketPart, Tool, UnclaimedHost, Unseen,
+    TicketPart, Tool, UnchangedPage, UnclaimedHost, Unseen,
 };
 use super::not_checked::Groups;
 use super::suppressed::{self, Apart};
@@ -30,6 +30,9 @@ use crate::triage::{Finding, FindingPage, FindingState, PageLook, Picture, Suppr
 pub const MAX_PAGES: u32 = 100;
 /// Failed pages listed.
 pub const MAX_FAILED: u32 = 1_000;
+
+/// Pages listed that were taken as unchanged.
+pub const MAX_UNCHANGED: usize = 10_000;
 
 /// Pictures shown in all, in bytes.
 const MAX_PICTURES: usize = 8 << 20;
@@ -117,6 +120,20 @@ async fn gone(store: &dyn Store, record: &ScanRecord) -> Result<Vec<(Finding, Op
 const CUT_OFF: &str = "its share of actions or time was used up before all that can be done on it was tried; raise \
                        `explore.actions_per_page` to see more";
 
+/// Why a page was not looked at.
+const UNCHANGED: &str = "document, scripts and headers are as they were at the last full look; what was known of these \
+                         pages stays, and nothing is proved fixed by them";
+
+fn unchanged_pages(looks: &[PageLook]) -> Vec<UnchangedPage> {
+    let unchanged = |look: &PageLook| {
+        Some(UnchangedPage {
+            url: look.url.clone(),
+            looked_at: look.unchanged?,
+        })
+    };
+    looks.iter().filter_map(unchanged).take(MAX_UNCHANGED).collect()
+}
+
 /// Gaps, and endpoints.
 type Told = (Vec<(String, String)>, Vec<EndpointPart>);
 
@@ -165,6 +182,7 @@ pub(super) struct Sighting {
 fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     let pages = PageCounts {
         blocked: blocked(&gathered.done, &gathered.looks),
+        unchanged: gathered.looks.iter().filter(|look| look.unchanged.is_some()).count() as u64,
         ..page_counts(gathered.counts)
     };
     let mut not_checked = Groups::default();
@@ -179,6 +197,9 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     for look in &gathered.looks {
         if let Some(obstacle) = &look.obstacle {
             not_checked.add(NotCheckedKind::AnsweredInstead, obstacle, look.url.clone());
+        }
+        if look.unchanged.is_some() {
+            not_checked.add(NotCheckedKind::UnchangedPages, UNCHANGED, look.url.clone());
         }
     }
     for (gap, url) in gathered.gaps {
@@ -239,6 +260,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         blocked_share: pages.blocked_share(),
         unclaimed_hosts: unclaimed(gathered.hosts, context.sites),
         endpoints: gathered.endpoints,
+        unchanged_pages: unchanged_pages(&gathered.looks),
         failed_pages: gathered
             .failed
             .iter()
@@ -264,6 +286,7 @@ fn page_counts(counts: ScanCounts) -> PageCounts {
         skipped: counts.skipped,
         left: counts.waiting + counts.leased,
         blocked: 0,
+        unchanged: 0,
     }
 }
 
@@ -459,6 +482,7 @@ mod tests {
                 login: None,
                 run_on: None,
                 schedule: None,
+                incremental: None,
             },
             trigger: Trigger::OnDemand,
             state,

@@ -26,12 +26,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use build::{Context, MAX_FAILED, MAX_PAGES, build};
+pub use build::{Context, MAX_FAILED, MAX_PAGES, MAX_UNCHANGED, build};
 pub use endpoints::MAX_ENDPOINTS;
 pub use json::{safe_json, safe_json_line};
 pub use model::{
     CheckRun, DecisionPart, EndpointPart, FailedPage, FindingPart, IdleSuppression, NotChecked, NotCheckedKind,
-    PageCounts, Report, SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnclaimedHost, Unseen,
+    PageCounts, Report, SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnchangedPage, UnclaimedHost, Unseen,
 };
 pub use sheet::{FindingSheet, export, sheet};
 pub use verdict::Verdict;

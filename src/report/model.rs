@@ -57,6 +57,9 @@ pub struct Report {
     /// What pages, frames and workers speak to, or tried to, the first [`super::MAX_ENDPOINTS`] by URL.
     #[serde(default)]
     pub endpoints: Vec<EndpointPart>,
+    /// The pages that were not looked at, but taken as unchanged, the first [`super::MAX_UNCHANGED`] by URL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchanged_pages: Vec<UnchangedPage>,
     /// The pages that could not be looked at, the first [`super::MAX_FAILED`] by URL.
     pub failed_pages: Vec<FailedPage>,
     /// The checks that looked at every page that was done.
@@ -153,6 +156,9 @@ pub struct PageCounts {
     pub skipped: u64,
     /// Not looked at yet.
     pub left: u64,
+    /// Of those that were looked at: they were not, but taken as unchanged since their last full look.
+    #[serde(default)]
+    pub unchanged: u64,
     /// Of those that were looked at: a challenge, a CAPTCHA, a consent wall or a maintenance page answered in their
     /// place.
     #[serde(default)]
@@ -314,6 +320,8 @@ pub enum NotCheckedKind {
     WaitingPages,
     /// Pages in whose place something else answered.
     AnsweredInstead,
+    /// Pages that were taken as unchanged since their last full look: their findings stay, and nothing is proved by them.
+    UnchangedPages,
     /// Pages of which a part could not be seen.
     PartsOfPages,
     /// Checks that did not run.
@@ -332,6 +340,8 @@ impl NotCheckedKind {
             (Self::WaitingPages, false) => "pages not reached",
             (Self::AnsweredInstead, true) => "page answered by something else",
             (Self::AnsweredInstead, false) => "pages answered by something else",
+            (Self::UnchangedPages, true) => "page taken as unchanged",
+            (Self::UnchangedPages, false) => "pages taken as unchanged",
             (Self::PartsOfPages, true) => "page seen in part",
             (Self::PartsOfPages, false) => "pages seen in part",
             (Self::Checks, true) => "check not run",
@@ -349,6 +359,15 @@ pub struct UnclaimedHost {
     pub host: String,
     /// The page on which it was seen first. Untrusted.
     pub seen_on: String,
+}
+
+/// A page that was taken as unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnchangedPage {
+    /// Its URL. Untrusted.
+    pub url: String,
+    /// When it was looked at last.
+    pub looked_at: Timestamp,
 }
 
 /// A page that could not be looked at.

@@ -65,6 +65,7 @@ fn sentence(pages: PageCounts, findings: u64, suppressed: u64, exit_code: u8) ->
         (pages.failed, "failed"),
         (pages.left, "not reached"),
         (pages.blocked, "blocked by something that answered in their place"),
+        (pages.unchanged, "of them taken as unchanged"),
         (pages.skipped, "skipped on purpose"),
     ] {
         if count > 0 {

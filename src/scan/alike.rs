@@ -1,6 +1,9 @@
 //! Keeps a scan from looking at ever more pages that are alike, and from knowing ever more that it cannot look at.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use phantom_checks::evidence::Look;
 use url::Url;
@@ -14,7 +17,67 @@ const MOST_WAITING: u64 = 10;
 /// Small limits know at least so many.
 const LEAST_WAITING: u64 = 10_000;
 
+/// For so long at most, pages wait for those that may lead to others of their kind.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The depths of the pages that this process looks at now.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<BTreeMap<u32, Vec<Instant>>>);
+
+impl InFlight {
+    fn depths(&self) -> MutexGuard<'_, BTreeMap<u32, Vec<Instant>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn begins(&self, depth: u32) {
+        self.depths().entry(depth).or_default().push(Instant::now());
+    }
+
+    pub fn ended(&self, depth: u32) {
+        let mut depths = self.depths();
+        if let Some(begun) = depths.get_mut(&depth) {
+            begun.pop();
+            if begun.is_empty() {
+                depths.remove(&depth);
+            }
+        }
+    }
+
+    /// How long a page of this depth should wait for those before it; `None` if there is none to wait for.
+    fn wait(&self, depth: u32) -> Option<Duration> {
+        let depths = self.depths();
+        let newest = depths.range(..depth).flat_map(|(_, begun)| begun).max()?;
+        PATIENCE.checked_sub(newest.elapsed())
+    }
+}
+
 impl Run {
+    /// Pages that lead to others like this one may still be found: there are shallower ones in other tabs, and not all
+    /// of its kind will have their turn.
+    pub(super) fn is_early(&self, lease: &Lease) -> bool {
+        let template = lease.template.as_ref();
+        self.in_flight.wait(lease.depth).is_some()
+            && template.is_some_and(|template| self.alike().is_contended(template))
+    }
+
+    /// Waits until the pages that are shallower have been looked at, or long enough.
+    pub(super) async fn shallower_done(&self, lease: &Lease) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let Some(wait) = self.in_flight.wait(lease.depth) else {
+                return;
+            };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.cancelled() => return,
+                () = self.give_up.cancelled() => return,
+            }
+        }
+    }
+
     /// Takes a leased page from the budgets of pages that are alike. If one is used up, so it is for all pages that
     /// wait, and the reason is returned.
     pub(super) async fn take_alike(&self, lease: &Lease) -> Result<Option<String>, ScanError> {

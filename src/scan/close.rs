@@ -144,6 +144,9 @@ fn pages_seen(run: &Run, looks: &[PageLook]) -> PagesSeen {
             && let Some(key) = key_of(run, &look.url)
         {
             pages.add(&key, &template_of(&url), reached(look));
+            if look.unchanged.is_some() {
+                pages.add_unchanged(&key);
+            }
         }
     }
     pages

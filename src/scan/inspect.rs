@@ -103,6 +103,12 @@ impl Inspector {
         }
     }
 
+    /// Which advisories the checks know, beside those of the program.
+    pub fn advisories(&self) -> String {
+        let of = |catalog: &Arc<Catalog>| format!("{} {:?}", catalog.date(), catalog.counts());
+        self.libraries.as_ref().map(of).unwrap_or_default()
+    }
+
     pub fn checks(&self) -> &[&'static dyn Check] {
         &self.checks
     }
@@ -128,7 +134,8 @@ impl Inspector {
         inspected
     }
 
-    fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
+    /// What the checks make of a page, and what they ask.
+    pub fn run(&self, evidence: &Evidence, scripts: &BTreeMap<String, Arc<str>>) -> (Inspected, Vec<Question>) {
         let mut inspected = Inspected::default();
         let mut questions = Vec::new();
         let subject = Subject {

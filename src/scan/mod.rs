@@ -11,6 +11,7 @@ mod close;
 mod event;
 mod fresh;
 mod help;
+mod incremental;
 mod inspect;
 mod judge;
 mod login;

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::alike::InFlight;
+use super::incremental::Incremental;
 use super::inspect::Inspector;
 use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
@@ -75,6 +77,8 @@ pub(super) struct Run {
     pub egress: Egress,
     pub fetcher: Fetcher,
     pub inspector: Inspector,
+    /// How pages are taken as seen that have not changed, if they may be.
+    pub(super) incremental: Option<Incremental>,
     pub script: CaptureScript,
     pub scripts: Arc<ScriptCache>,
     pub redactor: Redactor,
@@ -118,6 +122,8 @@ pub(super) struct Run {
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
     alike: Mutex<Alike>,
+    /// Pages that are being looked at.
+    pub(super) in_flight: InFlight,
     /// Pages that sitemaps list.
     pub(super) listed: AtomicU64,
     pub(super) looks: Looks,
@@ -148,6 +154,7 @@ impl Run {
         let headers = parts.secrets.headers.clone();
         let keeper = site.login.clone();
         let keeper = keeper.map(|login| Keeper::new(login, parts.secrets).consenting(consent.clone()));
+        let script = CaptureScript::with_login(&probes, logged_in, logged_out);
         Self {
             scan: parts.record.id.clone(),
             owner: parts.owner,
@@ -157,7 +164,8 @@ impl Run {
             pool: parts.pool,
             egress: parts.egress,
             fetcher: parts.fetcher,
-            script: CaptureScript::with_login(&probes, logged_in, logged_out),
+            incremental: Incremental::of(&site, parts.record.trigger, &inspector, &script),
+            script,
             inspector,
             scripts: Arc::default(),
             redactor,
@@ -194,6 +202,7 @@ impl Run {
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
+            in_flight: InFlight::default(),
             pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),
             restarts_told: AtomicU64::new(0),
@@ -252,6 +261,11 @@ impl Run {
             };
             Url::parse(url).is_ok_and(|url| links.page(&url, 0, None).is_ok_and(|page| page.skip.is_none()))
         })
+    }
+
+    /// A page that is looked at because open findings were seen on it.
+    pub fn is_pinned(&self, key: &PageKey) -> bool {
+        self.pinned.contains(key)
     }
 
     /// How far a page is explored. One that died with its browser is not: what was done with it may be why. On a

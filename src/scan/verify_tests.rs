@@ -19,6 +19,7 @@ fn look(url: &str) -> PageLook {
         forms: 0,
         obstacle: None,
         logged_in: None,
+        unchanged: None,
     }
 }
 

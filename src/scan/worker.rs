@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use phantom_checks::evidence::Evidence;
 use url::Url;
 
+use super::incremental::Taken;
 use super::inspect::Inspected;
 use super::judge::died;
 use super::login::{self, Kept};
@@ -29,7 +31,7 @@ const AT_THE_LIMIT: Duration = Duration::from_millis(300);
 const HELPERS_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Worker {
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     number: usize,
     slot: Slot,
     /// What the last page showed of the session.
@@ -61,6 +63,8 @@ pub(super) struct Looked {
 /// What a rendered page comes to.
 pub(super) enum Seen {
     Page(Box<Looked>),
+    /// Nothing of it has changed since it was looked at.
+    Taken(Box<Taken>),
     /// It cannot be looked at, and trying again would not help.
     Not(PageOutcome),
     /// It goes back to the frontier.
@@ -146,6 +150,7 @@ impl Worker {
             redactor: run.redactor.clone(),
             scripts: Arc::clone(&run.scripts),
             explore: None,
+            marks: run.incremental.is_some(),
         }
     }
 
@@ -184,11 +189,12 @@ impl Worker {
             },
         };
         let mut turn = Turn::Recorded;
-        if let Seen::Page(_) | Seen::Not(_) = &seen {
+        if let Seen::Page(_) | Seen::Taken(_) | Seen::Not(_) = &seen {
             run.turns.answered(host_of(&lease.url)).await?;
         }
         match seen {
             Seen::Page(looked) => self.record(&lease, *looked, began).await?,
+            Seen::Taken(taken) => self.record_taken(&lease, *taken, began).await?,
             Seen::Not(outcome) => self.record_loss(&lease, outcome).await?,
             Seen::Again {
                 why,
@@ -209,6 +215,7 @@ impl Worker {
                 });
             }
         }
+        run.in_flight.ended(lease.depth);
         run.changed.notify_waiters();
         run.save_remarks().await?;
         let counts = run.store.counts(&run.scan).await?;
@@ -231,7 +238,14 @@ impl Worker {
             }
             let request = run.lease_request(1);
             if let Some(lease) = run.store.lease(&request).await?.pop() {
+                if run.is_early(&lease) {
+                    run.store.release(&lease, false).await?;
+                    run.give_page_back();
+                    run.shallower_done(&lease).await;
+                    continue;
+                }
                 let Some(reason) = run.take_alike(&lease).await? else {
+                    run.in_flight.begins(lease.depth);
                     return Ok(Some(lease));
                 };
                 self.lose(&lease, PageOutcome::Skipped(reason)).await?;
@@ -301,6 +315,9 @@ impl Worker {
         if !run.robots().allows(&lease.url) {
             return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
         }
+        if let Some(taken) = run.take_as_seen(lease).await? {
+            return Ok(Seen::Taken(Box::new(taken)));
+        }
         self.learn_missing(lease).await;
         let mut request = self.request(&lease.url);
         request.explore = run.exploration(lease);
@@ -358,7 +375,7 @@ impl Worker {
             let inspecting = run.inspector.inspect(run, &mut captured.evidence, &captured.scripts);
             inspected = inspecting.await;
             if !run.record.trigger.is_look() {
-                self.learn_linked_robots(&captured).await;
+                self.learn_linked_robots(&captured.evidence).await;
             }
         }
         (captured, inspected)
@@ -463,6 +480,13 @@ impl Worker {
         };
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let led_on = recorded_as.is_some();
+        let looked_at = run.now() - jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
+        let plain = !led_on && instead.is_none();
+        let mark = run
+            .incremental
+            .as_ref()
+            .filter(|_| plain)
+            .map(|one| one.mark(looked_at));
         let recorded = run
             .store
             .complete(&Completion {
@@ -481,6 +505,7 @@ impl Worker {
                 found: &found,
                 obstacle: obstacle.as_deref(),
                 hosts: &hosts,
+                mark: mark.as_ref(),
             })
             .await?;
         run.looked();
@@ -497,7 +522,7 @@ impl Worker {
         self.tell_findings(lease, &inspected.observations, began).await
     }
 
-    async fn tell_findings(
+    pub(super) async fn tell_findings(
         &self,
         lease: &Lease,
         observations: &[phantom_checks::Observation],
@@ -529,8 +554,8 @@ impl Worker {
         Ok(())
     }
 
-    async fn learn_linked_robots(&self, captured: &Captured) {
-        for link in &captured.evidence.links {
+    pub(super) async fn learn_linked_robots(&self, evidence: &Evidence) {
+        for link in &evidence.links {
             if let Ok(url) = Url::parse(&link.url)
                 && self.run.robots().lacks(&url)
                 && self.run.scope().admits(&url).is_ok()

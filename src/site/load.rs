@@ -9,6 +9,7 @@ use url::Url;
 
 use super::client::{client, profile};
 use super::explore::explore;
+use super::incremental;
 use super::login::login;
 use super::schedule;
 use super::scope::ScopeRules;
@@ -84,6 +85,7 @@ impl Site {
             login: None,
             run_on: None,
             schedule: None,
+            incremental: None,
         })
     }
 }
@@ -135,6 +137,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         .and_then(|section| login(section, folder, account).map(Box::new));
     let run_on = root.get("run_on", kinds::text);
     let schedule = root.section("schedule").and_then(schedule::read);
+    let incremental = root.section("incremental").map(incremental::read);
     root.finish(&[]);
     let id = id?;
     Some(Site {
@@ -156,6 +159,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
         login,
         run_on,
         schedule,
+        incremental,
     })
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod draft;
 mod explore;
+mod incremental;
 mod load;
 mod login;
 mod private;
@@ -30,6 +31,7 @@ pub use check::{Checked, check};
 pub use client::{Client, Device, Profile};
 pub use draft::{Draft, RobotsSay, id_of};
 pub use explore::{AllowedRequest, Explore, ExploreMode, GraphqlKind};
+pub use incremental::Incremental;
 #[cfg(test)]
 pub(crate) use load::keys_read_from;
 pub use login::{HttpAuth, Login, LoginCheck, LoginCookie, SecretHeader};
@@ -102,6 +104,9 @@ pub struct Site {
     /// When it is scanned by itself.
     #[serde(default)]
     pub schedule: Option<Schedule>,
+    /// Whether its nightly scans may take pages as seen that have not changed, and for how long.
+    #[serde(default)]
+    pub incremental: Option<Incremental>,
 }
 
 /// What the site's file says is not to be reported.

@@ -20,6 +20,7 @@ mod tests {
 id = "shop"
 start = ["https://www.shop.example/"]
 schedule = { cron = "0 2 * * *" }
+[incremental]
 [client]
 consent = [{ click = "css:#ok" }]
 [client.headers]

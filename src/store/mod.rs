@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::evidence::Evidence;
 
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, StoredAdvisories, Wish,
@@ -213,6 +213,9 @@ pub trait Store: Send + Sync {
 
     /// The evidence of one page.
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>>;
+    /// The newest look at a page by one of the last scans of a site, the scan `but` left out, from which it can be told
+    /// whether the page changed.
+    async fn past_look(&self, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>>;
     /// The texts kept under these hashes.
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>>;
     /// Deletes the evidence of all but the newest `keep_scans` scans of each site (looks at one finding are not

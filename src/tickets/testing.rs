@@ -12,7 +12,7 @@ use phantom_checks::{Cause, Confidence, Fact, Severity};
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, StoredAdvisories, Wish,
@@ -555,6 +555,9 @@ impl Store for FakeStore {
         not_here()
     }
     async fn evidence(&self, _: &ScanId, _: &PageKey) -> Result<Option<Evidence>> {
+        not_here()
+    }
+    async fn past_look(&self, _: &SiteId, _: &PageKey, _: &ScanId) -> Result<Option<PastLook>> {
         not_here()
     }
     async fn bodies(&self, _: &[String]) -> Result<BTreeMap<String, String>> {

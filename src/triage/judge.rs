@@ -61,6 +61,7 @@ pub struct PagesSeen {
     /// Template to its known pages.
     known: BTreeMap<String, Vec<String>>,
     template: BTreeMap<String, String>,
+    unchanged: BTreeSet<String>,
 }
 
 impl PagesSeen {
@@ -73,9 +74,22 @@ impl PagesSeen {
         self.template.insert(key.to_owned(), template.to_owned());
     }
 
+    /// A page that was taken as unchanged: it proves nothing.
+    pub fn add_unchanged(&mut self, key: &str) {
+        self.unchanged.insert(key.to_owned());
+    }
+
+    /// A page, or one like it, was taken as unchanged.
+    fn rests_on_unchanged(&self, key: &str) -> bool {
+        let alike = self.template.get(key).and_then(|template| self.known.get(template));
+        self.unchanged.contains(key)
+            || alike.is_some_and(|pages| pages.iter().any(|page| self.unchanged.contains(page)))
+    }
+
     /// How many templates have a page that was reached.
     pub fn templates(&self) -> u64 {
-        let reached = |pages: &&Vec<String>| pages.iter().any(|page| self.reached.contains(page));
+        let seen = |page: &String| self.reached.contains(page) || self.unchanged.contains(page);
+        let reached = |pages: &&Vec<String>| pages.iter().any(seen);
         self.known.values().filter(reached).count() as u64
     }
 
@@ -112,6 +126,8 @@ pub struct PageLook {
     pub obstacle: Option<String>,
     /// It was seen logged in, or out; `None` if it does not show it.
     pub logged_in: Option<bool>,
+    /// It was not looked at, but taken as unchanged since then.
+    pub unchanged: Option<Timestamp>,
 }
 
 /// Did a page answer as expected, and was it seen in full? The one place where this is decided.
@@ -120,6 +136,7 @@ pub fn reached(page: &PageLook) -> bool {
         && !page.redirected
         && page.full
         && page.obstacle.is_none()
+        && page.unchanged.is_none()
         && page.status.is_none_or(|status| (200..300).contains(&status))
 }
 
@@ -161,6 +178,8 @@ pub enum Why {
     WitnessLost(String),
     /// No other page of a witness's template was reached.
     NoFreshSample(String),
+    /// A witness page, or those like it, were taken as unchanged.
+    Unchanged(String),
     /// A person decided so.
     Suppressed(String),
     /// The suppression is over.
@@ -192,6 +211,7 @@ impl fmt::Display for Why {
             Self::NoWitness => f.write_str("no page is known on which to look for it"),
             Self::WitnessLost(url) => write!(f, "{url} did not answer as expected"),
             Self::NoFreshSample(url) => write!(f, "no other page like {url} was reached"),
+            Self::Unchanged(url) => write!(f, "{url} or what is like it was taken as unchanged"),
             Self::Suppressed(id) => write!(f, "suppressed by {id}"),
             Self::SuppressionOver => f.write_str("its suppression is over"),
             Self::SiteRetired => f.write_str("the site is no longer scanned"),
@@ -294,8 +314,9 @@ fn silence(finding: &mut Finding, facts: &ScanFacts<'_>) -> Why {
             Why::CleanSoFar { clean, wanted }
         }
         Some(why) => {
-            // A look at a part of the site is no break in the row: it could not have been one of it.
-            if facts.whole {
+            // A look at a part of the site is no break in the row: it could not have been one of it. Nor is a night that
+            // took as unchanged what would have to be looked at.
+            if facts.whole && !matches!(why, Why::Unchanged(_)) {
                 finding.past.clean_scans = 0;
             }
             why
@@ -354,8 +375,14 @@ fn shortfall(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Why> {
             .find(|witness| (facts.key_of)(&witness.url).is_none_or(|key| fails(&key)))
             .map(|witness| witness.url.clone())
     };
+    if let Some(url) = which(&|key| facts.pages.unchanged.contains(key)) {
+        return Some(Why::Unchanged(url));
+    }
     if let Some(url) = which(&|key| !facts.pages.reached.contains(key)) {
         return Some(Why::WitnessLost(url));
+    }
+    if let Some(url) = which(&|key| !facts.pages.sampled(key, &keys) && facts.pages.rests_on_unchanged(key)) {
+        return Some(Why::Unchanged(url));
     }
     which(&|key| !facts.pages.sampled(key, &keys)).map(Why::NoFreshSample)
 }

@@ -287,6 +287,7 @@ fn a_page_is_reached_if_it_answers_as_expected_and_is_seen_in_full() {
         forms: 0,
         obstacle: None,
         logged_in: None,
+        unchanged: None,
     };
     assert!(reached(&page));
     assert!(reached(&PageLook {

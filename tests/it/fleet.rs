@@ -148,3 +148,69 @@ async fn a_scan_is_watched_and_stopped_from_elsewhere() {
         .collect();
     assert_eq!(whats, ["scan-stopped", "scan-started"]);
 }
+
+/// A process that serves tells how it is, counts what it does, and logs as JSON with the ids of scan and page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_serves_tells_how_it_is() {
+    let garden = slow_garden("schedule = { cron = \"0 2 * * *\" }\n").await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let at = format!("127.0.0.1:{port}");
+    let mut command = garden.bench.command(&["serve", "--tabs", "2", "--status", &at]);
+    let serving = command.env("PHANTOM_LOG", "json").spawn().unwrap();
+    until("it is well", async || {
+        garden.bench.run(&["health", &at]).await.code == Some(0)
+    })
+    .await;
+    let metrics = async || text_at(&format!("http://{at}/metrics")).await;
+    until("a page is counted", async || {
+        let text = metrics().await;
+        text.lines()
+            .any(|line| line.starts_with("phantom_pages_total{outcome=\"done\"}") && !line.ends_with(" 0"))
+    })
+    .await;
+    let text = metrics().await;
+    for name in [
+        "phantom_queue_pages",
+        "phantom_leases",
+        "phantom_browser_restarts_total",
+        "phantom_tickets_waiting",
+        "phantom_oldest_intent_seconds",
+        "phantom_store_up 1",
+    ] {
+        assert!(text.contains(name), "{name} in\n{text}");
+    }
+    assert_eq!(text_at(&format!("http://{at}/ready")).await, "ok\n");
+    let scan = scans(&garden, &["--running"]).await[0]["scan"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    signal(serving.id().unwrap(), Signal::TERM);
+    let ran = end_of(serving).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let logged = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let mut lines = ran.stderr.lines().filter_map(logged);
+    assert!(
+        lines.any(|line| line["scan"] == *scan && line["page"].as_str().is_some_and(|page| page.contains("garden.test"))),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(garden.bench.run(&["health", &at]).await.code, Some(3), "it is gone");
+}
+
+async fn text_at(url: &str) -> String {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    let ask = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, ask.as_bytes())
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer)
+        .await
+        .unwrap();
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap()
+}

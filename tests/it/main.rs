@@ -28,5 +28,6 @@ mod sites;
 mod support;
 mod tamper;
 mod traps;
+mod unchanged;
 mod verify;
 mod ways;

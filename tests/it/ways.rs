@@ -42,6 +42,9 @@ struct Way {
     /// What the mode of the table does not reach, `safe` does.
     #[serde(default)]
     needs_action: bool,
+    /// What the mode of the table reaches, `observe` does, too.
+    #[serde(default)]
+    without_action: bool,
     #[serde(default)]
     status: Option<u16>,
     #[serde(default)]
@@ -216,7 +219,7 @@ async fn a_scan_that_only_observes_finds_the_ways_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_that_only_observes_does_nothing() {
     let found = reached(SAFE, "observe").await;
-    assert_as_expected(SAFE, "observe", &found, |_| false);
+    assert_as_expected(SAFE, "observe", &found, |way| way.without_action);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ use texts::{Text, cache_key};
 const FRAME_DEADLINE: Duration = Duration::from_secs(5);
 /// The part of the time left to the page that its frames may take together.
 const FRAME_SHARE: f32 = 0.7;
+/// Answers of one page, beside scripts, whose bodies are hashed.
+const MAX_MARKS: usize = 100;
 /// Frames of one page that are looked into.
 const MAX_FRAMES: usize = 200;
 
@@ -145,8 +147,12 @@ impl Capture<'_> {
 
     /// Puts together what was seen at first, and what was found then.
     pub async fn finish(&self, first: Answers, mut finds: Finds) -> Result<Captured, CdpError> {
-        let recorded = self.recorded();
-        let (cookies, texts) = tokio::join!(self.cookies(&recorded), self.script_texts(&recorded));
+        let mut recorded = self.recorded();
+        let (cookies, texts, marks) = tokio::join!(
+            self.cookies(&recorded),
+            self.script_texts(&recorded),
+            self.marks(&recorded)
+        );
         if self.session.gone().is_cancelled() {
             return Err(CdpError::TabGone);
         }
@@ -158,6 +164,7 @@ impl Capture<'_> {
             builder.brought(&recorded, brought);
         }
         builder.loaded_scripts(&recorded, &texts);
+        self.keep_marks(&mut recorded, &texts, marks);
         builder.cookies(cookies);
         builder.explored(finds.explored.take());
         let mut captured = builder.finish(recorded, &finds);
@@ -316,21 +323,59 @@ impl Capture<'_> {
         join_all(texts).await.into_iter().collect()
     }
 
+    /// Marks of the bodies of documents, styles and what scripts fetched, if they are wanted.
+    async fn marks(&self, recorded: &Recorded) -> HashMap<String, String> {
+        use ResourceKind::{Document, Fetch, Stylesheet, Xhr};
+        if !self.request.marks {
+            return HashMap::new();
+        }
+        let wanted = recorded.requests.iter().zip(&recorded.sessions).filter(|(request, _)| {
+            let kind = matches!(request.kind, Document | Stylesheet | Xhr | Fetch);
+            kind && request.status == Some(200) && request.failure.is_none() && request.method == "GET"
+        });
+        let marks = wanted.take(MAX_MARKS).map(|(request, session)| async move {
+            let text = self.body(request, session.as_deref()?).await.ok()?;
+            Some((request.id.clone(), self.request.redactor.mark(request.kind, &text)))
+        });
+        join_all(marks).await.into_iter().flatten().collect()
+    }
+
+    fn keep_marks(
+        &self,
+        recorded: &mut Recorded,
+        texts: &HashMap<String, Result<Text, String>>,
+        mut marks: HashMap<String, String>,
+    ) {
+        let redactor = &self.request.redactor;
+        for request in &mut recorded.requests {
+            let text = texts.get(&request.id).and_then(|text| text.as_ref().ok());
+            let of_script = text.filter(|_| self.request.marks);
+            request.mark = match of_script {
+                Some(text) => Some(redactor.mark_of_hash(&text.raw)),
+                None => marks.remove(&request.id),
+            };
+        }
+    }
+
+    /// The body of an answer, as text.
+    async fn body(&self, request: &Request, session: &str) -> Result<String, String> {
+        let ask = network::GetResponseBodyParams::new(request.id.clone());
+        let answer: Result<BodyAnswer, _> = self.session.child(session).call(ask, self.patience()).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if !answer.base64_encoded {
+            return Ok(answer.body);
+        }
+        let bytes = BASE64_STANDARD.decode(answer.body).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     async fn script_text(&self, request: &Request, session: &str) -> Result<Text, String> {
         let cache = &self.request.scripts;
         let (key, reusable) = cache_key(request);
         if reusable && let Some(known) = cache.get(&key) {
             return Ok(known);
         }
-        let ask = network::GetResponseBodyParams::new(request.id.clone());
-        let answer: Result<BodyAnswer, _> = self.session.child(session).call(ask, self.patience()).await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        let text = if answer.base64_encoded {
-            let bytes = BASE64_STANDARD.decode(answer.body).map_err(|error| error.to_string())?;
-            String::from_utf8_lossy(&bytes).into_owned()
-        } else {
-            answer.body
-        };
+        let text = self.body(request, session).await?;
         let text = cache.redacted(&text);
         cache.put(key, text.clone());
         Ok(text)

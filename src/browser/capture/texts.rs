@@ -30,6 +30,8 @@ struct Kept {
 #[derive(Clone)]
 pub(super) struct Text {
     pub hash: String,
+    /// The SHA-256 of the text as it came.
+    pub raw: Arc<str>,
     pub length: u64,
     pub kept: Arc<str>,
     /// Strings in it that look like addresses of pages.
@@ -46,6 +48,7 @@ impl Text {
         }
         Self {
             hash: hex::encode(Sha256::digest(text.as_bytes())),
+            raw: Arc::from(""),
             length: text.len() as u64,
             kept: Arc::from(&text[..end]),
             hints: script_hints(text).into(),
@@ -59,7 +62,10 @@ impl ScriptCache {
     pub(super) fn redacted(&self, text: &str) -> Text {
         let key = hex::encode(Sha256::digest(text.as_bytes()));
         self.get(&key).unwrap_or_else(|| {
-            let redacted = Text::new(&redact::script(text));
+            let redacted = Text {
+                raw: Arc::from(key.as_str()),
+                ..Text::new(&redact::script(text))
+            };
             self.put(key, redacted.clone());
             redacted
         })

@@ -3,7 +3,7 @@
 use phantom_checks::Severity;
 
 use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
-use crate::crawl::{NewPage, PageKey, PageOutcome, PageState};
+use crate::crawl::{NewPage, PageKey, PageMark, PageOutcome, PageState};
 use crate::scan::{ScanId, ScanState, StoredAdvisories};
 use crate::site::SiteId;
 use crate::triage::{Fingerprint, Picture};
@@ -272,4 +272,44 @@ pub(crate) async fn seen_hosts_are_kept(one: Handle, two: Handle) {
         ]
     );
     assert_eq!(one.seen_hosts(&ScanId("none".to_owned())).await.unwrap(), []);
+}
+
+pub(crate) async fn past_looks_are_found(one: Handle, two: Handle) {
+    let start = page("https://shop.test/", 0);
+    let (site, key) = (SiteId("shop".into()), start.key.clone());
+    let mark = |minute: i64, unchanged| PageMark {
+        basis: "basis".to_owned(),
+        looked_at: at(minute),
+        unchanged,
+    };
+    for (id, started, mark) in [
+        ("a", 1, Some(mark(1, false))),
+        ("b", 20, Some(mark(1, true))),
+        // From this one it cannot be told.
+        ("c", 40, None),
+    ] {
+        let scan = scan_of("shop", id, started);
+        one.create_scan(&scan, std::slice::from_ref(&start)).await.unwrap();
+        let lease = lease_one(&one, &scan.id, started).await;
+        let rendered = Rendered {
+            mark,
+            ..Rendered::done(&lease)
+        };
+        assert!(rendered.record(&one, started + 1).await);
+    }
+    let past = async |but: &str| two.past_look(&site, &key, &ScanId(but.into())).await.unwrap();
+    let newest = past("d").await.unwrap();
+    assert_eq!(newest.mark, mark(1, true));
+    assert_eq!(newest.evidence.page.url, start.url.to_string());
+    assert_eq!(past("b").await.unwrap().mark, mark(1, false));
+    let unchanged = async |id: &str| two.page_looks(&ScanId(id.into())).await.unwrap()[0].unchanged;
+    assert_eq!(unchanged("a").await, None);
+    assert_eq!(unchanged("b").await, Some(at(1)));
+    let other = SiteId("blog".into());
+    assert!(
+        two.past_look(&other, &key, &ScanId("d".into()))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

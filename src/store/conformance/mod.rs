@@ -23,7 +23,7 @@ use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
 use url::Url;
 
 use super::Store;
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageMark, PageOutcome};
 use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
 use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 
@@ -32,7 +32,7 @@ use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
 macro_rules! suite {
     ($fresh:path) => {
         $crate::store::conformance::suite!($fresh;
-            keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept,
+            keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept, past_looks_are_found,
                 old_evidence_is_pruned, pictures_are_kept_with_the_evidence, advisories_are_kept, hostile_text_is_kept, seen_hosts_are_kept;
             frontier: pages_are_known_once, shallow_pages_go_first, pages_wait_for_their_host, concurrency_holds_over_all,
                 budgets_hold_over_all,
@@ -105,6 +105,7 @@ pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
             login: None,
             run_on: None,
             schedule: None,
+            incremental: None,
         },
         trigger: Trigger::OnDemand,
         state: ScanState::Running,
@@ -167,6 +168,7 @@ pub(crate) struct Rendered {
     pub found: Vec<NewPage>,
     pub obstacle: Option<String>,
     pub hosts: Vec<String>,
+    pub mark: Option<PageMark>,
 }
 
 impl Rendered {
@@ -186,6 +188,7 @@ impl Rendered {
             found: Vec::new(),
             obstacle: None,
             hosts: Vec::new(),
+            mark: None,
         }
     }
 
@@ -230,6 +233,7 @@ impl Rendered {
             found: &self.found,
             obstacle: self.obstacle.as_deref(),
             hosts: &self.hosts,
+            mark: self.mark.as_ref(),
         };
         store.complete(&completion).await.unwrap()
     }

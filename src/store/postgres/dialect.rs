@@ -56,19 +56,20 @@ pub mod findings {
 }
 
 pub mod frontier {
-    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
+    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family, \
+             turn) \
          SELECT $1, j.value ->> 0, j.value ->> 1, j.value ->> 2, (j.value ->> 3)::bigint, j.value ->> 4, \
              CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
-             j.value ->> 7 \
+             j.value ->> 7, (j.value ->> 8)::bigint \
          FROM json_array_elements($2::json) WITH ORDINALITY j(value, nth) ORDER BY j.nth \
          ON CONFLICT (scan, key) DO NOTHING";
 
     /// The first waiting pages of each of some hosts. A page that somebody else is changing is left out.
-    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.turn, p.alone, p.crashes, \
              p.template IS NOT NULL AS alike \
          FROM json_array_elements_text($2::json) h(value) CROSS JOIN LATERAL ( \
              SELECT w.* FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
-             ORDER BY w.depth, w.id LIMIT $3 FOR UPDATE SKIP LOCKED) p";
+             ORDER BY w.depth, w.turn, w.id LIMIT $3 FOR UPDATE SKIP LOCKED) p";
 
     pub const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = $2, lease_until = $3 \
          FROM json_array_elements($1::json) j(value) WHERE pages.id = (j.value ->> 0)::bigint";

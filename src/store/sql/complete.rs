@@ -23,6 +23,8 @@ pub(in super::super) const KEEP_EVIDENCE: &str = "INSERT INTO evidence (page, sc
 pub(in super::super) const DESCRIBE: &str = "UPDATE pages SET status = $2, complete = $3, forms = $4, failed_checks = $5, \
      obstacle = $6, logged_in = $7 WHERE id = $1";
 
+const MARK: &str = "UPDATE pages SET looked_at = $2, basis = $3, unchanged = $4 WHERE id = $1";
+
 /// What takes time and needs no lock: compressed evidence and script texts.
 struct Packed {
     evidence: Option<Vec<u8>>,
@@ -186,6 +188,15 @@ async fn keep(
         .bind(evidence.as_slice())
         .execute(&mut *connection)
         .await?;
+    if let Some(mark) = completion.mark {
+        sqlx::query(MARK)
+            .bind(page)
+            .bind(mark.looked_at.as_millisecond())
+            .bind(&mark.basis)
+            .bind(mark.unchanged)
+            .execute(&mut *connection)
+            .await?;
+    }
     for (hash, data) in &packed.bodies {
         sqlx::query("INSERT INTO bodies (hash, data) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING")
             .bind(inward(hash))

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use phantom_checks::evidence::Evidence;
 
-use super::codec::unpack;
+use super::codec::{time, unpack};
 pub(in super::super) use super::dialect::evidence::BODIES;
 use super::{Backend, Result, StoreError, Writers, outward, rows};
-use crate::crawl::PageKey;
+use crate::crawl::{PageKey, PageMark, PastLook};
 use crate::scan::ScanId;
+use crate::site::SiteId;
 
 /// Rows deleted in one transaction, so that pruning never holds other writers up for long.
 const BATCH: i64 = 500;
@@ -36,6 +37,13 @@ const DROP_NAMES: &str = "DELETE FROM scan_bodies WHERE scan IN ( \
      SELECT n.scan FROM (SELECT DISTINCT scan FROM scan_bodies) n JOIN scans s ON s.seq = n.scan \
      WHERE s.state <> 'running' AND NOT EXISTS (SELECT 1 FROM evidence e WHERE e.scan = n.scan))";
 
+/// Among the last scans of a site alone: a page that they did not look at is looked at now.
+pub(in super::super) const PAST: &str = "SELECT w.id, p.looked_at, p.basis, p.unchanged, e.data FROM ( \
+         SELECT seq, id, started FROM scans WHERE site = $1 AND id <> $3 AND trigger <> 'verify' \
+         ORDER BY started DESC LIMIT 5) w \
+     JOIN pages p ON p.scan = w.seq AND p.key = $2 JOIN evidence e ON e.page = p.id \
+     WHERE p.basis IS NOT NULL ORDER BY w.started DESC LIMIT 1";
+
 const DROP_BODIES: &str = "DELETE FROM bodies WHERE hash IN ( \
      SELECT b.hash FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM scan_bodies n WHERE n.hash = b.hash) LIMIT $1)";
 
@@ -45,11 +53,39 @@ pub(super) async fn one(store: &Backend, scan: &ScanId, page: &PageKey) -> Resul
         .bind(&page.0)
         .fetch_optional(&store.readers)
         .await?;
-    let Some(packed) = packed else { return Ok(None) };
+    packed.map(|packed| read(&packed, page, &scan.0)).transpose()
+}
+
+#[derive(sqlx::FromRow)]
+struct PastRow {
+    id: String,
+    looked_at: i64,
+    basis: String,
+    unchanged: bool,
+    data: Vec<u8>,
+}
+
+pub(super) async fn past(store: &Backend, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>> {
+    let row: Option<PastRow> = sqlx::query_as(PAST)
+        .bind(&site.0)
+        .bind(&page.0)
+        .bind(&but.0)
+        .fetch_optional(&store.readers)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(PastLook {
+        evidence: read(&row.data, page, &row.id)?,
+        mark: PageMark {
+            basis: row.basis,
+            looked_at: time(row.looked_at)?,
+            unchanged: row.unchanged,
+        },
+    }))
+}
+
+fn read(packed: &[u8], page: &PageKey, scan: &str) -> Result<Evidence> {
     let what = format!("the evidence of {page} in scan {scan}");
-    let evidence = serde_json::from_slice(&unpack(&packed, &what)?)
-        .map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))?;
-    Ok(Some(evidence))
+    serde_json::from_slice(&unpack(packed, &what)?).map_err(|error| StoreError::Corrupt(format!("{what}: {error}")))
 }
 
 pub(super) async fn bodies(store: &Backend, hashes: &[String]) -> Result<BTreeMap<String, String>> {

@@ -76,6 +76,7 @@ pub(super) async fn insert(connection: &mut Connection, scan: i64, pages: &[NewP
                 &page.skip,
                 page.template.as_ref().map(|template| &template.pattern),
                 page.template.as_ref().map(|template| &template.family),
+                page.turn(),
             )
         })
         .collect();
@@ -150,6 +151,7 @@ struct Candidate {
     key: String,
     url: String,
     depth: i64,
+    turn: i64,
     alone: bool,
     crashes: i64,
     alike: bool,
@@ -159,7 +161,7 @@ struct Candidate {
 /// before deep ones, then hosts that have rested longest.
 fn choose(hosts: &[(Host, i64)], mut candidates: Vec<Candidate>, max: usize) -> Vec<Candidate> {
     let known: HashMap<&str, &(Host, i64)> = hosts.iter().map(|entry| (entry.0.name.as_str(), entry)).collect();
-    candidates.sort_unstable_by_key(|page| (page.depth, page.id));
+    candidates.sort_unstable_by_key(|page| (page.depth, page.turn, page.id));
     let mut given: HashMap<String, i64> = HashMap::new();
     let mut ranked = Vec::new();
     for page in candidates {
@@ -168,7 +170,8 @@ fn choose(hosts: &[(Host, i64)], mut candidates: Vec<Candidate>, max: usize) -> 
         };
         let given = given.entry(page.host.clone()).or_default();
         if *given < *room {
-            ranked.push(((host.held + *given, page.depth, host.next_allowed, page.id), page));
+            let rank = (host.held + *given, page.depth, host.next_allowed, page.turn, page.id);
+            ranked.push((rank, page));
             *given += 1;
         }
     }
@@ -388,6 +391,7 @@ mod tests {
             key: format!("https://{host}/{id}"),
             url: format!("https://{host}/{id}"),
             depth,
+            turn: 0,
             alone: false,
             crashes: 0,
             alike: false,
@@ -432,5 +436,11 @@ mod tests {
         };
         assert_eq!(ids(10), [5, 2, 3, 4, 1]);
         assert_eq!(ids(2), [5, 2]);
+        let turn = |id, turn| Candidate {
+            turn,
+            ..page(id, "a", 1)
+        };
+        let in_turn = choose(&hosts, vec![turn(1, 9), turn(2, 3)], 2);
+        assert_eq!(in_turn.iter().map(|page| page.id).collect::<Vec<_>>(), [2, 1]);
     }
 }

@@ -31,7 +31,7 @@ use super::{
     Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows,
     tell_of_pages, tell_of_scans,
 };
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, SeenHost, Turn};
+use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
     ScanState, StoredAdvisories, Wish,
@@ -219,6 +219,10 @@ impl Store for Backend {
 
     async fn evidence(&self, scan: &ScanId, page: &PageKey) -> Result<Option<Evidence>> {
         again!(evidence::one(self, scan, page))
+    }
+
+    async fn past_look(&self, site: &SiteId, page: &PageKey, but: &ScanId) -> Result<Option<PastLook>> {
+        again!(evidence::past(self, site, page, but))
     }
 
     async fn bodies(&self, hashes: &[String]) -> Result<BTreeMap<String, String>> {

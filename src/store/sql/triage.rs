@@ -10,7 +10,8 @@ use crate::site::SiteId;
 use crate::triage::{Coverage, Finding, FindingEvent, FindingState, Fingerprint, Judgement, PageLook};
 
 pub(in super::super) const LOOKS: &str = "SELECT p.url, p.state, p.redirected_to IS NOT NULL AS redirected, \
-         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in \
+         p.status, p.complete, p.forms, p.reason, p.failed_checks, p.obstacle, p.logged_in, \
+         CASE WHEN p.unchanged THEN p.looked_at END AS unchanged \
      FROM scans s JOIN pages p ON p.scan = s.seq WHERE s.id = $1 ORDER BY p.key";
 
 pub(in super::super) const COVERAGES: &str = "SELECT c.data FROM scans s JOIN coverage c ON c.scan = s.seq \
@@ -149,6 +150,7 @@ struct LookRow {
     failed_checks: Option<String>,
     obstacle: Option<String>,
     logged_in: Option<bool>,
+    unchanged: Option<i64>,
 }
 
 impl LookRow {
@@ -170,6 +172,7 @@ impl LookRow {
             failed_checks,
             obstacle: self.obstacle,
             logged_in: self.logged_in,
+            unchanged: self.unchanged.map(time).transpose()?,
             url: self.url,
         })
     }

@@ -54,18 +54,19 @@ pub mod findings {
 }
 
 pub mod frontier {
-    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family) \
+    pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family, \
+             turn) \
          SELECT $1, j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
              CASE WHEN j.value ->> 5 IS NULL THEN 'waiting' ELSE 'skipped' END, j.value ->> 5, j.value ->> 6, \
-             j.value ->> 7 \
+             j.value ->> 7, j.value ->> 8 \
          FROM json_each($2) j WHERE true ON CONFLICT (scan, key) DO NOTHING";
 
     /// The first waiting pages of each of some hosts.
-    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.alone, p.crashes, \
+    pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.turn, p.alone, p.crashes, \
              p.template IS NOT NULL AS alike \
          FROM json_each($2) h CROSS JOIN pages p WHERE p.id IN ( \
              SELECT w.id FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
-             ORDER BY w.depth, w.id LIMIT $3)";
+             ORDER BY w.depth, w.turn, w.id LIMIT $3)";
 
     pub const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = $2, lease_until = $3 \
          FROM json_each($1) j WHERE pages.id = j.value ->> 0";

@@ -62,6 +62,7 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     scans::UNFINISHED,
     scans::UNFINISHED_OF_SITE,
     evidence::ONE,
+    evidence::PAST,
     evidence::BODIES,
     evidence::DROP_OF_SCAN,
     evidence::DROP_OLD,

@@ -25,6 +25,7 @@ fn request() -> PageRequest {
         redactor: Redactor::new([7; 32]),
         scripts: Arc::default(),
         explore: None,
+        marks: false,
     }
 }
 

@@ -1,0 +1,77 @@
+//! `phantom health`: asks a process that works beside this one how it is.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::exit::{Ended, Exit, OrExit as _};
+
+/// Where `--status` listens, if the command line does not say.
+const VARIABLE: &str = "PHANTOM_STATUS";
+/// A port that exporters of metrics use.
+const PORT: u16 = 9464;
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The arguments of `phantom health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Where it was started with `--status`; without it, `PHANTOM_STATUS`, else 127.0.0.1:9464.
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    at: Option<SocketAddr>,
+}
+
+/// An address, or a port on loopback.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    text.parse()
+        .map_err(|_| "write an address and a port such as 127.0.0.1:9464, or a port".to_owned())
+}
+
+/// What the environment says; an error if it is no address.
+pub fn of_environment() -> anyhow::Result<Option<SocketAddr>> {
+    let Ok(text) = std::env::var(VARIABLE) else {
+        return Ok(None);
+    };
+    let at = address(&text).map_err(|why| anyhow::anyhow!("{VARIABLE} is {text:?}; {why}"))?;
+    Ok(Some(at))
+}
+
+/// Ends with 0 if it is well.
+pub async fn run(args: HealthArgs) -> Ended {
+    let at = match args.at {
+        Some(at) => Some(at),
+        None => of_environment().or_usage()?,
+    };
+    let mut at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+    if at.ip().is_unspecified() {
+        at.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let asked = tokio::time::timeout(PATIENCE, ask(at)).await;
+    asked
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("{at} did not answer within {} s", PATIENCE.as_secs())))
+        .or_incomplete()?;
+    Ok(Exit::Clean)
+}
+
+async fn ask(at: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(at)
+        .await
+        .with_context(|| format!("nothing answers at {at}; was it started with --status?"))?;
+    stream
+        .write_all(format!("GET /health HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").as_bytes())
+        .await?;
+    let mut answer = Vec::new();
+    stream.take(4_096).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    if !answer.starts_with("HTTP/1.1 200 ") {
+        let why = answer.lines().last().unwrap_or_default();
+        bail!("{at} is not well: {}", crate::report::safe::one_line(why));
+    }
+    Ok(())
+}
