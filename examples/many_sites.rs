@@ -55,7 +55,7 @@ fn answer(ask: &Ask<'_>) -> Reply {
         let _ = write!(html, "<a href=/p/{child}>{child}</a> ");
     }
     let wait = if site == HANGS {
-        Duration::from_secs(3_600)
+        Duration::from_hours(1)
     } else {
         Duration::from_millis(40)
     };

@@ -219,12 +219,12 @@ pub fn parts(key: &str, past: &PastLook, rules: &Rules<'_>) -> Result<Vec<Part>,
     let mut all: Vec<Part> = Vec::new();
     let mut of_others = false;
     for request in &evidence.requests {
-        let Some(part) = part(request, all.is_empty(), rules)? else {
+        let Some(loaded) = part(request, all.is_empty(), rules)? else {
             continue;
         };
-        of_others |= part.kind == ResourceKind::Script && !is_own(&part.url, rules);
-        if all.iter().all(|other| other.url != part.url) {
-            all.push(part);
+        of_others |= loaded.kind == ResourceKind::Script && !is_own(&loaded.url, rules);
+        if all.iter().all(|other| other.url != loaded.url) {
+            all.push(loaded);
         }
     }
     let document = all.first_mut().filter(|part| part.kind == ResourceKind::Document);

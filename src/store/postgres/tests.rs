@@ -172,7 +172,15 @@ async fn broken_connections_lose_nothing() {
         .execute(&mut killer)
         .await
         .unwrap();
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        // On a busy machine nothing at all would come about in the usual time between two deaths.
+        let before = recorded.load(std::sync::atomic::Ordering::Relaxed);
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            let moved = recorded.load(std::sync::atomic::Ordering::Relaxed) > before;
+            if moved || workers.iter().all(std::thread::JoinHandle::is_finished) {
+                break;
+            }
+        }
     }
     for worker in workers {
         worker.join().unwrap();
