@@ -65,8 +65,8 @@ fn shop(ask: &Ask<'_>, night: u32) -> Reply {
                 .map(|name| (*name).to_owned());
             let flawed = (1..=FLAWED).map(|number| format!("flawed/{number}"));
             let all = names.chain(flawed).chain(["third".to_owned()]);
-            let links: String = all.map(|name| format!("<a href='/{name}'>{name}</a> ")).collect();
-            Reply::html(format!("<!doctype html><title>shop</title>{links}"))
+            let links: Vec<_> = all.map(|name| format!("<a href='/{name}'>{name}</a> ")).collect();
+            Reply::html(format!("<!doctype html><title>shop</title>{}", links.concat()))
         }
         "/script.js" if changed => js(put("script")),
         // The same script makes another page of another answer.
