@@ -127,7 +127,7 @@ impl Capture<'_> {
 
     /// Looks into the frames. An error means that not even the main frame answered.
     pub async fn answers(&self) -> Result<Answers, CdpError> {
-        let (recorded, asked) = (self.recorded(), Instant::now());
+        let (recorded, asked, patience) = (self.recorded(), Instant::now(), self.patience());
         let frames = self.look_into_frames(&recorded).await;
         // A tab that died under the capture gave no evidence of anything.
         if self.session.gone().is_cancelled() {
@@ -136,7 +136,7 @@ impl Capture<'_> {
         match frames.iter().find(|(id, _)| *id == recorded.main_frame) {
             Some((_, Ok(_))) => {}
             // A renderer that dies is silent at once, before the browser says that it has died.
-            Some((_, Err(why))) if asked.elapsed() < FRAME_DEADLINE.mul_f32(FRAME_SHARE / 2.0) => {
+            Some((_, Err(why))) if asked.elapsed() < patience / 2 => {
                 return Err(CdpError::Silent(why.clone()));
             }
             _ => {
