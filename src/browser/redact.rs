@@ -160,6 +160,19 @@ impl Redactor {
         })
     }
 
+    /// A name as it is kept: some frameworks name a field by its token.
+    pub fn shown_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if looks_random(name) {
+            return Cow::Borrowed(REDACTED);
+        }
+        let shown = self.text(name);
+        if shown == name {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(shown)
+        }
+    }
+
     /// What stands for a value.
     pub fn shape(&self, value: &str) -> ValueShape {
         let hash = Hmac::<Sha256>::new_from_slice(&self.salt).map(|mac| mac.chain_update(value.as_bytes()).finalize());

@@ -77,7 +77,14 @@ pub(super) fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> 
     let mut values = Vec::new();
     let mut keep = |place, name: &str, value: &str| {
         if !name.is_empty() && name.chars().count() <= LONGEST_NAME && values.len() < MOST_VALUES {
-            let (name, hash) = (name.to_owned(), redactor.shape(value).hash);
+            // As capture keeps them: what is named by its token has the token for its value.
+            let shown = redactor.shown_name(name);
+            let value = if shown == name || place != FreshPlace::Field {
+                value
+            } else {
+                name
+            };
+            let (name, hash) = (shown.into_owned(), redactor.shape(value).hash);
             values.push(FreshValue { place, name, hash });
         }
     };
@@ -134,6 +141,15 @@ mod tests {
         ];
         assert_eq!(said, expected);
         assert_eq!(seen[1].hash, redactor.shape("a&b").hash);
+        let token = "0f1e2d3c4b5a69788796a5b4c3d2e107";
+        let named = values(
+            &page(&format!("<form><input type=hidden name={token} value=1></form>")),
+            &redactor,
+        );
+        assert_eq!(
+            (named[1].name.contains(token), &named[1].hash),
+            (false, &redactor.shape(token).hash)
+        );
         assert!(
             values(
                 &Fetched {

@@ -127,7 +127,7 @@ async fn a_few_walls_are_said_and_harm_nothing() {
         ("/", _) => page(
             "Shop",
             &format!(
-                "<h1>Shop</h1>{}<a href=/old/help>Help</a> <a href=/oops/x>X</a>",
+                "<h1>Shop</h1>{}<a href=/old/help>Help</a> <a href=/oops/x>X</a> <a href=/login>Log in</a>",
                 links(40)
             ),
         ),
@@ -137,7 +137,7 @@ async fn a_few_walls_are_said_and_harm_nothing() {
             "<form action=/session method=post><input name=user><input type=password name=pass>\
              <input type=hidden name=csrf_token value=0123456789abcdef0123456789abcdef></form><p>Tell us who you are.",
         ),
-        (_, Some(1)) => page("Wait", "<a href=/login>Log in</a> <a href=/orders/mine>Orders</a>"),
+        (_, Some(1)) => page("Wait", "<a href=/orders/mine>Orders</a>"),
         ("/orders/mine", _) => page(
             "Our shop",
             "<form action=/session method=post><input name=user><input type=password name=pass>\

@@ -37,7 +37,7 @@ const CHANGING: [&str; 8] = [
 ];
 /// Pages that stay; the last one has a token and a nonce that are new in each answer.
 const STAYING: [&str; 4] = ["quiet", "calm", "still", "token"];
-/// Pages that come first: what is wrong with the whole host is looked for there.
+/// Pages that come first, because they lead to the others: what is wrong with the whole host is looked for there.
 const FIRST: [&str; 3] = ["first", "front", "fore"];
 /// Pages with one flaw, the same on all.
 const FLAWED: u32 = 6;
@@ -57,16 +57,11 @@ fn shop(ask: &Ask<'_>, night: u32) -> Reply {
         _ => return Reply::status(StatusCode::NOT_FOUND),
     }
     match ask.path {
-        "/" => {
-            let names = FIRST
-                .iter()
-                .chain(&CHANGING)
-                .chain(&STAYING)
-                .map(|name| (*name).to_owned());
+        "/" => linked("shop", FIRST.iter().map(|name| (*name).to_owned())),
+        "/first" => {
+            let names = CHANGING.iter().chain(&STAYING).map(|name| (*name).to_owned());
             let flawed = (1..=FLAWED).map(|number| format!("flawed/{number}"));
-            let all = names.chain(flawed).chain(["third".to_owned()]);
-            let links: Vec<_> = all.map(|name| format!("<a href='/{name}'>{name}</a> ")).collect();
-            Reply::html(format!("<!doctype html><title>shop</title>{}", links.concat()))
+            linked("first", names.chain(flawed).chain(["third".to_owned()]))
         }
         "/script.js" if changed => js(put("script")),
         // The same script makes another page of another answer.
@@ -85,6 +80,11 @@ fn shop(ask: &Ask<'_>, night: u32) -> Reply {
         "/inner" => Reply::html("<!doctype html><title>inner</title><p>frame".to_owned()),
         path => named(path.trim_start_matches('/'), changed),
     }
+}
+
+fn linked(title: &str, names: impl Iterator<Item = String>) -> Reply {
+    let links: Vec<_> = names.map(|name| format!("<a href='/{name}'>{name}</a> ")).collect();
+    Reply::html(format!("<!doctype html><title>{title}</title>{}", links.concat()))
 }
 
 fn named(name: &str, changed: bool) -> Reply {
