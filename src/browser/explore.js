@@ -587,12 +587,16 @@
     const view = whole ? innerHeight : box.clientHeight;
     const aside = box.scrollWidth - box.clientWidth > box.scrollHeight - (whole ? innerHeight : box.clientHeight);
     element.dispatchEvent(new WheelEvent('wheel', { bubbles: true, cancelable: true, composed: true, deltaY: 100 }));
-    const enough = performance.now() + 1500;
+    const long = () => (aside ? box.scrollWidth : box.scrollHeight);
+    const enough = performance.now() + 2500;
     for (let step = 0; step < 30 && performance.now() < enough; step += 1) {
-      const before = aside ? box.scrollLeft : box.scrollTop;
+      const [before, length] = [aside ? box.scrollLeft : box.scrollTop, long()];
       box.scrollBy({ left: aside ? box.clientWidth * 0.9 : 0, top: aside ? 0 : Math.max(view * 0.9, (box.scrollHeight - before) / 30), behavior: 'instant' });
       await frame();
-      if ((aside ? box.scrollLeft : box.scrollTop) === before) break;
+      if ((aside ? box.scrollLeft : box.scrollTop) !== before) continue;
+      // It is at its end. Who watches for that is told after the frame is drawn, and may bring more.
+      await frame();
+      if (long() === length) break;
     }
     box.scrollTo({ left: aside ? box.scrollWidth : 0, top: aside ? 0 : box.scrollHeight, behavior: 'instant' });
     await frame();
