@@ -15,6 +15,7 @@ use phantom_checks::{Confidence, Severity};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BrowserConfig, Config};
+use crate::declared;
 use crate::demo::{Ask, Content, DemoError, Microsite, Reply, Scheme};
 use crate::scan::{ScanError, ScanEvent, ScanState, Scanner, Start, Trigger};
 use crate::site::Site;
@@ -335,16 +336,10 @@ fn can_pair(expected: &[Flag], said: &[Said]) -> bool {
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, TrialError> {
-    let failed = |why| TrialError::Read {
+    declared::entries(folder).map_err(|why| TrialError::Read {
         path: folder.to_owned(),
         why,
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        entries.push(entry.map_err(failed)?.path());
-    }
-    entries.sort();
-    Ok(entries)
+    })
 }
 
 fn file_name(path: &Path) -> String {

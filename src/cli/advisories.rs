@@ -112,9 +112,7 @@ pub fn said(known: &AdvisoriesInUse) -> String {
         ""
     };
     format!(
-        "{} on {} of {}{age} ({origin}){old}",
-        format_args!("{} advisories", known.advisories),
-        format_args!("{} libraries", known.libraries),
-        known.date
+        "{} advisories on {} libraries of {}{age} ({origin}){old}",
+        known.advisories, known.libraries, known.date
     )
 }

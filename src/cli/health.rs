@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use http_body_util::{BodyExt as _, Collected, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::exit::{Ended, Exit, OrExit as _};
@@ -15,6 +19,8 @@ const VARIABLE: &str = "PHANTOM_STATUS";
 /// A port that exporters of metrics use.
 const PORT: u16 = 9464;
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Bytes of an answer that are read.
+const LONGEST: usize = 4_096;
 
 /// The arguments of `phantom health`.
 #[derive(Debug, Args)]
@@ -60,18 +66,20 @@ pub async fn run(args: HealthArgs) -> Ended {
 }
 
 async fn ask(at: SocketAddr) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(at)
+    let stream = TcpStream::connect(at)
         .await
         .with_context(|| format!("nothing answers at {at}; was it started with --status?"))?;
-    stream
-        .write_all(format!("GET /health HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").as_bytes())
-        .await?;
-    let mut answer = Vec::new();
-    stream.take(4_096).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    if !answer.starts_with("HTTP/1.1 200 ") {
-        let why = answer.lines().last().unwrap_or_default();
-        bail!("{at} is not well: {}", crate::report::safe::one_line(why));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let question = Request::get("/health").header("host", at.to_string());
+    let answer = sender.send_request(question.body(Empty::<Bytes>::new())?).await?;
+    if answer.status() != StatusCode::OK {
+        let why = Limited::new(answer.into_body(), LONGEST).collect().await;
+        let why = why.map(Collected::to_bytes).unwrap_or_default();
+        bail!(
+            "{at} is not well: {}",
+            crate::report::safe::one_line(String::from_utf8_lossy(&why).trim())
+        );
     }
     Ok(())
 }

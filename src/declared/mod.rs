@@ -136,20 +136,22 @@ fn read_home(home: &Path) -> Result<Declaration, DeclaredError> {
 
 /// The folders of checks in a folder, in the order of their names.
 fn homes(folder: &Path) -> Result<Vec<PathBuf>, DeclaredError> {
-    let mut homes = entries(folder)?;
+    let mut homes = list(folder)?;
     homes.retain(|path| path.join(FILE).is_file());
     Ok(homes)
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DeclaredError> {
-    let failed = |why| DeclaredError::Folder {
+fn list(folder: &Path) -> Result<Vec<PathBuf>, DeclaredError> {
+    entries(folder).map_err(|why| DeclaredError::Folder {
         path: folder.to_owned(),
         why,
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        entries.push(entry.map_err(failed)?.path());
-    }
+    })
+}
+
+/// What is in a folder, in the order of the names.
+pub(crate) fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut entries: Vec<PathBuf> = entries.collect::<std::io::Result<_>>()?;
     entries.sort();
     Ok(entries)
 }
@@ -158,7 +160,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DeclaredError> {
 fn cases(home: &Path) -> Result<(), DeclaredError> {
     let (mut flag, mut pass) = (0, 0);
     let folder = home.join("cases");
-    let pages = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
+    let pages = if folder.is_dir() { list(&folder)? } else { Vec::new() };
     for path in pages {
         let page = if path.is_dir() { path.join("index.html") } else { path };
         if page.extension().is_some_and(|extension| extension == "html") {

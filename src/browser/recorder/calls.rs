@@ -1,7 +1,5 @@
 //! What a page speaks to, as it was stopped or let go: raw, until it is redacted at capture.
 
-use std::collections::HashSet;
-
 use phantom_checks::evidence::{Request, ResourceKind};
 use serde::Deserialize;
 
@@ -50,8 +48,6 @@ pub(in crate::browser) struct Calls {
     pub all: Vec<Call>,
     /// Those beyond the bound.
     pub dropped: u64,
-    /// Requests of the page before, as the network knows them.
-    of_others: HashSet<String>,
 }
 
 /// A paused request as the guard is asked about it.
@@ -73,9 +69,6 @@ impl Calls {
     /// Notes a request that was paused, if it is one that a page's scripts or forms make. If it is not `sure` whose it is,
     /// the network will tell.
     pub fn paused(&mut self, paused: &RequestPaused, why: Option<Stopped>, worker: Option<String>, sure: bool) {
-        if paused.network_id.as_ref().is_some_and(|id| self.of_others.contains(id)) {
-            return;
-        }
         let (request, kind) = (&paused.request, resource_kind(&paused.resource_type));
         let by_itself = matches!(kind, ResourceKind::Document | ResourceKind::Other) && why.is_none();
         if by_itself && is_safe(&request.method) {
@@ -114,15 +107,6 @@ impl Calls {
             sure: sure || !told,
             held: 0,
         });
-    }
-
-    /// A request is one of the page before, though it was made while the next one came. The network may say so before the
-    /// request waits for us, or after.
-    pub fn disown(&mut self, request: &str) {
-        self.all.retain(|call| call.request.as_deref() != Some(request));
-        if self.of_others.len() < MOST {
-            self.of_others.insert(request.to_owned());
-        }
     }
 
     /// Notes a request that could have changed state and ended before it waited for us, as those of frames do that are
@@ -211,7 +195,6 @@ impl Calls {
         Self {
             all: taken,
             dropped: std::mem::take(&mut self.dropped),
-            of_others: HashSet::new(),
         }
     }
 

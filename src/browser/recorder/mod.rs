@@ -228,8 +228,8 @@ impl Recorder {
         self.navigation == Navigation::Committed
     }
 
-    /// Forgets calls that were made while the page came and that its network does not know: they were the last of the
-    /// page before, whose process has ended.
+    /// Forgets calls that were made while the page came and are none of its requests: they were the last of the page
+    /// before, of which the network may have said so, before they waited for us or after, or whose process has ended.
     pub fn forget_last_words(&mut self) {
         let requests = &self.index;
         self.calls
@@ -318,7 +318,6 @@ impl Recorder {
             self.navigation = Navigation::Sent;
             self.loader.clone_from(&sent.loader_id);
         } else if self.old_loaders.contains(&sent.loader_id) {
-            self.calls.disown(&sent.request_id);
             return;
         }
         self.last_activity = now;

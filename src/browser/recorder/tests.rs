@@ -200,6 +200,7 @@ fn what_the_page_before_asks_for_is_not_the_next_ones() {
         "{reactions:?}"
     );
     assert_eq!(reactions.len(), 3);
+    recorder.forget_last_words();
     let calls: Vec<_> = recorder.calls.all.iter().map(|call| &*call.url).collect();
     assert_eq!(calls, ["https://shop.test/new"]);
 }
