@@ -62,6 +62,13 @@ pub enum StoreError {
     Database(String),
 }
 
+impl StoreError {
+    /// It passes by itself, with time.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Clash(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
@@ -135,8 +142,8 @@ pub trait Store: Send + Sync {
     /// if it was not `from` who had it: then nothing has changed.
     async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>, until: Timestamp)
     -> Result<bool>;
-    /// Says that a process that works on a scan still lives: its leases are extended, and if the scan is its own, that
-    /// too. Returns what the process has to know of the scan.
+    /// Says that a process that works on a scan still lives: the leases that it holds are extended, others in its name are
+    /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan.
     async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat>;
     /// Records what a person wants of a scan. False if there is no such scan, or it does not run.
     async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool>;

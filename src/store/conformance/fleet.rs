@@ -12,6 +12,7 @@ fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
     Pulse {
         scan,
         owner,
+        held: &[],
         leases_until: at(until),
         scan_until: at(until),
         worked: Duration::ZERO,
@@ -29,7 +30,12 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
             .unwrap()
     );
     let lease = lease_one(&one, &scan, 0).await;
-    let beat = one.beat(&pulse(&scan, "me", 5000)).await.unwrap();
+    let held = [lease.token.clone()];
+    let mine = Pulse {
+        held: &held,
+        ..pulse(&scan, "me", 5000)
+    };
+    let beat = one.beat(&mine).await.unwrap();
     let helper = Beat {
         owned: false,
         state: ScanState::Running,
@@ -54,6 +60,32 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
     );
     let back = two.lease(&ask(&scan, "you", 9, 5000)).await.unwrap();
     assert!(back.iter().any(|page| page.key == lease.key), "the helper was silent");
+}
+
+/// A lease whose answer was lost, and a page that a crash of the database has brought back, are held by nobody.
+pub(crate) async fn what_nobody_holds_goes_back(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/1", "https://shop.test/2"]).await;
+    let known = lease_one(&one, &scan, 0).await;
+    let lost = lease_one(&one, &scan, 0).await;
+    let held = [known.token.clone()];
+    let mine = Pulse {
+        held: &held,
+        ..pulse(&scan, "me", 5000)
+    };
+    let others = lease_one(&two, &start(&one, "t", &["https://help.test/"]).await, 0).await;
+    one.beat(&mine).await.unwrap();
+    assert_eq!(counted(&one, &scan).await, [1, 1, 0, 0, 0]);
+    assert_eq!(counted(&one, &others.scan).await, [0, 1, 0, 0, 0], "of this scan alone");
+    let again = two.lease(&ask(&scan, "you", 9, 10)).await.unwrap();
+    assert_eq!(again.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&lost.key]);
+    assert!(!Rendered::done(&lost).record(&one, 1).await, "another has it");
+    assert!(Rendered::done(&known).record(&one, 1).await);
+    one.beat(&mine).await.unwrap();
+    assert_eq!(
+        counted(&one, &scan).await,
+        [0, 1, 1, 0, 0],
+        "what others hold stays theirs"
+    );
 }
 
 /// The end of a scan is recorded by who has it, and by nobody else; what helpers said of it is kept.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::codec::{json, millis, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, scans, tell_of_scans};
+use super::{
+    Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, rows, scans, tell_of_pages,
+    tell_of_scans,
+};
 use crate::crawl::NewPage;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
 use crate::site::SiteId;
@@ -18,8 +21,14 @@ const NEWEST: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ende
          s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq ORDER BY s.seq DESC LIMIT $1";
 
+pub(in super::super) use super::dialect::fleet::FREE_LEASES;
+
 pub(in super::super) const KEEP_LEASES: &str = "UPDATE pages SET lease_until = $3 \
      WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2";
+
+/// Said twice, because the answer was lost, it is the same as once.
+const HAND_OVER: &str = "UPDATE scans SET owner = $3, owner_until = $4 \
+     WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner = $3)";
 
 const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3, worked = worked + $4 \
      WHERE id = $1 AND owner = $2 AND state = 'running'";
@@ -109,14 +118,13 @@ pub(super) async fn hand_over(
     let mut writers = store.writer().await?;
     let until = store.there(until);
     let mut tx = writers.durable().await?;
-    let done =
-        sqlx::query("UPDATE scans SET owner = $3, owner_until = $4 WHERE id = $1 AND owner IS NOT DISTINCT FROM $2")
-            .bind(&id.0)
-            .bind(from)
-            .bind(to)
-            .bind(until)
-            .execute(&mut *tx)
-            .await?;
+    let done = sqlx::query(HAND_OVER)
+        .bind(&id.0)
+        .bind(from)
+        .bind(to)
+        .bind(until)
+        .execute(&mut *tx)
+        .await?;
     if to.is_none() {
         tell_of_scans(&mut tx).await?;
     }
@@ -130,6 +138,15 @@ pub(super) async fn beat(store: &Backend, pulse: &Pulse<'_>) -> Result<Beat> {
     let mut tx = writers.relaxed().await?;
     // As everybody who changes pages of a scan does, so that nobody waits in a circle.
     lock_scan(&mut tx, pulse.scan).await?;
+    let freed = sqlx::query(FREE_LEASES)
+        .bind(&pulse.scan.0)
+        .bind(pulse.owner)
+        .bind(rows(pulse.held)?)
+        .execute(&mut *tx)
+        .await?;
+    if freed.rows_affected() > 0 {
+        tell_of_pages(&mut tx, pulse.scan).await?;
+    }
     sqlx::query(KEEP_LEASES)
         .bind(&pulse.scan.0)
         .bind(pulse.owner)
