@@ -16,8 +16,7 @@ use crate::scan::ScanId;
 pub(in super::super) const RECLAIM: &str = "UPDATE pages SET state = 'waiting', owner = NULL, lease_until = NULL \
      WHERE scan = $1 AND state = 'leased' AND lease_until <= $2";
 
-/// The hosts of waiting pages, one index seek each however many pages wait, with what their pace allows. Their leases are
-/// looked up by host, not by when they end, which would read those of all hosts.
+/// The hosts of waiting pages, one index seek each however many pages wait, with what their pace allows.
 pub(in super::super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
          SELECT min(host) FROM pages WHERE scan = $1 AND state = 'waiting' \
          UNION ALL \
@@ -25,8 +24,8 @@ pub(in super::super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
          FROM waiting w WHERE w.host IS NOT NULL \
      ) \
      SELECT w.host, coalesce((SELECT h.next_allowed FROM hosts h WHERE h.host = w.host), 0), \
-         (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until + 0 > $2), \
-         (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until + 0 > $2) \
+         (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2), \
+         (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2) \
      FROM waiting w WHERE w.host IS NOT NULL";
 
 /// The pages that a budget is for.
