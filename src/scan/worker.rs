@@ -532,8 +532,7 @@ impl Worker {
         let mut findings_new = 0;
         for observation in observations {
             let fingerprint = crate::triage::Fingerprint::of(&run.site.id, &observation.check, &observation.cause);
-            let finding = run.store.finding(&fingerprint).await?;
-            let new = finding.is_some_and(|finding| finding.first_scan == run.scan);
+            let new = run.is_new(&fingerprint).await?;
             findings_new += u64::from(new);
             run.tell(ScanEvent::Finding {
                 fingerprint,

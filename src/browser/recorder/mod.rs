@@ -231,10 +231,11 @@ impl Recorder {
     /// Forgets calls that were made while the page came and are none of its requests: they were the last of the page
     /// before, of which the network may have said so, before they waited for us or after, or whose process has ended.
     pub fn forget_last_words(&mut self) {
-        let requests = &self.index;
+        let (requests, all_known) = (&self.index, self.requests.len() < MAX_REQUESTS);
+        let of_page = |id: &String| requests.contains_key(id) || !all_known;
         self.calls
             .all
-            .retain(|call| call.sure || call.request.as_ref().is_none_or(|id| requests.contains_key(id)));
+            .retain(|call| call.sure || call.request.as_ref().is_none_or(of_page));
     }
 
     /// Whether what the page does when it is left would be lost among what the next one does. What it asks for by itself
@@ -583,6 +584,11 @@ impl Recorder {
         }
     }
 
+    /// Whether a frame is one of the document that was committed. The main frame is that of the document before, too.
+    fn is_child(&self, frame: &str) -> bool {
+        self.committed() && frame != self.main_frame && self.frames.contains_key(frame)
+    }
+
     fn is_main(&self, session: &Arc<str>) -> bool {
         self.committed() && *session == self.main_session
     }
@@ -702,7 +708,8 @@ impl Recorder {
             } else {
                 Some(judged.err().unwrap_or(Stopped::Method))
             };
-            self.calls.paused(&paused, why, worker, self.dom_ready);
+            let sure = self.is_child(&paused.frame_id);
+            self.calls.paused(&paused, why, worker, sure);
         }
         let (session, paused) = (Arc::clone(session), paused.request_id);
         if go {
