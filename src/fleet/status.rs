@@ -64,7 +64,7 @@ impl Status {
         let mut all = Registry::with_prefix("phantom");
         let pages = Family::<Label, Counter>::default();
         for outcome in ["done", "failed", "left"] {
-            pages.get_or_create(&outcome_of(outcome));
+            pages.get_or_create(&outcome_of(outcome)).inc_by(0);
         }
         let (restarts, ended, blocked) = (Counter::default(), Family::default(), Family::default());
         let (jobs, given, store_up) = (Gauge::default(), Gauge::default(), Gauge::default());
