@@ -1,5 +1,5 @@
 //! How a process of the gang is, for whoever watches over it: `/health` (it is not stuck), `/ready` (it reaches its store
-//! and takes work), `/metrics` (in the text format of OpenMetrics, which Prometheus reads).
+//! and takes work), `/metrics` (in the text format of `OpenMetrics`, which Prometheus reads).
 //!
 //! What is counted here is of this process alone and begins anew with it. What waits is asked of the store, so every
 //! process of a fleet says the same of that.
@@ -182,7 +182,7 @@ impl Status {
         }
     }
 
-    /// All there is to say, in the text format of OpenMetrics.
+    /// All there is to say, in the text format of `OpenMetrics`.
     ///
     /// # Errors
     /// A metric that cannot be written.
