@@ -61,6 +61,18 @@ pub enum ScanState {
     Incomplete,
 }
 
+impl ScanState {
+    /// Its word, as in reports and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
 /// One scan, as the store keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScanRecord {
@@ -78,6 +90,21 @@ pub struct ScanRecord {
     pub ended: Option<Timestamp>,
     /// Limits that cut it off, and what went wrong beyond single pages, as sentences.
     pub remarks: Vec<String>,
+}
+
+impl ScanRecord {
+    /// Of a scan that begins now.
+    pub fn begun(id: ScanId, site: Site, trigger: Trigger, started: Timestamp) -> Self {
+        Self {
+            id,
+            site,
+            trigger,
+            state: ScanState::Running,
+            started,
+            ended: None,
+            remarks: Vec::new(),
+        }
+    }
 }
 
 /// How many pages of a scan are in which state. `known` is the sum of all others.
