@@ -166,7 +166,11 @@ impl Night {
             Err(error) => Err(error),
         };
         let (took, harvest) = match came {
-            Ok(came) => came,
+            Ok(came) => {
+                drop(store);
+                self.database.remove(name)?;
+                came
+            }
             Err(error) => return Err(format!("{error}; see {}", folder.keep().display()).into()),
         };
         let log = self.microsite.log.entries();

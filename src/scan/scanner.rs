@@ -13,7 +13,9 @@ use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
 use super::worker::Worker;
-use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, advisories, close, owner};
+use super::{
+    Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Trigger, advisories, close, owner,
+};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
@@ -317,7 +319,12 @@ impl Scanner {
         match unless_since {
             None => self.store.create_scan(record, pages).await?,
             Some(since) => {
-                if !self.store.create_nightly(record, pages, since).await? {
+                // It is never nobody's: who dies now is missed as soon as any other.
+                let owner = ScanOwner {
+                    name: owner::this_process(),
+                    until: Some(after((self.now)(), SCAN_KEPT)),
+                };
+                if !self.store.create_nightly(record, pages, since, &owner).await? {
                     return Err(ScanError::Begun(record.site.id.clone()));
                 }
             }

@@ -130,8 +130,15 @@ pub trait Store: Send + Sync {
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
-    /// Records a new nightly scan, unless one of its site has begun at or after `since`. False if it has.
-    async fn create_nightly(&self, scan: &ScanRecord, pages: &[NewPage], since: Timestamp) -> Result<bool>;
+    /// Records a new nightly scan with the process that has it, unless one of its site has begun at or after `since`. False
+    /// if it has.
+    async fn create_nightly(
+        &self,
+        scan: &ScanRecord,
+        pages: &[NewPage],
+        since: Timestamp,
+        owner: &ScanOwner,
+    ) -> Result<bool>;
     /// The newest nightly scan of a site.
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>>;
     /// The scans that run, oldest first, or all, newest first; `limit` at most.

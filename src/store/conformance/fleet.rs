@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
 use crate::crawl::Turn;
-use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanState, Trigger, Wish};
+use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanState, Trigger, Wish};
 use crate::site::SiteId;
 use crate::triage::Coverage;
 
@@ -127,16 +127,33 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
     };
     let pages = [page("https://shop.test/", 0)];
     let (first, second) = (of("a", 100), of("b", 101));
+    let owner = ScanOwner {
+        name: "elsewhere:1:1".to_owned(),
+        until: Some(at(9000)),
+    };
     let (begun, too) = tokio::join!(
-        one.create_nightly(&first, &pages, at(50)),
-        two.create_nightly(&second, &pages, at(50))
+        one.create_nightly(&first, &pages, at(50), &owner),
+        two.create_nightly(&second, &pages, at(50), &owner)
     );
     assert_ne!(begun.unwrap(), too.unwrap(), "one of them");
     let last = one.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(counted(&one, &last.id).await, [1, 0, 0, 0, 0]);
+    assert_eq!(
+        two.scan_owner(&last.id).await.unwrap(),
+        Some(owner.clone()),
+        "never nobody's"
+    );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200)).await.unwrap(),
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+            .await
+            .unwrap(),
         "the next night"
+    );
+    assert!(
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+            .await
+            .unwrap(),
+        "asked again, because the answer was lost"
     );
     let last = two.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(last.id.0, "c");

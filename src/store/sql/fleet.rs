@@ -33,7 +33,7 @@ const HAND_OVER: &str = "UPDATE scans SET owner = $3, owner_until = $4 \
 const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3, worked = worked + $4 \
      WHERE id = $1 AND owner = $2 AND state = 'running'";
 
-pub(in super::super) const NIGHTLY_SINCE: &str = "SELECT count(*) FROM scans \
+pub(in super::super) const NIGHTLY_SINCE: &str = "SELECT id FROM scans \
      WHERE site = $1 AND started >= $2 AND trigger = 'nightly'";
 
 pub(in super::super) const LAST_NIGHTLY: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
@@ -221,19 +221,29 @@ pub(super) async fn create_nightly(
     scan: &ScanRecord,
     pages: &[NewPage],
     since: Timestamp,
+    owner: &ScanOwner,
 ) -> Result<bool> {
     let mut writers = store.writer().await?;
+    let until = owner.until.map(|until| store.there(until));
     let mut tx = writers.durable().await?;
     lock_name(&mut tx, &format!("nightly {}", scan.site.id)).await?;
-    let begun: i64 = sqlx::query_scalar(NIGHTLY_SINCE)
+    let begun: Vec<String> = sqlx::query_scalar(NIGHTLY_SINCE)
         .bind(&scan.site.id.0)
         .bind(since.as_millisecond())
-        .fetch_one(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-    if begun > 0 {
-        return Ok(false);
+    if !begun.is_empty() {
+        // By us, if the answer was lost and this is asked again.
+        return Ok(begun.contains(&scan.id.0));
     }
     scans::insert(&mut tx, scan, pages).await?;
+    sqlx::query(HAND_OVER)
+        .bind(&scan.id.0)
+        .bind(None::<&str>)
+        .bind(&owner.name)
+        .bind(until)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(true)
 }
