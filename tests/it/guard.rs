@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use phantom_checks::evidence::{Endpoint, Fate, ResourceKind, StepKind};
 use phantom_gang::crawl::PageState;
-use phantom_gang::demo::{Ask, MESSAGE, Reply};
+use phantom_gang::demo::{Ask, LogEntry, MESSAGE, Reply};
 use phantom_gang::store;
 
 use crate::support::Bench;
@@ -61,7 +61,12 @@ addEventListener('fetch', (event) => { if (event.request.url.includes('/through'
 
 fn hostile(ask: &Ask<'_>) -> Reply {
     if let Some((_, page)) = PAGES.iter().find(|(path, _)| *path == ask.path) {
-        return Reply::html(*page).header("speculation-rules", "\"/rules.json\"");
+        let rules = if ask.path == "/speculate" {
+            "\"/rules.json\""
+        } else {
+            ""
+        };
+        return Reply::html(*page).header("speculation-rules", rules);
     }
     match ask.path {
         "/" => {
@@ -150,7 +155,7 @@ async fn explore(site: &str, mode: &str, config: &str) -> Seen {
     );
     let early = |path: &str| path.starts_with("/account/logout") || path.starts_with("/early");
     let early = log.iter().filter(|entry| early(&entry.path));
-    assert_eq!(early.map(|entry| entry.url()).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(early.map(LogEntry::url).collect::<Vec<_>>(), [""; 0]);
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;
     let (mut endpoints, mut quiet_on) = (Vec::new(), BTreeMap::new());
