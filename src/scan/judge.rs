@@ -10,7 +10,7 @@ use crate::browser::{Captured, Visit};
 use crate::crawl::reached::{Instead, is_challenge_host};
 use crate::crawl::{Lease, PageOutcome, wait_after};
 
-/// A page that ended its browser this often is not tried again.
+/// A page that could not be looked at this often, with a browser of its own, is not tried again.
 const MOST_CRASHES: u32 = 3;
 /// A host that asks to be left alone this often in a row is taken at its word.
 const MOST_WAITS: u32 = 4;
@@ -82,7 +82,7 @@ impl Run {
 /// What becomes of a page whose browser died with it.
 pub(super) fn died(lease: &Lease, why: String) -> Seen {
     if lease.alone && lease.crashes >= MOST_CRASHES {
-        let reason = format!("it ended its browser {MOST_CRASHES} times while alone: {why}");
+        let reason = format!("it could not be looked at in {MOST_CRASHES} tries with a browser of its own: {why}");
         return Seen::Not(PageOutcome::Failed(reason));
     }
     Seen::Again {

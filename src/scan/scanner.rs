@@ -529,16 +529,7 @@ fn begin(site: Site, trigger: Trigger, now: Timestamp) -> Result<(ScanRecord, Ve
             ..page
         });
     }
-    let record = ScanRecord {
-        id: ScanId::new(now),
-        site,
-        trigger,
-        state: ScanState::Running,
-        started: now,
-        ended: None,
-        remarks: Vec::new(),
-    };
-    Ok((record, pages))
+    Ok((ScanRecord::begun(ScanId::new(now), site, trigger, now), pages))
 }
 
 pub(super) fn scope_rules(site: &Site) -> Result<ScopeRules, ScanError> {

@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use phantom_checks::evidence::{Evidence, Page, Script};
-use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
+use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 use url::Url;
 
 use super::Store;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageMark, PageOutcome};
-use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use crate::scan::{ScanId, ScanRecord, Trigger};
+use crate::site::{Site, SiteId};
 
 /// Makes a test of every case. The argument is an async function that returns two handles on one fresh store and
 /// something that keeps it alive.
@@ -78,41 +78,12 @@ pub(crate) fn at(ms: i64) -> Timestamp {
 
 /// A running scan of a site, begun at `at(started)`.
 pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
-    ScanRecord {
-        id: ScanId(id.to_owned()),
-        site: Site {
-            id: SiteId(site.to_owned()),
-            title: site.to_uppercase(),
-            owner: None,
-            approved_by: None,
-            start: vec![Url::parse("https://shop.test/").unwrap()],
-            sitemaps: Sitemaps::Auto,
-            scope: Scope {
-                include: vec!["https://shop.test/**".to_owned()],
-                exclude: Vec::new(),
-                ignore_query: Vec::new(),
-                obey_robots: true,
-                allow_private: false,
-            },
-            limits: Limits::default(),
-            explore: Explore::default(),
-            disabled_checks: Vec::new(),
-            facts: SiteFacts::default(),
-            suppress: Vec::new(),
-            screenshots: None,
-            client: Box::default(),
-            profiles: Vec::new(),
-            login: None,
-            run_on: None,
-            schedule: None,
-            incremental: None,
-        },
-        trigger: Trigger::OnDemand,
-        state: ScanState::Running,
-        started: at(started),
-        ended: None,
-        remarks: Vec::new(),
-    }
+    let site = Site {
+        id: SiteId(site.to_owned()),
+        title: site.to_uppercase(),
+        ..Site::adhoc(&Url::parse("https://shop.test/").unwrap()).unwrap()
+    };
+    ScanRecord::begun(ScanId(id.to_owned()), site, Trigger::OnDemand, at(started))
 }
 
 /// Records a running scan with these pages.
