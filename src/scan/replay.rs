@@ -29,6 +29,9 @@ pub enum ReplayError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is none at all.
+    #[error("there is no scan in this store yet; begin one with `phantom scan`, or name another store with --store")]
+    NoScans,
     /// There is no such scan.
     #[error("the store has no scan {0}; `last` is the newest one, and a report names its scan")]
     NoScan(String),
