@@ -124,11 +124,22 @@ fn plan(schedule: bool, work: bool, once: bool) -> crate::fleet::Plan {
     crate::fleet::Plan { schedule, work, once }
 }
 
+/// How many threads do our own work, beside those that only wait for files and the store. The browsers need some twenty
+/// times as much: more threads would only wake each other, which on two cores costs about a tenth of our own share.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.div_ceil(4)
+}
+
 /// Runs the program and says how it ended.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logs::init(cli.voice.verbose, cli.voice.quiet);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             return exit::fail(

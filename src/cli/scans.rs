@@ -120,13 +120,10 @@ impl From<ScanLine> for Row {
 
 fn words(state: ScanState, wish: Option<Wish>) -> &'static str {
     match (state, wish) {
-        (ScanState::Running, None) => "running",
         (ScanState::Running, Some(Wish::Stop)) => "stopping",
         (ScanState::Running, Some(Wish::Pause)) => "pausing",
         (ScanState::Interrupted, Some(Wish::Pause)) => "paused",
-        (ScanState::Interrupted, _) => "interrupted",
-        (ScanState::Complete, _) => "complete",
-        (ScanState::Incomplete, _) => "incomplete",
+        (state, _) => state.as_str(),
     }
 }
 

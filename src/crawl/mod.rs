@@ -7,6 +7,7 @@ mod explore;
 mod frontier;
 mod graphql;
 mod guard;
+mod handler;
 mod headers;
 mod hints;
 mod links;
@@ -23,11 +24,12 @@ mod url;
 pub use alike::{Alike, Room, UsedUp};
 pub use budget::{Limit, is_limit_reason, limit_reached};
 pub use destructive::{looks_destructive, reads_destructive};
-pub use explore::{Candidate, Experience, Explorer, HandlerHints, Next, Outcome, hash_of};
+pub use explore::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 pub use frontier::{
     Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState, SeenHost, Turn,
 };
 pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
+pub use handler::HandlerHints;
 pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, text_hints};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
 pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use cookie::Cookie;
 use jiff::Timestamp;
 use phantom_checks::evidence::{Evidence, Header, Request, ResourceKind, SameSite, ValueShape};
 use phantom_checks::shape;
@@ -173,31 +174,18 @@ pub struct SetCookie {
 impl SetCookie {
     /// Reads the value of a `Set-Cookie` header; `None` if it has no name.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim);
-        let (name, _) = parts.next()?.split_once('=')?;
-        let mut cookie = Self {
-            name: name.trim().to_owned(),
-            secure: false,
-            http_only: false,
-            same_site: SameSite::Unset,
-        };
-        for part in parts {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            match key.trim().to_ascii_lowercase().as_str() {
-                "secure" => cookie.secure = true,
-                "httponly" => cookie.http_only = true,
-                "samesite" => {
-                    cookie.same_site = match value.trim().to_ascii_lowercase().as_str() {
-                        "strict" => SameSite::Strict,
-                        "lax" => SameSite::Lax,
-                        "none" => SameSite::None,
-                        _ => SameSite::Unset,
-                    }
-                }
-                _ => {}
-            }
-        }
-        (!cookie.name.is_empty()).then_some(cookie)
+        let cookie = Cookie::parse(text).ok()?;
+        Some(Self {
+            name: cookie.name().to_owned(),
+            secure: cookie.secure().unwrap_or_default(),
+            http_only: cookie.http_only().unwrap_or_default(),
+            same_site: match cookie.same_site() {
+                Some(cookie::SameSite::Strict) => SameSite::Strict,
+                Some(cookie::SameSite::Lax) => SameSite::Lax,
+                Some(cookie::SameSite::None) => SameSite::None,
+                None => SameSite::Unset,
+            },
+        })
     }
 }
 

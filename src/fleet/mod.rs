@@ -225,7 +225,7 @@ impl Gang {
             let came = Box::pin(turn::take(&scanner, job)).await;
             if let Ok(Came::Ended(ended)) = &came {
                 status
-                    .scan_ended(&site, &ended.record.id, word(ended.record.state))
+                    .scan_ended(&site, &ended.record.id, ended.record.state.as_str())
                     .await;
             }
             // What waits to go on has not seen all of its findings' pages yet.
@@ -257,15 +257,6 @@ impl Gang {
             }
         };
         (self.listener)(event);
-    }
-}
-
-fn word(state: ScanState) -> &'static str {
-    match state {
-        ScanState::Complete => "complete",
-        ScanState::Incomplete => "incomplete",
-        ScanState::Interrupted => "interrupted",
-        ScanState::Running => "running",
     }
 }
 

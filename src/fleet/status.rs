@@ -1,12 +1,11 @@
 //! How a process of the gang is, for whoever watches over it: `/health` (it is not stuck), `/ready` (it reaches its store
-//! and takes work), `/metrics` (in the text format of Prometheus).
+//! and takes work), `/metrics` (in the text format of `OpenMetrics`, which Prometheus reads).
 //!
 //! What is counted here is of this process alone and begins anew with it. What waits is asked of the store, so every
 //! process of a fleet says the same of that.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,10 +15,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::scan::{ScanEvent, ScanId};
+use crate::scan::{ScanCounts, ScanEvent, ScanId};
 use crate::site::SiteId;
 use crate::store::Store;
 
@@ -32,46 +36,70 @@ const MOST_SCANS: u32 = 10_000;
 /// Sites whose share of blocked pages is told.
 const MOST_SITES: usize = 2_000;
 
+/// One label of a metric: its name and value.
+type Label = [(&'static str, String); 1];
+/// A number with a fraction, such as a share or seconds.
+type Fraction = Gauge<f64, AtomicU64>;
+
 /// What one process counts, and where it stands.
 pub struct Status {
     store: Arc<dyn Store>,
     stop: CancellationToken,
-    tabs: usize,
     glanced: Mutex<Instant>,
-    tabs_used: AtomicUsize,
-    scans: AtomicUsize,
-    pages_done: AtomicU64,
-    pages_failed: AtomicU64,
-    pages_left: AtomicU64,
-    restarts: AtomicU64,
-    ended: Mutex<BTreeMap<&'static str, u64>>,
-    blocked: Mutex<BTreeMap<SiteId, f64>>,
+    registry: Registry,
+    jobs: Gauge,
+    tabs_given: Gauge,
+    pages: Family<Label, Counter>,
+    restarts: Counter,
+    ended: Family<Label, Counter>,
+    blocked: Family<Label, Fraction>,
+    /// The sites whose share of blocked pages is told.
+    sites: Mutex<BTreeSet<SiteId>>,
+    store_up: Gauge,
 }
 
 impl Status {
     /// Of a process that works on this store with so many tabs, until it is stopped.
     pub fn new(store: Arc<dyn Store>, tabs: usize, stop: CancellationToken) -> Arc<Self> {
+        let mut all = Registry::with_prefix("phantom");
+        let pages = Family::<Label, Counter>::default();
+        for outcome in ["done", "failed", "left"] {
+            pages.get_or_create(&outcome_of(outcome)).inc_by(0);
+        }
+        let (restarts, ended, blocked) = (Counter::default(), Family::default(), Family::default());
+        let (jobs, given, store_up) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let may_use: Gauge = Gauge::default();
+        may_use.set(whole(tabs));
+        all.register("pages", "Pages by what came of them", pages.clone());
+        all.register("browser_restarts", "Browsers that were replaced", restarts.clone());
+        all.register("scans_ended", "Scans that ended here", ended.clone());
+        all.register("jobs", "Scans that this process works on", jobs.clone());
+        all.register("tabs", "Tabs that it may use", may_use);
+        all.register("tabs_given", "Tabs that it gave to scans", given.clone());
+        let share = "Of a site's last whole scan, the share of pages that were blocked";
+        all.register("blocked_share", share, blocked.clone());
+        all.register("store_up", "Whether the store answers", store_up.clone());
         Arc::new(Self {
             store,
             stop,
-            tabs,
             glanced: Mutex::new(Instant::now()),
-            tabs_used: AtomicUsize::new(0),
-            scans: AtomicUsize::new(0),
-            pages_done: AtomicU64::new(0),
-            pages_failed: AtomicU64::new(0),
-            pages_left: AtomicU64::new(0),
-            restarts: AtomicU64::new(0),
-            ended: Mutex::default(),
-            blocked: Mutex::default(),
+            registry: all,
+            jobs,
+            tabs_given: given,
+            pages,
+            restarts,
+            ended,
+            blocked,
+            sites: Mutex::default(),
+            store_up,
         })
     }
 
     /// It has looked for work, and has so many scans with so many tabs.
     pub(super) fn glance(&self, scans: usize, tabs: usize) {
         *self.glanced.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.scans.store(scans, Ordering::Relaxed);
-        self.tabs_used.store(tabs, Ordering::Relaxed);
+        self.jobs.set(whole(scans));
+        self.tabs_given.set(whole(tabs));
     }
 
     /// Something happened in one of its scans. It is logged, too: nobody else listens to scans that run by themselves.
@@ -87,7 +115,7 @@ impl Status {
                 findings_new,
                 ..
             } => {
-                self.pages_done.fetch_add(1, Ordering::Relaxed);
+                self.pages.get_or_create(&outcome_of("done")).inc();
                 tracing::info!(
                     scan,
                     page = url,
@@ -97,15 +125,15 @@ impl Status {
                 );
             }
             ScanEvent::PageFailed { url, reason, .. } => {
-                self.pages_failed.fetch_add(1, Ordering::Relaxed);
+                self.pages.get_or_create(&outcome_of("failed")).inc();
                 tracing::warn!(scan, page = url, reason, "a page failed");
             }
             ScanEvent::PageLeft { url, reason, .. } => {
-                self.pages_left.fetch_add(1, Ordering::Relaxed);
+                self.pages.get_or_create(&outcome_of("left")).inc();
                 tracing::info!(scan, page = url, reason, "a page was left");
             }
             ScanEvent::BrowserRestarted { reason } => {
-                self.restarts.fetch_add(1, Ordering::Relaxed);
+                self.restarts.inc();
                 tracing::warn!(scan, reason, "a browser was replaced");
             }
             ScanEvent::Remark(remark) => tracing::info!(scan, remark, "a remark"),
@@ -116,21 +144,21 @@ impl Status {
     /// A scan ended; the share of its pages that were blocked is asked of the store.
     pub(super) async fn scan_ended(&self, site: &SiteId, scan: &ScanId, how: &'static str) {
         tracing::info!(%scan, %site, how, "the scan ended");
-        *self
-            .ended
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(how)
-            .or_default() += 1;
+        self.ended.get_or_create(&[("state", how.to_owned())]).inc();
         let nothing = ScanId(String::new());
         let Ok(coverages) = self.store.coverages(site, &nothing, 1).await else {
             return;
         };
-        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(coverage) = coverages.first()
-            && (blocked.len() < MOST_SITES || blocked.contains_key(site))
-        {
-            blocked.insert(site.clone(), coverage.blocked_share());
+        if let Some(coverage) = coverages.first() {
+            self.tell_blocked(site, coverage.blocked_share());
+        }
+    }
+
+    fn tell_blocked(&self, site: &SiteId, share: f64) {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if sites.len() < MOST_SITES || sites.contains(site) {
+            sites.insert(site.clone());
+            self.blocked.get_or_create(&[("site", site.0.clone())]).set(share);
         }
     }
 
@@ -154,98 +182,49 @@ impl Status {
         }
     }
 
-    /// All there is to say, as Prometheus reads it.
-    pub async fn metrics(&self) -> String {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let mut text = Text::default();
-        text.head("phantom_pages_total", "counter", "Pages by what came of them.");
-        for (what, counter) in [
-            ("done", &self.pages_done),
-            ("failed", &self.pages_failed),
-            ("left", &self.pages_left),
-        ] {
-            text.line("phantom_pages_total", &[("outcome", what)], count(counter));
+    /// All there is to say, in the text format of `OpenMetrics`.
+    ///
+    /// # Errors
+    /// A metric that cannot be written.
+    pub async fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let of_store = match tokio::time::timeout(PATIENCE, self.of_store()).await {
+            Ok(Ok(of_store)) => Some(of_store),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        self.store_up.set(i64::from(of_store.is_some()));
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        if let Some(of_store) = of_store {
+            encode_registry(&mut text, &of_store)?;
         }
-        text.one(
-            "phantom_browser_restarts_total",
-            "counter",
-            "Browsers that were replaced.",
-            count(&self.restarts),
-        );
-        text.head("phantom_scans_ended_total", "counter", "Scans that ended here.");
-        for (how, scans) in self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            text.line("phantom_scans_ended_total", &[("state", how)], *scans as f64);
-        }
-        let of = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as f64;
-        text.one(
-            "phantom_jobs",
-            "gauge",
-            "Scans that this process works on.",
-            of(&self.scans),
-        );
-        text.one("phantom_tabs", "gauge", "Tabs that it may use.", self.tabs as f64);
-        text.one(
-            "phantom_tabs_given",
-            "gauge",
-            "Tabs that it gave to scans.",
-            of(&self.tabs_used),
-        );
-        text.head(
-            "phantom_blocked_share",
-            "gauge",
-            "Of a site's last whole scan, the share of pages that were blocked.",
-        );
-        for (site, share) in self.blocked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            text.line("phantom_blocked_share", &[("site", &site.0)], *share);
-        }
-        let asked = tokio::time::timeout(PATIENCE, self.of_store(&mut text)).await;
-        let up = matches!(asked, Ok(Ok(())));
-        text.one(
-            "phantom_store_up",
-            "gauge",
-            "Whether the store answers.",
-            f64::from(u8::from(up)),
-        );
-        text.0
+        encode_eof(&mut text)?;
+        Ok(text)
     }
 
-    async fn of_store(&self, text: &mut Text) -> Result<(), crate::store::StoreError> {
+    /// What waits, of all processes. Nothing is said of it while the store does not answer.
+    async fn of_store(&self) -> Result<Registry, crate::store::StoreError> {
+        let mut all = Registry::with_prefix("phantom");
+        let mut tell = |name, help, value: f64| {
+            let gauge = Fraction::default();
+            gauge.set(value);
+            all.register(name, help, gauge);
+        };
         let lines = self.store.scan_lines(true, MOST_SCANS).await?;
-        let sum =
-            |of: fn(&crate::scan::ScanCounts) -> u64| lines.iter().map(|line| of(&line.counts)).sum::<u64>() as f64;
-        text.one(
-            "phantom_scans_running",
-            "gauge",
-            "Scans that run, anywhere.",
-            lines.len() as f64,
-        );
-        text.one(
-            "phantom_queue_pages",
-            "gauge",
-            "Pages that wait, of all scans that run.",
-            sum(|one| one.waiting),
-        );
-        text.one(
-            "phantom_leases",
-            "gauge",
-            "Pages that are leased, by anybody.",
-            sum(|one| one.leased),
-        );
+        let sum = |of: fn(&ScanCounts) -> u64| lines.iter().map(|line| of(&line.counts)).sum::<u64>() as f64;
+        tell("scans_running", "Scans that run, anywhere", lines.len() as f64);
+        let help = "Pages that wait, of all scans that run";
+        tell("queue_pages", help, sum(|one| one.waiting));
+        tell("leases", "Pages that are leased, by anybody", sum(|one| one.leased));
         let waiting = self.store.intent_count(None).await?;
-        text.one(
-            "phantom_tickets_waiting",
-            "gauge",
-            "Findings whose tickets wait.",
-            waiting as f64,
-        );
+        tell("tickets_waiting", "Findings whose tickets wait", waiting as f64);
         let now = Timestamp::now();
         let oldest = self.store.due_intents(now, 1, None).await?;
         let late = oldest
             .first()
             .map_or(0.0, |intent| now.duration_since(intent.due).as_secs_f64().max(0.0));
-        let help = "Seconds since the oldest of them that is due should have been worked on.";
-        text.one("phantom_oldest_intent_seconds", "gauge", help, late);
-        Ok(())
+        let help = "Seconds since the oldest of them that is due should have been worked on";
+        tell("oldest_intent_seconds", help, late);
+        Ok(all)
     }
 
     /// Answers until the process ends.
@@ -281,38 +260,19 @@ async fn ready(State(status): State<Arc<Status>>) -> Response {
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, status.metrics().await).into_response()
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match status.metrics().await {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
-/// Metrics as text.
-#[derive(Default)]
-struct Text(String);
+fn outcome_of(page: &str) -> Label {
+    [("outcome", page.to_owned())]
+}
 
-impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
-            .collect();
-        let labels = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{}}}", labels.join(","))
-        };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
-        self.head(name, kind, help);
-        self.line(name, &[], value);
-    }
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -330,12 +290,8 @@ mod tests {
         let url = "https://shop.test/\n".to_owned();
         let reason = "why".to_owned();
         status.hear(None, &ScanEvent::PageFailed { tab: 0, url, reason });
-        status
-            .blocked
-            .lock()
-            .unwrap()
-            .insert(SiteId("odd\"site".to_owned()), 0.25);
-        let text = status.metrics().await;
+        status.tell_blocked(&SiteId("odd\"site".to_owned()), 0.25);
+        let text = status.metrics().await.unwrap();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').unwrap();
             assert!(name.starts_with("phantom_") && value.parse::<f64>().is_ok(), "{line}");
@@ -344,7 +300,7 @@ mod tests {
             "phantom_pages_total{outcome=\"failed\"} 1",
             "phantom_blocked_share{site=\"odd\\\"site\"} 0.25",
             "phantom_tabs_given 2",
-            "phantom_queue_pages 0",
+            "phantom_queue_pages 0.0",
             "phantom_store_up 1",
         ] {
             assert!(text.lines().any(|one| one == line), "{line} in\n{text}");

@@ -61,6 +61,18 @@ pub enum ScanState {
     Incomplete,
 }
 
+impl ScanState {
+    /// Its word, as in reports and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
 /// One scan, as the store keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScanRecord {

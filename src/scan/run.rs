@@ -1,6 +1,6 @@
 //! What the workers of one running scan share.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use crate::crawl::{
 use crate::egress::{Egress, Fetcher};
 use crate::site::{ExploreMode, ScopeRules, Site};
 use crate::store::{Store, StoreError};
+use crate::triage::Fingerprint;
 
 /// Remarks that are kept of one scan.
 pub const MOST_REMARKS: usize = 200;
@@ -37,8 +38,8 @@ pub const MOST_REMARKS: usize = 200;
 const MOST_SIDE_FILES: usize = 200;
 /// The part of the time left to a page, once it has been seen, that its exploration may take.
 const EXPLORE_SHARE: f32 = 0.6;
-/// Hashes of stored script texts that are remembered; beyond it some are offered to the store again, which is harmless.
-const MOST_HASHES: usize = 50_000;
+/// What is remembered of the store, of stored script texts and of findings each; beyond it, it is asked again.
+const MOST_REMEMBERED: usize = 50_000;
 
 /// What a run is made of.
 pub(super) struct Parts {
@@ -134,6 +135,8 @@ pub(super) struct Run {
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
     stored_texts: Mutex<HashSet<String>>,
+    /// Which findings of this scan are new, as far as they were asked for.
+    new: Mutex<HashMap<Fingerprint, bool>>,
     side_files: Mutex<HashSet<Url>>,
 }
 
@@ -209,6 +212,7 @@ impl Run {
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
             stored_texts: Mutex::default(),
+            new: Mutex::default(),
             side_files: Mutex::default(),
             record: parts.record,
             site,
@@ -495,10 +499,25 @@ impl Run {
 
     pub fn stored(&self, hashes: impl Iterator<Item = String>) {
         let mut stored = lock(&self.stored_texts);
-        if stored.len() > MOST_HASHES {
+        if stored.len() > MOST_REMEMBERED {
             stored.clear();
         }
         stored.extend(hashes);
+    }
+
+    /// Whether a finding was first seen in this scan, which does not change while it runs.
+    pub async fn is_new(&self, fingerprint: &Fingerprint) -> Result<bool, StoreError> {
+        if let Some(new) = lock(&self.new).get(fingerprint) {
+            return Ok(*new);
+        }
+        let finding = self.store.finding(fingerprint).await?;
+        let new = finding.is_some_and(|finding| finding.first_scan == self.scan);
+        let mut known = lock(&self.new);
+        if known.len() > MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert(fingerprint.clone(), new);
+        Ok(new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sites that fight back: whatever a page, a frame or a worker does, no request that may change state is sent and no
 //! web socket is written to, unless the site's file says that they may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -118,8 +118,8 @@ struct Seen {
     /// Which were opened.
     sockets: BTreeSet<String>,
     endpoints: Vec<Endpoint>,
-    /// On which pages those of the page are that does not wait for its end.
-    quiet_on: BTreeSet<String>,
+    /// Calls of the page that does not wait for its end, by the page that they were seen on.
+    quiet_on: BTreeMap<String, Vec<Endpoint>>,
     pages: usize,
 }
 
@@ -144,12 +144,14 @@ async fn explore(site: &str, mode: &str, config: &str) -> Seen {
     );
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;
-    let (mut endpoints, mut quiet_on) = (Vec::new(), BTreeSet::new());
+    let (mut endpoints, mut quiet_on) = (Vec::new(), BTreeMap::new());
     let pages = store.pages(&scan, PageState::Done, u32::MAX).await.unwrap();
     for page in &pages {
         let of_page = store.evidence(&scan, &page.key).await.unwrap().unwrap().endpoints;
-        if of_page.iter().any(|endpoint| endpoint.url.contains("/api/quiet")) {
-            quiet_on.insert(page.url.clone());
+        let quiet = of_page.iter().filter(|endpoint| endpoint.url.contains("/api/quiet"));
+        let quiet: Vec<_> = quiet.cloned().collect();
+        if !quiet.is_empty() {
+            quiet_on.insert(page.url.clone(), quiet);
         }
         endpoints.extend(of_page);
     }
@@ -254,7 +256,9 @@ fn assert_nothing_was_sent(seen: &Seen) {
         [""; 0]
     );
     assert_eq!(missing(&names(seen), STOPPED), [""; 0]);
-    assert_eq!(seen.quiet_on.iter().collect::<Vec<_>>(), ["https://hostile.test/quiet"]);
+    let mut elsewhere = seen.quiet_on.clone();
+    assert!(elsewhere.remove("https://hostile.test/quiet").is_some());
+    assert_eq!(elsewhere, BTreeMap::new());
 }
 
 fn endpoint<'a>(seen: &'a Seen, name: &str) -> &'a Endpoint {

@@ -4,6 +4,7 @@
 //! when the main document's request is sent, and forgets issues of the page before when the document is committed.
 
 mod calls;
+mod frames;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -16,10 +17,9 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 
 use super::connection::{Event, MARK};
 use super::events::{
-    AttachedToTarget, BindingCalled, ContextCreated, ContextDestroyed, DetachedFromTarget, DialogOpening,
-    FrameAttached, FrameData, FrameDetached, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished,
-    NavigatedWithinDocument, NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent,
-    ResponseData, ResponseReceived, WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+    BindingCalled, DialogOpening, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
+    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use super::guard::HELD;
 use crate::crawl::{Guard, Stopped, is_safe};
@@ -231,10 +231,11 @@ impl Recorder {
     /// Forgets calls that were made while the page came and are none of its requests: they were the last of the page
     /// before, of which the network may have said so, before they waited for us or after, or whose process has ended.
     pub fn forget_last_words(&mut self) {
-        let requests = &self.index;
+        let (requests, all_known) = (&self.index, self.requests.len() < MAX_REQUESTS);
+        let of_page = |id: &String| requests.contains_key(id) || !all_known;
         self.calls
             .all
-            .retain(|call| call.sure || call.request.as_ref().is_none_or(|id| requests.contains_key(id)));
+            .retain(|call| call.sure || call.request.as_ref().is_none_or(of_page));
     }
 
     /// Whether what the page does when it is left would be lost among what the next one does. What it asks for by itself
@@ -496,71 +497,6 @@ impl Recorder {
         }
     }
 
-    fn frame_navigated(&mut self, frame: FrameData, session: &Arc<str>, now: Instant) {
-        self.last_activity = now;
-        if frame.id == self.main_frame && *session == self.main_session {
-            if self.navigation == Navigation::Sent {
-                self.navigation = Navigation::Committed;
-                self.loader.clone_from(&frame.loader_id);
-                self.issues.clear();
-                self.issue_list.clear();
-            }
-            if self.walking {
-                self.loader.clone_from(&frame.loader_id);
-            }
-            self.again = None;
-            self.replaced |= std::mem::take(&mut self.submitted);
-            self.dom_ready = false;
-            self.loaded = false;
-            let kept = self.frames.remove(&frame.id);
-            self.frames.clear();
-            self.frames.insert(
-                frame.id,
-                FrameRecord {
-                    parent: None,
-                    url: frame.url,
-                    origin: frame.security_origin,
-                    session: Arc::clone(session),
-                    context: kept.and_then(|kept| kept.context),
-                    loader: frame.loader_id,
-                },
-            );
-            return;
-        }
-        let Some(record) = self.frame_mut(frame.id) else { return };
-        if record.parent.is_none() {
-            record.parent = frame.parent_id;
-        }
-        record.url = frame.url;
-        record.origin = frame.security_origin;
-        record.loader = frame.loader_id;
-        record.session = Arc::clone(session);
-    }
-
-    /// The record of a frame, made if there is none yet and room for it.
-    fn frame_mut(&mut self, id: String) -> Option<&mut FrameRecord> {
-        if self.frames.len() >= MAX_FRAMES && !self.frames.contains_key(&id) {
-            self.dropped += 1;
-            return None;
-        }
-        Some(self.frames.entry(id).or_default())
-    }
-
-    fn frame_attached(&mut self, attached: FrameAttached, session: &Arc<str>) {
-        let Some(record) = self.frame_mut(attached.frame_id) else {
-            return;
-        };
-        record.parent = attached.parent_frame_id;
-        record.session = Arc::clone(session);
-    }
-
-    fn frame_detached(&mut self, detached: &FrameDetached) {
-        // A frame that moves to a process of its own is detached here with "swap" and goes on there.
-        if detached.reason != "swap" {
-            self.frames.remove(&detached.frame_id);
-        }
-    }
-
     /// A frame is about to ask for another document. Until it does, the page is not quiet.
     fn navigation_requested(&mut self, requested: &NavigationRequested, now: Instant) {
         self.last_activity = now;
@@ -587,72 +523,12 @@ impl Recorder {
         self.committed() && *session == self.main_session
     }
 
-    fn context_created(&mut self, created: ContextCreated, session: &Arc<str>) {
-        let context = created.context;
-        if !context.aux_data.is_default {
-            return;
-        }
-        let Some(frame) = self.frame_mut(context.aux_data.frame_id) else {
-            return;
-        };
-        frame.session = Arc::clone(session);
-        frame.context = Some(context.id);
-        if frame.origin.is_empty() {
-            frame.origin = context.origin;
-        }
-    }
-
-    fn context_destroyed(&mut self, destroyed: &ContextDestroyed, session: &Arc<str>) {
-        for frame in self.frames.values_mut() {
-            if frame.session == *session && frame.context == Some(destroyed.execution_context_id) {
-                frame.context = None;
-            }
-        }
-    }
-
-    fn contexts_cleared(&mut self, session: &Arc<str>) {
-        for frame in self.frames.values_mut() {
-            if frame.session == *session {
-                frame.context = None;
-            }
-        }
-    }
-
-    fn attached(&mut self, attached: AttachedToTarget) -> Reaction {
-        let worker = match attached.target_info.r#type.as_str() {
-            "page" => {
-                self.tried(&attached.target_info.url, LinkSource::Popup);
-                return Reaction::ClosePopup {
-                    target: attached.target_info.target_id,
-                };
-            }
-            kind => kind != "iframe",
-        };
-        if worker {
-            self.workers
-                .insert(attached.session_id.clone(), attached.target_info.url);
-        } else if let Some(record) = self.frame_mut(attached.target_info.target_id) {
-            // The target of a frame in a process of its own has the id of the frame.
-            record.session = Arc::from(attached.session_id.as_str());
-            record.context = None;
-        }
-        Reaction::SetUpChild {
-            session: attached.session_id,
-            worker,
-        }
-    }
-
     fn held(&mut self, called: &BindingCalled, session: &Arc<str>) {
         if called.name == HELD && self.navigation != Navigation::Before {
             let worker = self.workers.get(&**session).cloned();
             let frame = self.frame_of_session(session);
             self.calls.held(&called.payload, frame, worker);
         }
-    }
-
-    fn detached(&mut self, detached: &DetachedFromTarget) {
-        self.workers.remove(&detached.session_id);
-        self.frames.retain(|_, frame| *frame.session != *detached.session_id);
     }
 
     fn paused(&mut self, paused: RequestPaused, session: &Arc<str>) -> Reaction {
@@ -702,7 +578,8 @@ impl Recorder {
             } else {
                 Some(judged.err().unwrap_or(Stopped::Method))
             };
-            self.calls.paused(&paused, why, worker, self.dom_ready);
+            let sure = self.is_child(&paused.frame_id);
+            self.calls.paused(&paused, why, worker, sure);
         }
         let (session, paused) = (Arc::clone(session), paused.request_id);
         if go {
@@ -714,23 +591,6 @@ impl Recorder {
                 navigation,
             }
         }
-    }
-
-    fn frame_of_session(&self, session: &Arc<str>) -> Option<String> {
-        if *session == self.main_session {
-            return Some(self.main_frame.clone());
-        }
-        self.frames
-            .iter()
-            .find(|(_, frame)| {
-                frame.session == *session
-                    && frame
-                        .parent
-                        .as_ref()
-                        .and_then(|parent| self.frames.get(parent))
-                        .is_none_or(|parent| parent.session != *session)
-            })
-            .map(|(id, _)| id.clone())
     }
 }
 

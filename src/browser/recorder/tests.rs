@@ -43,7 +43,12 @@ fn sent(id: &str, url: &str, kind: &str) -> (&'static str, Value) {
 }
 
 fn committed() -> (&'static str, Value) {
-    let frame = json!({"id": "F", "loaderId": "L", "url": "https://shop.test/", "securityOrigin": "https://shop.test"});
+    committed_as("L")
+}
+
+fn committed_as(loader: &str) -> (&'static str, Value) {
+    let frame =
+        json!({"id": "F", "loaderId": loader, "url": "https://shop.test/", "securityOrigin": "https://shop.test"});
     ("Page.frameNavigated", json!({ "frame": frame }))
 }
 
@@ -191,6 +196,11 @@ fn what_the_page_before_asks_for_is_not_the_next_ones() {
             of("LC", "4", "https://shop.test/old-frame", "Fetch"),
             paused("5", "https://shop.test/new"),
             of("M", "5", "https://shop.test/new", "Fetch"),
+            committed_as("M"),
+            ("Page.domContentEventFired", json!({})),
+            // The process that the page was in may be slower than that of the next one.
+            paused("6", "https://shop.test/old-late"),
+            of("L", "6", "https://shop.test/old-late", "Fetch"),
         ],
     );
     assert!(
@@ -199,7 +209,7 @@ fn what_the_page_before_asks_for_is_not_the_next_ones() {
             .all(|reaction| matches!(reaction, Reaction::Stop { navigation: false, .. })),
         "{reactions:?}"
     );
-    assert_eq!(reactions.len(), 3);
+    assert_eq!(reactions.len(), 4);
     recorder.forget_last_words();
     let calls: Vec<_> = recorder.calls.all.iter().map(|call| &*call.url).collect();
     assert_eq!(calls, ["https://shop.test/new"]);

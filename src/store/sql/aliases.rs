@@ -37,32 +37,40 @@ enum Alias {
     Spent(Fingerprint),
 }
 
+/// What came of the aliases of the sightings of a page.
+#[derive(Default)]
+pub(super) struct Adopted {
+    /// A finding was taken over.
+    pub any: bool,
+    /// Which finding has the alias of those that came too late for it.
+    pub parents: HashMap<Fingerprint, Fingerprint>,
+}
+
 /// Lets sightings that nobody has a finding for take over what was known under one of their aliases. An alias is taken
-/// over once: if a cause was split, the first of its parts has the ticket, and the others are new. Returns which finding
-/// has the alias of these others.
-pub(super) async fn adopt(
+/// over once: if a cause was split, the first of its parts has the ticket, and the others are new.
+pub(super) async fn adopt<'a>(
     connection: &mut Connection,
     place: &Place<'_>,
-    sightings: &[Sighting],
-) -> Result<HashMap<Fingerprint, Fingerprint>> {
-    let mut parents = HashMap::new();
-    for sighting in sightings.iter().filter(|sighting| !sighting.aliases.is_empty()) {
-        if findings::one_in(connection, &sighting.fingerprint).await?.is_some() {
-            continue;
-        }
+    unknown: impl Iterator<Item = &'a Sighting>,
+) -> Result<Adopted> {
+    let mut adopted = Adopted::default();
+    for sighting in unknown {
         for alias in &sighting.aliases {
             match take_over(connection, place, alias, &sighting.fingerprint).await? {
                 Alias::Unknown => {}
-                Alias::TakenOver => break,
+                Alias::TakenOver => {
+                    adopted.any = true;
+                    break;
+                }
                 Alias::Spent(owner) => {
                     suppressions::end_carried(connection, place, alias, &owner).await?;
-                    parents.insert(sighting.fingerprint.clone(), owner);
+                    adopted.parents.insert(sighting.fingerprint.clone(), owner);
                     break;
                 }
             }
         }
     }
-    Ok(parents)
+    Ok(adopted)
 }
 
 async fn take_over(

@@ -99,10 +99,16 @@ pub(super) async fn record(connection: &mut Connection, place: &Place<'_>, obser
     if sightings.is_empty() {
         return Ok(());
     }
-    let parents = aliases::adopt(connection, place, &sightings).await?;
     let fingerprints: Vec<&Fingerprint> = sightings.iter().map(|sighting| &sighting.fingerprint).collect();
+    let mut known = known_of(connection, place, &fingerprints).await?;
+    let unknown = sightings
+        .iter()
+        .filter(|sighting| !known.contains_key(&sighting.fingerprint));
+    let adopted = aliases::adopt(connection, place, unknown).await?;
+    if adopted.any {
+        known = known_of(connection, place, &fingerprints).await?;
+    }
     let suppressions = suppressions::of(connection, &fingerprints).await?;
-    let known = known(connection, place, &fingerprints).await?;
     let mut pages = Vec::with_capacity(sightings.len());
     for sighting in &sightings {
         pages.push((&sighting.fingerprint.0, json(&sighting.facts)?));
@@ -110,7 +116,7 @@ pub(super) async fn record(connection: &mut Connection, place: &Place<'_>, obser
     let pages = rows(&pages)?;
     let mut seen = take_in(place, sightings, known, &suppressions);
     for finding in &mut seen.findings {
-        if let Some(parent) = parents.get(&finding.fingerprint) {
+        if let Some(parent) = adopted.parents.get(&finding.fingerprint) {
             finding.past.parent = Some(parent.clone());
         }
     }
@@ -131,7 +137,7 @@ pub(super) async fn note(connection: &mut Connection, place: &Place<'_>, observa
         own.chain(sighting.aliases.iter().cloned()).collect::<Vec<_>>()
     };
     let asked: Vec<Fingerprint> = sightings.iter().flat_map(names).collect();
-    let known = known(connection, place, &asked.iter().collect::<Vec<_>>()).await?;
+    let known = known_of(connection, place, &asked.iter().collect::<Vec<_>>()).await?;
     let mut pages = BTreeMap::new();
     for sighting in &sightings {
         if let Some(name) = names(sighting).into_iter().find(|name| known.contains_key(name)) {
@@ -241,7 +247,7 @@ pub(super) async fn wish(
     Ok(())
 }
 
-async fn known(
+async fn known_of(
     connection: &mut Connection,
     place: &Place<'_>,
     fingerprints: &[&Fingerprint],

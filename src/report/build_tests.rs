@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use phantom_checks::{Cause, Confidence, SiteFacts};
+
+use super::*;
+use crate::crawl::PageKey;
+use crate::scan::Trigger;
+use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use crate::triage::{Fingerprint, Past};
+
+fn record(state: ScanState) -> ScanRecord {
+    ScanRecord {
+        id: ScanId("20261123-020000-7f3a".to_owned()),
+        site: Site {
+            id: SiteId("shop".to_owned()),
+            title: "Shop".to_owned(),
+            owner: None,
+            approved_by: None,
+            start: vec!["https://shop.test/".parse().unwrap()],
+            sitemaps: Sitemaps::Auto,
+            scope: Scope {
+                include: vec!["https://shop.test/**".to_owned()],
+                exclude: Vec::new(),
+                ignore_query: Vec::new(),
+                obey_robots: true,
+                allow_private: false,
+            },
+            limits: Limits {
+                duration: Duration::from_mins(1),
+                ..Limits::default()
+            },
+            explore: Explore::default(),
+            disabled_checks: vec!["mixed-content".to_owned()],
+            facts: SiteFacts::default(),
+            suppress: Vec::new(),
+            screenshots: None,
+            client: Box::default(),
+            profiles: Vec::new(),
+            login: None,
+            run_on: None,
+            schedule: None,
+            incremental: None,
+        },
+        trigger: Trigger::OnDemand,
+        state,
+        started: Timestamp::UNIX_EPOCH,
+        ended: None,
+        remarks: Vec::new(),
+    }
+}
+
+fn sighting(severity: Severity, title: &str) -> Sighting {
+    let scan = ScanId("s".to_owned());
+    let cause = Cause::new(1, [("host", title.to_owned())]);
+    let finding = Finding {
+        fingerprint: Fingerprint::of(&SiteId("shop".to_owned()), "mixed-content", &cause),
+        site: SiteId("shop".to_owned()),
+        check: "mixed-content".to_owned(),
+        check_version: 1,
+        title: title.to_owned(),
+        severity,
+        confidence: Confidence::Firm,
+        state: FindingState::New,
+        cause,
+        facts: Vec::new(),
+        third_party: false,
+        first_seen: Timestamp::UNIX_EPOCH,
+        last_seen: Timestamp::UNIX_EPOCH,
+        first_scan: scan.clone(),
+        last_scan: scan,
+        past: Past::default(),
+    };
+    Sighting {
+        finding,
+        pages: Vec::new(),
+        pages_total: 1,
+        picture: None,
+        ticket: None,
+    }
+}
+
+fn row(url: &str, state: PageState, reason: Option<&str>) -> PageRow {
+    PageRow {
+        key: PageKey(url.to_owned()),
+        url: url.to_owned(),
+        state,
+        reason: reason.map(str::to_owned),
+        redirected_to: None,
+    }
+}
+
+fn report(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Report {
+    let gathered = Gathered {
+        record: record(state),
+        counts,
+        findings,
+        unseen: Vec::new(),
+        suppressions: Vec::new(),
+        gone: Vec::new(),
+        failed: (0..counts.failed)
+            .map(|_| row("https://shop.test/f", PageState::Failed, None))
+            .collect(),
+        skipped: (0..counts.skipped)
+            .map(|_| row("https://shop.test/s", PageState::Skipped, Some("robots.txt")))
+            .collect(),
+        done: Vec::new(),
+        looks: Vec::new(),
+        hosts: vec![SeenHost {
+            host: "new.shop.test".to_owned(),
+            page: "https://shop.test/".to_owned(),
+        }],
+        endpoints: Vec::new(),
+        gaps: vec![("frame lost".to_owned(), "https://shop.test/g".to_owned())],
+    };
+    let context = Context {
+        fail_on: Severity::High,
+        browse_url: None,
+        sites: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    assemble(gathered, &context)
+}
+
+fn counts(done: u64, failed: u64, skipped: u64, waiting: u64) -> ScanCounts {
+    ScanCounts {
+        waiting,
+        leased: 0,
+        done,
+        failed,
+        skipped,
+    }
+}
+
+#[test]
+fn the_worst_of_what_holds_is_the_verdict() {
+    use ScanState::{Complete, Incomplete, Interrupted, Running};
+    for (state, counts, severity, exit_code, headline) in [
+        (Complete, counts(9, 0, 2, 0), None, 0, "Nothing at or above high"),
+        (
+            Complete,
+            counts(9, 0, 0, 0),
+            Some(Severity::Medium),
+            0,
+            "Nothing at or above high",
+        ),
+        (
+            Complete,
+            counts(9, 0, 0, 0),
+            Some(Severity::Critical),
+            1,
+            "1 finding at or above high",
+        ),
+        (
+            Complete,
+            counts(9, 1, 0, 0),
+            Some(Severity::Critical),
+            3,
+            "Incomplete, with 1 finding at or above high",
+        ),
+        (Complete, counts(9, 0, 0, 1), None, 3, "Incomplete"),
+        (Running, counts(9, 0, 0, 0), None, 3, "Incomplete"),
+        (Incomplete, counts(0, 0, 0, 0), None, 3, "Incomplete"),
+        (
+            Interrupted,
+            counts(9, 1, 0, 4),
+            Some(Severity::High),
+            130,
+            "Interrupted, with 1 finding at or above high",
+        ),
+    ] {
+        let findings = severity.map(|severity| sighting(severity, "x")).into_iter().collect();
+        let verdict = report(state, counts, findings).verdict;
+        assert_eq!((verdict.exit_code, verdict.headline.as_str()), (exit_code, headline));
+    }
+}
+
+#[test]
+fn suppressed_and_third_party_findings_do_not_fail_a_scan() {
+    let mut suppressed = sighting(Severity::High, "a");
+    suppressed.finding.state = FindingState::Suppressed;
+    let mut foreign = sighting(Severity::High, "b");
+    foreign.finding.third_party = true;
+    let report = report(ScanState::Complete, counts(9, 0, 0, 0), vec![suppressed, foreign]);
+    assert_eq!((report.verdict.exit_code, report.verdict.findings), (0, 0));
+    assert_eq!((report.findings.len(), report.suppressed.len()), (1, 1));
+    assert_eq!(report.suppressed[0].finding.title, "a");
+    assert_eq!(report.counts, BTreeMap::from([(Severity::High, 1)]), "counted apart");
+}
+
+#[test]
+fn the_sentence_says_what_was_not_looked_at() {
+    let report = report(
+        ScanState::Interrupted,
+        counts(9, 1, 2, 4),
+        vec![sighting(Severity::High, "x")],
+    );
+    assert_eq!(
+        report.verdict.sentence,
+        "9 of 16 pages looked at, 1 failed, 4 not reached, 2 skipped on purpose; 1 finding in all. \
+         What was not looked at may hold more."
+    );
+    let groups: Vec<_> = report
+        .not_checked
+        .iter()
+        .map(|group| (group.what, group.reason.as_str(), group.count))
+        .collect();
+    assert_eq!(
+        groups,
+        [
+            (NotCheckedKind::FailedPages, "no reason was recorded", 1),
+            (NotCheckedKind::WaitingPages, "the scan was interrupted", 4),
+            (NotCheckedKind::PartsOfPages, "frame lost", 1),
+            (NotCheckedKind::Checks, "disabled in the site's file", 1),
+            (NotCheckedKind::SkippedPages, "robots.txt", 2),
+        ]
+    );
+}
+
+#[test]
+fn findings_are_listed_worst_first() {
+    let findings = vec![
+        sighting(Severity::Low, "c"),
+        sighting(Severity::High, "b"),
+        sighting(Severity::High, "a"),
+    ];
+    let report = report(ScanState::Complete, counts(1, 0, 0, 0), findings);
+    let titles: Vec<_> = report.findings.iter().map(|finding| finding.title.as_str()).collect();
+    assert_eq!(titles, ["a", "b", "c"]);
+    assert_eq!(report.counts, BTreeMap::from([(Severity::Low, 1), (Severity::High, 2)]));
+}
+
+#[test]
+fn a_ticket_opens_below_the_path_of_its_jira() {
+    for (base, url) in [
+        ("https://shop.atlassian.net", "https://shop.atlassian.net/browse/SEC-1"),
+        ("https://shop.test/jira/", "https://shop.test/jira/browse/SEC-1"),
+    ] {
+        let link = TicketLink {
+            fingerprint: Fingerprint("f".to_owned()),
+            generation: 1,
+            issue_id: "10001".to_owned(),
+            issue_key: "SEC-1".to_owned(),
+            linked: Timestamp::UNIX_EPOCH,
+            closed: None,
+        };
+        let ticket = ticket_part(link, Some(&base.parse().unwrap()));
+        assert_eq!(ticket.url.as_deref(), Some(url));
+    }
+}
