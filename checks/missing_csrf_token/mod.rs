@@ -31,10 +31,10 @@
 //! - `Strict`: only a sibling subdomain is left. *info*, *tentative*.
 //!
 //! A form with a token is looked at once more as a new visitor gets it: one request by GET for the form's document,
-//! without cookies, for each kind of form and scan. If all that was taken for its token is the same there, a token by name
-//! is a finding of its own: it is the same for everybody, so another site can get it as well. A value that only looked
-//! like a token then counts for none (what MediaWiki and WordPress give to all who are not logged in does not count, as it
-//! acts for nobody), and a cookie that only looked like a session's for none either.
+//! without cookies, for each kind of form and scan. If all that was taken for its token is the same there, a token by
+//! name is a finding of its own: it is the same for everybody, so another site can get it as well. A value that only
+//! looked like a token then counts for none, and a cookie that only looked like a session's for none either. What
+//! `MediaWiki` and `WordPress` give to all who are not logged in is no finding: it acts for nobody.
 //!
 //! A session cookie known only by its shape makes it *tentative* at most, and has the page looked at once more without
 //! cookies as well: a value that a new visitor gets, too, is no session; and if a new visitor is refused or sent to a
@@ -51,10 +51,10 @@
 //! # Known limits
 //!
 //! A token's presence does not prove that the server verifies it. A token that a script adds on submission is not seen,
-//! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token cookie for double submission is sent along, a form
-//! that the server exempts from the check of it is missed. State changed by GET, endpoints that only scripts call, and
-//! sessions by Basic authentication or client certificate are not looked at. `__VIEWSTATE` of `ASP.NET` is taken for a
-//! token, though it is one only if it is bound to the user.
+//! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token
+//! cookie for double submission is sent along, a form that the server exempts from the check of it is missed. State
+//! changed by GET, endpoints that only scripts call, and sessions by Basic authentication or client certificate are not
+//! looked at. `__VIEWSTATE` of `ASP.NET` is taken for a token, though it is one only if it is bound to the user.
 //!
 //! # References
 //!

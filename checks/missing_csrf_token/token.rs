@@ -132,7 +132,7 @@ fn is_token(subject: &Subject<'_>, field: &Field) -> bool {
         || is_token_itself(&field.name)
 }
 
-/// MediaWiki writes `+\` where nobody is logged in; WordPress has one nonce for all who are not.
+/// `MediaWiki` writes `+\` where nobody is logged in; `WordPress` has one nonce for all who are not.
 fn is_nobodys(field: &Field) -> bool {
     let is_mark = |value: &ValueShape| value.length == 2 && value.charset == Charset::Ascii;
     field.value.as_ref().is_some_and(is_mark) || plain(&field.name).contains("wpnonce")
