@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use phantom_checks::evidence::{
     Evidence, Field, Form, Frame, FrameKind, Header, Link, LinkSource, Page, Request, ResourceKind, Script,
 };
-use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
+use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
-use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use phantom_gang::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use phantom_gang::scan::{ScanId, ScanRecord, Trigger};
+use phantom_gang::site::{Site, SiteId};
 use phantom_gang::store;
 use url::Url;
 
@@ -164,41 +164,12 @@ fn request(scan: &ScanId, max: u32) -> LeaseRequest<'_> {
 }
 
 fn scan(id: &str) -> ScanRecord {
-    ScanRecord {
-        id: ScanId(id.to_owned()),
-        site: Site {
-            id: SiteId("shop".to_owned()),
-            title: "Shop".to_owned(),
-            owner: None,
-            approved_by: None,
-            start: vec![page(0).url],
-            sitemaps: Sitemaps::Auto,
-            scope: Scope {
-                include: vec!["https://shop.test/**".to_owned()],
-                exclude: Vec::new(),
-                ignore_query: Vec::new(),
-                obey_robots: true,
-                allow_private: false,
-            },
-            limits: Limits::default(),
-            explore: Explore::default(),
-            disabled_checks: Vec::new(),
-            facts: SiteFacts::default(),
-            suppress: Vec::new(),
-            screenshots: None,
-            client: Box::default(),
-            profiles: Vec::new(),
-            login: None,
-            run_on: None,
-            schedule: None,
-            incremental: None,
-        },
-        trigger: Trigger::Nightly,
-        state: ScanState::Running,
-        started: Timestamp::now(),
-        ended: None,
-        remarks: Vec::new(),
-    }
+    let site = Site {
+        id: SiteId("shop".to_owned()),
+        title: "Shop".to_owned(),
+        ..Site::adhoc(&page(0).url).expect("a site")
+    };
+    ScanRecord::begun(ScanId(id.to_owned()), site, Trigger::Nightly, Timestamp::now())
 }
 
 fn page(number: usize) -> NewPage {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
-use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
+use phantom_gang::scan::{ScanId, ScanRecord, Trigger};
 use phantom_gang::site::Site;
 use phantom_gang::store::{self, Store};
 use sqlx::Connection as _;
@@ -40,15 +40,9 @@ const SIZES_OF_POSTGRES: &str = "SELECT c.relname::text, pg_relation_size(c.oid)
 
 fn record(number: u64) -> Result<ScanRecord> {
     let text = format!("id = \"site-{number}\"\nstart = [\"https://site-{number}.test/\"]\n");
-    Ok(ScanRecord {
-        id: ScanId(format!("scan-{number}")),
-        site: Site::from_str(&text, Path::new("site.toml"))?,
-        trigger: Trigger::Nightly,
-        state: ScanState::Running,
-        started: Timestamp::now(),
-        ended: None,
-        remarks: Vec::new(),
-    })
+    let site = Site::from_str(&text, Path::new("site.toml"))?;
+    let id = ScanId(format!("scan-{number}"));
+    Ok(ScanRecord::begun(id, site, Trigger::Nightly, Timestamp::now()))
 }
 
 fn page(site: u64, number: u64) -> Result<NewPage> {

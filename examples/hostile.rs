@@ -13,7 +13,7 @@ use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 use phantom_gang::config::Deployment;
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
 use phantom_gang::sandbox::{Sandbox, SandboxOptions};
-use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger};
+use phantom_gang::scan::{ScanId, ScanRecord, Trigger};
 use phantom_gang::site::Site;
 use phantom_gang::store;
 use support::{Result, StageClock};
@@ -39,15 +39,7 @@ async fn main() -> Result<()> {
     let clock = StageClock::new();
     let now = clock.time();
     let site = Site::from_str(SITE, std::path::Path::new("sitemaps/shop.toml"))?;
-    let scan = ScanRecord {
-        id: ScanId::new(now),
-        site,
-        trigger: Trigger::OnDemand,
-        state: ScanState::Running,
-        started: now,
-        ended: None,
-        remarks: Vec::new(),
-    };
+    let scan = ScanRecord::begun(ScanId::new(now), site, Trigger::OnDemand, now);
     let url: url::Url =
         "https://shop.test/login/{code}/*x*/[~admin]/%3Cscript%3E?q=%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E"
             .parse()?;

@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use phantom_checks::evidence::{Evidence, Page};
-use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
+use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 use phantom_gang::config::{Baseline, Deployment, JiraConfig, Route};
 use phantom_gang::crawl::{Completion, LeaseRequest, NewPage, PageKey, PageOutcome};
 use phantom_gang::sandbox::{Exchange, Sandbox, SandboxOptions};
 use phantom_gang::scan::{ScanClose, ScanId, ScanRecord, ScanState, Trigger};
-use phantom_gang::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use phantom_gang::site::{Site, SiteId};
 use phantom_gang::store::{self, Store};
 use phantom_gang::tickets::{self, Clock, Event, Held, Report, Worker};
 use phantom_gang::triage::Coverage;
@@ -136,7 +136,7 @@ impl Queue {
             skip: None,
             template: None,
         };
-        let record = record(&id, site, &url, started);
+        let record = record(&id, site, &url, started)?;
         self.store.create_scan(&record, &[page]).await?;
         let request = LeaseRequest {
             scan: &id,
@@ -253,42 +253,13 @@ fn worst_second(log: &[Exchange]) -> usize {
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> ScanRecord {
-    ScanRecord {
-        id: id.clone(),
-        site: Site {
-            id: SiteId(site.to_owned()),
-            title: site.to_owned(),
-            owner: None,
-            approved_by: None,
-            start: vec![url.clone()],
-            sitemaps: Sitemaps::Auto,
-            scope: Scope {
-                include: vec![format!("{url}**")],
-                exclude: Vec::new(),
-                ignore_query: Vec::new(),
-                obey_robots: true,
-                allow_private: false,
-            },
-            limits: Limits::default(),
-            explore: Explore::default(),
-            disabled_checks: Vec::new(),
-            facts: SiteFacts::default(),
-            suppress: Vec::new(),
-            screenshots: None,
-            client: Box::default(),
-            profiles: Vec::new(),
-            login: None,
-            run_on: None,
-            schedule: None,
-            incremental: None,
-        },
-        trigger: Trigger::Nightly,
-        state: ScanState::Running,
-        started,
-        ended: None,
-        remarks: Vec::new(),
-    }
+fn record(id: &ScanId, site: &str, url: &url::Url, started: jiff::Timestamp) -> Result<ScanRecord> {
+    let site = Site {
+        id: SiteId(site.to_owned()),
+        title: site.to_owned(),
+        ..Site::adhoc(url)?
+    };
+    Ok(ScanRecord::begun(id.clone(), site, Trigger::Nightly, started))
 }
 
 /// A tenth are high.

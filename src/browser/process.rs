@@ -102,11 +102,11 @@ const FLAGS: &[&str] = &[
     "--block-new-web-contents",
     "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider,\
       Reporting,NetworkErrorLogging,FetchLaterAPI,BackgroundFetch,Prerender2,DeviceBoundSessions",
+    // What a page's speculation rules name is asked for by the browser itself, past all that could hold it: so none of
+    // these requests is ever begun.
+    "--enable-features=PrefetchSchedulerTesting:kPrefetchSchedulerTestingActiveSetSizeLimitForBase/0/\
+      kPrefetchSchedulerTestingActiveSetSizeLimitForBurst/0",
 ];
-
-/// The full browser stops before a form's data goes over http and asks the visitor; nobody is there to be asked, and where
-/// the data would go would stay hidden. The headless shell knows no such question.
-const PREFERENCES: &str = r#"{"profile":{"mixed_forms_warnings":false}}"#;
 
 /// A running browser process. Dropping it kills the process and removes its profile.
 pub(super) struct Process {
@@ -233,11 +233,7 @@ impl Profile {
         let path = tempfile::Builder::new().prefix(PROFILE_PREFIX).tempdir()?.keep();
         let lock = File::create(path.join("phantom.lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
-        let own = Self { path, _lock: lock };
-        let settings = own.path.join("Default");
-        fs::create_dir(&settings)?;
-        fs::write(settings.join("Preferences"), PREFERENCES)?;
-        Ok(own)
+        Ok(Self { path, _lock: lock })
     }
 }
 

@@ -1,51 +1,28 @@
 use std::time::Duration;
 
-use phantom_checks::{Cause, Confidence, SiteFacts};
+use phantom_checks::{Cause, Confidence};
 
 use super::*;
 use crate::crawl::PageKey;
 use crate::scan::Trigger;
-use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use crate::site::{Limits, Site, SiteId};
 use crate::triage::{Fingerprint, Past};
 
 fn record(state: ScanState) -> ScanRecord {
-    ScanRecord {
-        id: ScanId("20261123-020000-7f3a".to_owned()),
-        site: Site {
-            id: SiteId("shop".to_owned()),
-            title: "Shop".to_owned(),
-            owner: None,
-            approved_by: None,
-            start: vec!["https://shop.test/".parse().unwrap()],
-            sitemaps: Sitemaps::Auto,
-            scope: Scope {
-                include: vec!["https://shop.test/**".to_owned()],
-                exclude: Vec::new(),
-                ignore_query: Vec::new(),
-                obey_robots: true,
-                allow_private: false,
-            },
-            limits: Limits {
-                duration: Duration::from_mins(1),
-                ..Limits::default()
-            },
-            explore: Explore::default(),
-            disabled_checks: vec!["mixed-content".to_owned()],
-            facts: SiteFacts::default(),
-            suppress: Vec::new(),
-            screenshots: None,
-            client: Box::default(),
-            profiles: Vec::new(),
-            login: None,
-            run_on: None,
-            schedule: None,
-            incremental: None,
+    let site = Site {
+        id: SiteId("shop".to_owned()),
+        title: "Shop".to_owned(),
+        limits: Limits {
+            duration: Duration::from_mins(1),
+            ..Limits::default()
         },
-        trigger: Trigger::OnDemand,
+        disabled_checks: vec!["mixed-content".to_owned()],
+        ..Site::adhoc(&"https://shop.test/".parse().unwrap()).unwrap()
+    };
+    let id = ScanId("20261123-020000-7f3a".to_owned());
+    ScanRecord {
         state,
-        started: Timestamp::UNIX_EPOCH,
-        ended: None,
-        remarks: Vec::new(),
+        ..ScanRecord::begun(id, site, Trigger::OnDemand, Timestamp::UNIX_EPOCH)
     }
 }
 

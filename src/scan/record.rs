@@ -92,6 +92,21 @@ pub struct ScanRecord {
     pub remarks: Vec<String>,
 }
 
+impl ScanRecord {
+    /// Of a scan that begins now.
+    pub fn begun(id: ScanId, site: Site, trigger: Trigger, started: Timestamp) -> Self {
+        Self {
+            id,
+            site,
+            trigger,
+            state: ScanState::Running,
+            started,
+            ended: None,
+            remarks: Vec::new(),
+        }
+    }
+}
+
 /// How many pages of a scan are in which state. `known` is the sum of all others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCounts {

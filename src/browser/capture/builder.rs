@@ -12,7 +12,7 @@ use phantom_checks::evidence::{
 use super::answer::{FieldAnswer, FormAnswer, FrameAnswer, LookAnswer, ScriptAnswer};
 use super::endpoints::endpoint;
 use super::texts::{Text, final_url};
-use super::{Brought, Captured, Recorded, SideFile};
+use super::{Brought, Captured, Recorded, SideFile, Silence};
 use crate::browser::act::Finds;
 use crate::browser::recorder::Calls;
 use crate::browser::redact::{self, Redactor};
@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub fn frame(&mut self, id: &str, recorded: &Recorded, answer: Result<FrameAnswer, String>) {
+    pub fn frame(&mut self, id: &str, recorded: &Recorded, answer: Result<FrameAnswer, Silence>) {
         let Some(record) = recorded.frames.get(id) else { return };
         let main = id == recorded.main_frame;
         let main_session = recorded.frames.get(&recorded.main_frame).map(|frame| &frame.session);

@@ -44,7 +44,7 @@ pub struct Captured {
     pub evidence: Evidence,
     /// The texts of its scripts by hash, redacted.
     pub scripts: BTreeMap<String, Arc<str>>,
-    /// Files beside it that may name pages: manifests and source maps.
+    /// Files beside it that may name pages.
     pub files: Vec<SideFile>,
     /// What the probes of checks took in its frames, as far as the page can be believed.
     pub probing: Duration,
@@ -74,12 +74,14 @@ pub enum SideFile {
     Manifest(String),
     /// The sources that a script was made from.
     SourceMap(String),
+    /// Rules of what a browser may load before it is asked for.
+    SpeculationRules(String),
 }
 
 /// What the frames answered when the page had settled.
 pub(super) struct Answers {
     recorded: Recorded,
-    pub frames: Vec<(String, Result<FrameAnswer, String>)>,
+    pub frames: Vec<(String, Result<FrameAnswer, Silence>)>,
 }
 
 /// What a frame showed after some steps.
@@ -99,11 +101,28 @@ pub(super) struct Capture<'a> {
 }
 
 /// Why a frame gave no answer.
-enum Silence {
-    /// It has no time for us, or is gone.
-    Late(String),
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Silence {
+    /// It has no time for us.
+    #[error("it did not answer in time")]
+    Late,
+    /// It is gone, or its renderer is.
+    #[error("{0}")]
+    Gone(String),
     /// Its scripts stand between us.
+    #[error("{0}")]
     Forged(String),
+}
+
+impl From<CdpError> for Silence {
+    fn from(error: CdpError) -> Self {
+        match error {
+            CdpError::Timeout { .. } => Self::Late,
+            // The browser has ended the script for us.
+            CdpError::Refused { message, .. } if message.contains("terminated") => Self::Late,
+            other => Self::Gone(other.to_string()),
+        }
+    }
 }
 
 /// What the recorder held when the page had settled.
@@ -127,7 +146,7 @@ impl Capture<'_> {
 
     /// Looks into the frames. An error means that not even the main frame answered.
     pub async fn answers(&self) -> Result<Answers, CdpError> {
-        let (recorded, asked, patience) = (self.recorded(), Instant::now(), self.patience());
+        let recorded = self.recorded();
         let frames = self.look_into_frames(&recorded).await;
         // A tab that died under the capture gave no evidence of anything.
         if self.session.gone().is_cancelled() {
@@ -135,16 +154,15 @@ impl Capture<'_> {
         }
         match frames.iter().find(|(id, _)| *id == recorded.main_frame) {
             Some((_, Ok(_))) => {}
-            // A renderer that dies is silent at once, before the browser says that it has died.
-            Some((_, Err(why))) if asked.elapsed() < patience / 2 => {
-                return Err(CdpError::Silent(why.clone()));
-            }
-            _ => {
+            Some((_, Err(Silence::Late))) => {
                 return Err(CdpError::Timeout {
                     method: "the page's own scripts".to_owned(),
                     after: FRAME_DEADLINE,
                 });
             }
+            // A renderer that dies is silent before the browser says that it has died.
+            Some((_, Err(why))) => return Err(CdpError::Silent(why.to_string())),
+            None => return Err(CdpError::Silent("it has no main frame".to_owned())),
         }
         Ok(Answers { recorded, frames })
     }
@@ -208,7 +226,7 @@ impl Capture<'_> {
         }
     }
 
-    async fn look_into_frames(&self, recorded: &Recorded) -> Vec<(String, Result<FrameAnswer, String>)> {
+    async fn look_into_frames(&self, recorded: &Recorded) -> Vec<(String, Result<FrameAnswer, Silence>)> {
         let mut ids: Vec<&String> = recorded.frames.keys().collect();
         // The main frame first, then in a stable order.
         ids.sort_by_key(|id| (**id != recorded.main_frame, *id));
@@ -216,7 +234,7 @@ impl Capture<'_> {
         join_all(ids.into_iter().map(|id| async {
             let answer = match recorded.frames.get(id) {
                 Some(frame) => self.look_into(id, frame).await,
-                None => Err("it is gone".to_owned()),
+                None => Err(Silence::Gone("it is gone".to_owned())),
             };
             (id.clone(), answer)
         }))
@@ -225,30 +243,35 @@ impl Capture<'_> {
 
     /// Asks a frame in its own world, where its libraries are. If the page has put other functions in the place of those
     /// that the question relies on, all but the libraries is asked again in a world of our own.
-    async fn look_into(&self, id: &str, frame: &FrameRecord) -> Result<FrameAnswer, String> {
-        let context = frame.context.ok_or("it has no document that can be asked")?;
+    async fn look_into(&self, id: &str, frame: &FrameRecord) -> Result<FrameAnswer, Silence> {
+        let nothing = || Silence::Gone("it has no document that can be asked".to_owned());
+        let context = frame.context.ok_or_else(nothing)?;
         let (own, why) = match self.ask(frame, context).await {
             Ok(answer) if answer.changed.is_empty() => return Ok(answer),
-            Err(Silence::Late(why)) => return Err(why),
             Err(Silence::Forged(why)) => (None, why),
+            Err(why) => return Err(why),
             Ok(answer) => {
                 let why = format!("its scripts replaced the browser's own {}", safe_name(&answer.changed));
                 (Some(answer), why)
             }
         };
-        let world = self.world(id, frame).await.ok_or_else(|| why.clone())?;
-        let mut answer = self.ask(frame, world).await.map_err(|_| why)?;
+        let world = self.world(id, frame).await?;
+        let asked = self.ask(frame, world).await;
+        let mut answer = asked.map_err(|silence| match silence {
+            Silence::Forged(_) => Silence::Forged(why),
+            other => other,
+        })?;
         answer.probes = own.map(|own| own.probes).unwrap_or_default();
         Ok(answer)
     }
 
     /// A world of our own in a frame: the same document, other built-in functions.
-    async fn world(&self, id: &str, frame: &FrameRecord) -> Option<i64> {
+    async fn world(&self, id: &str, frame: &FrameRecord) -> Result<i64, Silence> {
         let mut ask = page::CreateIsolatedWorldParams::new(id.to_owned());
         ask.world_name = Some("capture".to_owned());
         let session = self.session.child(&frame.session);
-        let made: Result<WorldAnswer, _> = session.call(ask, self.patience()).await;
-        made.ok().map(|made| made.execution_context_id)
+        let made: WorldAnswer = session.call(ask, self.patience()).await?;
+        Ok(made.execution_context_id)
     }
 
     async fn ask(&self, frame: &FrameRecord, context: i64) -> Result<FrameAnswer, Silence> {
@@ -263,15 +286,8 @@ impl Capture<'_> {
         let patience = self.patience();
         // The browser gives up before we do.
         ask.timeout = Some(runtime::TimeDelta::new(patience.as_secs_f64() * 800.0));
-        let answer: Evaluated = self
-            .session
-            .child(&frame.session)
-            .call(ask, patience)
-            .await
-            .map_err(|error| match error {
-                CdpError::Timeout { .. } => Silence::Late("it did not answer in time".to_owned()),
-                other => Silence::Late(other.to_string()),
-            })?;
+        let session = self.session.child(&frame.session);
+        let answer: Evaluated = session.call(ask, patience).await?;
         let value = answer.result.value.filter(|_| answer.exception_details.is_none());
         let text = value.as_ref().and_then(|value| value.as_str());
         let text = text.ok_or_else(|| Silence::Forged("its scripts prevented the capture".to_owned()))?;

@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use phantom_checks::evidence::{Evidence, Page, Script};
-use phantom_checks::{Cause, Confidence, Fact, Observation, Severity, SiteFacts};
+use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 use url::Url;
 
 use super::Store;
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageMark, PageOutcome};
-use crate::scan::{ScanId, ScanRecord, ScanState, Trigger};
-use crate::site::{Explore, Limits, Scope, Site, SiteId, Sitemaps};
+use crate::scan::{ScanId, ScanRecord, Trigger};
+use crate::site::{Site, SiteId};
 
 /// Makes a test of every case. The argument is an async function that returns two handles on one fresh store and
 /// something that keeps it alive.
@@ -50,7 +50,7 @@ macro_rules! suite {
                 one_process_works_the_outbox, held_wishes_keep_their_reason, what_was_done_is_listed,
                 projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;
             logins: accounts_are_stopped_before_servers_do, one_logs_in_at_a_time, lost_pages_wait_again;
-            fleet: the_living_keep_what_they_have, who_lost_a_scan_does_not_close_it, a_night_begins_once,
+            fleet: the_living_keep_what_they_have, what_nobody_holds_goes_back, who_lost_a_scan_does_not_close_it, a_night_begins_once,
                 wishes_reach_a_scan, turns_are_apart, refusals_are_counted_once, work_adds_up, the_audit_log_is_only_added_to;
             fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
@@ -78,41 +78,12 @@ pub(crate) fn at(ms: i64) -> Timestamp {
 
 /// A running scan of a site, begun at `at(started)`.
 pub(crate) fn scan_of(site: &str, id: &str, started: i64) -> ScanRecord {
-    ScanRecord {
-        id: ScanId(id.to_owned()),
-        site: Site {
-            id: SiteId(site.to_owned()),
-            title: site.to_uppercase(),
-            owner: None,
-            approved_by: None,
-            start: vec![Url::parse("https://shop.test/").unwrap()],
-            sitemaps: Sitemaps::Auto,
-            scope: Scope {
-                include: vec!["https://shop.test/**".to_owned()],
-                exclude: Vec::new(),
-                ignore_query: Vec::new(),
-                obey_robots: true,
-                allow_private: false,
-            },
-            limits: Limits::default(),
-            explore: Explore::default(),
-            disabled_checks: Vec::new(),
-            facts: SiteFacts::default(),
-            suppress: Vec::new(),
-            screenshots: None,
-            client: Box::default(),
-            profiles: Vec::new(),
-            login: None,
-            run_on: None,
-            schedule: None,
-            incremental: None,
-        },
-        trigger: Trigger::OnDemand,
-        state: ScanState::Running,
-        started: at(started),
-        ended: None,
-        remarks: Vec::new(),
-    }
+    let site = Site {
+        id: SiteId(site.to_owned()),
+        title: site.to_uppercase(),
+        ..Site::adhoc(&Url::parse("https://shop.test/").unwrap()).unwrap()
+    };
+    ScanRecord::begun(ScanId(id.to_owned()), site, Trigger::OnDemand, at(started))
 }
 
 /// Records a running scan with these pages.

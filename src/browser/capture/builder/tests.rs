@@ -67,11 +67,15 @@ fn answer(parts: &Value) -> Value {
     answer
 }
 
+fn parsed(text: &str) -> Result<FrameAnswer, Silence> {
+    FrameAnswer::parse(text).map_err(Silence::Forged)
+}
+
 /// What becomes of the main frame's answer.
 fn captured(parts: &Value, recorded: Recorded) -> Captured {
     let request = request();
     let mut builder = Builder::new(&request, &recorded);
-    builder.frame("F", &recorded, FrameAnswer::parse(&answer(parts).to_string()));
+    builder.frame("F", &recorded, parsed(&answer(parts).to_string()));
     builder.loaded_scripts(&recorded, &HashMap::new());
     builder.finish(recorded, &Finds::default())
 }
@@ -156,7 +160,7 @@ fn script_elements_are_joined_with_their_requests() {
     ]});
     let request = request();
     let mut builder = Builder::new(&request, &recorded);
-    builder.frame("F", &recorded, FrameAnswer::parse(&answer(&parts).to_string()));
+    builder.frame("F", &recorded, parsed(&answer(&parts).to_string()));
     builder.loaded_scripts(&recorded, &texts);
     let seen = builder.finish(recorded, &Finds::default());
     let scripts: Vec<_> = seen
@@ -194,12 +198,12 @@ fn frames_are_what_they_are_and_silence_is_a_gap() {
     let recorded = recorded(Vec::new());
     let request = request();
     let mut builder = Builder::new(&request, &recorded);
-    let answered = FrameAnswer::parse(&answer(&json!({})).to_string());
+    let answered = parsed(&answer(&json!({})).to_string());
     for (id, answer) in [
         ("F", answered),
-        ("A", Err("it hangs".to_owned())),
-        ("B", FrameAnswer::parse("forged")),
-        ("gone", Err(String::new())),
+        ("A", Err(Silence::Late)),
+        ("B", parsed("forged")),
+        ("gone", Err(Silence::Gone(String::new()))),
     ] {
         builder.frame(id, &recorded, answer);
     }
@@ -218,7 +222,7 @@ fn frames_are_what_they_are_and_silence_is_a_gap() {
     assert_eq!(
         seen.gaps,
         [
-            "frame https://shop.test/ could not be looked into: it hangs",
+            "frame https://shop.test/ could not be looked into: it did not answer in time",
             "frame https://shop.test/ could not be looked into: its scripts falsified the capture",
         ]
     );
