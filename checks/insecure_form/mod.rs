@@ -40,9 +40,10 @@
 //! # Known limits
 //!
 //! A script that changes the target or sends the data itself when the form is submitted is not seen unless the scan
-//! submits the form, and so are redirects of its target. No scan sends a form that asks for a password. Fields whose names are in a language that is not known
-//! here are recognised by their type or `autocomplete` only. A host that is secure only by a browser's preload list
-//! counts as insecure.
+//! submits the form, and so are redirects of its target. No scan sends a form that asks for a password. Fields whose
+//! names are in a language that is not known here are recognised by their type or `autocomplete` only. A host that is
+//! secure only by a browser's preload list counts as insecure. The full browser would warn before it sends a form over
+//! http; a scan switches that off, so that both browsers show the same.
 //!
 //! # References
 //!

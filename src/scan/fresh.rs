@@ -29,10 +29,28 @@ pub(super) struct FreshLooks {
 
 #[derive(Default)]
 struct Looks {
-    forms: BTreeMap<String, Arc<[FreshValue]>>,
-    pages: BTreeMap<String, Arc<[FreshValue]>>,
+    forms: BTreeMap<String, Arc<Look>>,
+    pages: BTreeMap<String, Arc<Look>>,
     /// By the host, how often it showed a stranger nothing since it last did.
     refusals: BTreeMap<String, u32>,
+}
+
+/// What a new visitor gets.
+#[derive(Clone, Default)]
+pub(super) struct Look {
+    values: Vec<FreshValue>,
+    /// Nothing but the way to a login.
+    refused: bool,
+}
+
+impl Look {
+    /// What an answer to a request without cookies shows.
+    pub fn at(fetched: &Fetched, redactor: &Redactor) -> Self {
+        Self {
+            values: values(fetched, redactor),
+            refused: is_refused(fetched),
+        }
+    }
 }
 
 impl FreshLooks {
@@ -44,8 +62,8 @@ impl FreshLooks {
     /// What is known of a form that is alike, or of the page; it need not be asked again.
     pub fn known(&self, url: &str, form: &str) -> Option<Answer> {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = looks.forms.get(form).or_else(|| looks.pages.get(url))?;
-        Some(answer(url, form, values))
+        let look = looks.forms.get(form).or_else(|| looks.pages.get(url))?;
+        Some(answer(url, form, look))
     }
 
     /// Whether enough was asked in this scan.
@@ -69,12 +87,12 @@ impl FreshLooks {
     }
 
     /// Remembers what came.
-    pub fn remember(&self, url: &str, form: &str, values: Vec<FreshValue>) -> Answer {
-        let values: Arc<[FreshValue]> = values.into();
-        let told = answer(url, form, &values);
+    pub fn remember(&self, url: &str, form: &str, look: Look) -> Answer {
+        let look = Arc::new(look);
+        let told = answer(url, form, &look);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.pages.insert(url.to_owned(), Arc::clone(&values));
-        looks.forms.insert(form.to_owned(), values);
+        looks.pages.insert(url.to_owned(), Arc::clone(&look));
+        looks.forms.insert(form.to_owned(), look);
         told
     }
 }
@@ -83,16 +101,33 @@ fn host_of(url: &str) -> Option<String> {
     Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
-fn answer(url: &str, form: &str, values: &[FreshValue]) -> Answer {
+fn answer(url: &str, form: &str, look: &Look) -> Answer {
     Answer::Fresh {
         url: url.to_owned(),
         form: form.to_owned(),
-        values: values.to_vec(),
+        values: look.values.clone(),
+        refused: look.refused,
+    }
+}
+
+/// Whether a new visitor is turned away: by the status, or by being sent to what reads like a login.
+fn is_refused(fetched: &Fetched) -> bool {
+    const LOGINS: [&str; 9] = [
+        "login", "log-in", "log_in", "logon", "signin", "sign-in", "sign_in", "auth", "sso",
+    ];
+    match fetched.status {
+        401 | 403 => true,
+        300..=399 => fetched.header("location").is_some_and(|to| {
+            let to = to.to_ascii_lowercase();
+            let path = to.split(['?', '#']).next().unwrap_or_default();
+            LOGINS.iter().any(|word| path.contains(word))
+        }),
+        _ => false,
     }
 }
 
 /// What may be a token in an answer. Nothing if it is no page.
-pub(super) fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> {
+fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> {
     let html = fetched
         .header("content-type")
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
@@ -188,6 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn who_is_sent_to_a_login_is_refused() {
+        let answered = |status, to: &str| Fetched {
+            status,
+            headers: vec![("location".to_owned(), to.to_owned())],
+            ..page("")
+        };
+        for (status, to, expected) in [
+            (401, "", true),
+            (403, "", true),
+            (302, "/Login?next=/settings", true),
+            (303, "https://id.test/oauth/authorize", true),
+            (302, "/en/?from=/login", false),
+            (404, "", false),
+            (200, "", false),
+        ] {
+            assert_eq!(is_refused(&answered(status, to)), expected, "{status} {to}");
+        }
+    }
+
+    #[test]
     fn a_host_that_refuses_strangers_is_left_alone() {
         let looks = FreshLooks::default();
         let page = "https://a.test/1";
@@ -213,7 +268,11 @@ mod tests {
             name: "t".to_owned(),
             hash: "h".to_owned(),
         };
-        looks.remember("https://a.test/1", "a.test/save", vec![value.clone()]);
+        let look = Look {
+            values: vec![value.clone()],
+            refused: false,
+        };
+        looks.remember("https://a.test/1", "a.test/save", look);
         let Some(Answer::Fresh { url, values, .. }) = looks.known("https://a.test/2", "a.test/save") else {
             panic!("it is not known");
         };
