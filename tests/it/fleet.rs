@@ -105,7 +105,7 @@ async fn a_night_is_scanned_once_and_can_wait() {
     assert_eq!(ran.code, Some(1), "it has found something bad: {ran:#?}");
     assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
     assert!(
-        ran.stdout.contains(" at or above high: garden: "),
+        ran.stdout.contains("1 finding at or above high: SEC-"),
         "it says why: {ran:#?}"
     );
     assert_eq!(garden.harvest().await, calm.harvest);
