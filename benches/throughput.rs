@@ -13,8 +13,10 @@
 //! * `scan`: `phantom scan` as users run it: finds the pages by their links, all checks, evidence, egress, store, a
 //!   report.
 //!
-//! * `safe`, with `--safe 1`: the same in the mode `safe`, which uses each page as well. What it adds is told for each
-//!   page, and for each action.
+//! With `--safe 1` two more, which say what using pages adds to looking at them:
+//!
+//! * `safe`: the same scan in the mode `safe`. There is nothing to do on these pages, and it has to see that.
+//! * `use`: the same on pages that have controls.
 //!
 //! Times are those of whole processes, with the start of the browsers. Read the ratios; figures are those of a machine.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -64,6 +66,9 @@ struct Task {
 fn main() {
     let role = env::args().nth(1).unwrap_or_default();
     match role.as_str() {
+        _ if env::args().any(|argument| argument == "--help") => {
+            println!("throughput [--pages N] [--rounds N] [--tabs N] [--processes N] [--least 1] [--safe 1]");
+        }
         "serve" => serve(),
         "bare" => bare(&serde_json::from_str(&env::args().nth(2).unwrap()).unwrap()),
         _ => compare(),
@@ -78,19 +83,28 @@ enum Contestant {
     Egress,
     Scan,
     Safe,
+    Use,
 }
 
-const CONTESTANTS: [(Contestant, &str); 4] = [
+const CONTESTANTS: [(Contestant, &str); 5] = [
     (Contestant::Bare, "bare"),
     (Contestant::Egress, "egress"),
     (Contestant::Scan, "scan"),
     (Contestant::Safe, "safe"),
+    (Contestant::Use, "use"),
 ];
 
 /// The figures of one run, in the order in which they are shown.
 type Figures = [f64; 5];
 
-const HEADINGS: [&str; 5] = ["pages/s", "browser ms/page", "own ms/page", "own CPU %", "own peak MiB"];
+const HEADINGS: [&str; 6] = [
+    "pages/s",
+    "of bare",
+    "browser ms/page",
+    "own ms/page",
+    "own CPU %",
+    "own peak MiB",
+];
 
 fn compare() {
     let (pages, rounds) = (option("--pages", 500), option("--rounds", 3).max(1));
@@ -117,11 +131,18 @@ fn compare() {
         "{pages} pages with 12 subresources each, {tabs} tabs in {} browsers, {cores} cores",
         task.processes
     );
-    print!("{:<16}", "");
-    println!("{}", HEADINGS.map(|heading| format!("{heading:>17}")).concat());
+    println!(
+        "{:<16}{}",
+        "",
+        HEADINGS.map(|heading| format!("{heading:>17}")).concat()
+    );
 
-    let contestants = &CONTESTANTS[..CONTESTANTS.len() - usize::from(option("--safe", 0) == 0)];
-    let mut figures: [Vec<Figures>; 4] = array::from_fn(|_| Vec::new());
+    let contestants = if option("--safe", 0) > 0 {
+        &CONTESTANTS[..]
+    } else {
+        &CONTESTANTS[..3]
+    };
+    let mut figures: Vec<Vec<Figures>> = vec![Vec::new(); contestants.len()];
     let mut actions = 0;
     for round in 0..rounds {
         // Who is first changes, so that nobody always has the machine at its best.
@@ -129,39 +150,54 @@ fn compare() {
             let which = (round + turn) % contestants.len();
             let (contestant, name) = contestants[which];
             let (run, done) = task.run(contestant);
-            actions += done;
+            actions += if contestant == Contestant::Use { done } else { 0 };
             figures[which].push(figures_of(&run, pages));
-            show(&format!("round {} {name}", round + 1), &figures_of(&run, pages));
+            show(&format!("round {} {name}", round + 1), &figures_of(&run, pages), None);
         }
     }
     println!();
-    let medians: Vec<Figures> = figures[..contestants.len()].iter().map(|runs| median(runs)).collect();
-    for ((_, name), median) in contestants.iter().zip(&medians) {
-        show(&format!("median {name}"), median);
+    let medians: Vec<Figures> = figures.iter().map(|runs| median(runs)).collect();
+    for ((_, name), of) in contestants.iter().zip(&medians) {
+        show(&format!("median {name}"), of, Some(medians[0][0]));
     }
-    let [bare, egress, scan] = [medians[0][0], medians[1][0], medians[2][0]];
-    println!(
-        "\npages/s: scan / bare {:.2}, egress / bare {:.2}",
-        scan / bare,
-        egress / bare
-    );
-    if let Some(safe) = medians.get(3) {
-        tell_safe(&medians[2], safe, actions as f64 / (rounds * pages) as f64, tabs);
+    if let [_, _, scan, safe, used] = &medians[..] {
+        let added = [added(scan, safe, tabs), added(safe, used, tabs)];
+        tell_added(&added, actions as f64 / (rounds * pages) as f64);
     }
     drop(server.stdin.take());
     server.wait().unwrap();
 }
 
+/// What a page costs more: time in a tab, CPU of the browsers and of our own, in milliseconds.
+fn added(without: &Figures, with: &Figures, tabs: usize) -> [f64; 3] {
+    let in_a_tab = |figures: &Figures| 1_000.0 * tabs as f64 / figures[0];
+    [
+        in_a_tab(with) - in_a_tab(without),
+        with[1] - without[1],
+        with[2] - without[2],
+    ]
+}
+
 /// What using the pages adds.
-fn tell_safe(scan: &Figures, safe: &Figures, actions: f64, tabs: usize) {
-    let wall = (1_000.0 / safe[0] - 1_000.0 / scan[0]) * tabs as f64;
-    let browser = safe[1] - scan[1];
+fn tell_added([idle, used]: &[[f64; 3]; 2], actions: f64) {
+    let headings = ["ms in its tab", "browser ms", "own ms"];
     println!(
-        "safe / scan {:.2}; it adds {wall:.0} ms of a tab's time and {browser:.0} ms of the browsers' CPU to a page, for \
-         {actions:.2} actions: {:.0} ms and {:.0} ms for each",
-        safe[0] / scan[0],
-        wall / actions,
-        browser / actions
+        "\n{:<50}{}",
+        "safe adds, beside observe,",
+        headings.map(|heading| format!("{heading:>17}")).concat()
+    );
+    let row = |name: &str, figures: &[f64; 3]| {
+        println!("{name:<50}{}", figures.map(|figure| format!("{figure:>17.1}")).concat());
+    };
+    row("to a page on which nothing can be done", idle);
+    let controls = BenchSite::CONTROLS;
+    row(
+        &format!("to a page with {controls} controls, {actions:.1} actions, more"),
+        used,
+    );
+    row(
+        "to each of these actions",
+        &used.map(|figure| figure / actions.max(1.0)),
     );
 }
 
@@ -184,8 +220,11 @@ fn median(runs: &[Figures]) -> Figures {
     })
 }
 
-fn show(name: &str, figures: &Figures) {
-    let cells: Vec<String> = figures.iter().map(|figure| format!("{figure:>17.1}")).collect();
+fn show(name: &str, figures: &Figures, bare: Option<f64>) {
+    let of_bare = bare.map_or_else(String::new, |bare| format!("{:.2}", figures[0] / bare));
+    let mut cells: Vec<String> = figures.iter().map(|figure| format!("{figure:.1}")).collect();
+    cells.insert(1, of_bare);
+    let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>17}")).collect();
     println!("{name:<16}{}", cells.concat());
 }
 
@@ -198,7 +237,7 @@ fn own(arguments: &[&str]) -> Command {
 impl Task {
     /// What it came to, and the actions that it did.
     fn run(&self, contestant: Contestant) -> (Run, u64) {
-        if matches!(contestant, Contestant::Scan | Contestant::Safe) {
+        if !matches!(contestant, Contestant::Bare | Contestant::Egress) {
             return self.scan(contestant);
         }
         let task = Self {
@@ -214,12 +253,12 @@ impl Task {
 
     fn scan(&self, contestant: Contestant) -> (Run, u64) {
         let folder = tempfile::tempdir().unwrap();
-        let mode = if contestant == Contestant::Safe {
-            "safe"
-        } else {
-            "observe"
+        let (mode, start) = match contestant {
+            Contestant::Use => ("safe", BenchSite::USED),
+            Contestant::Safe => ("safe", "/"),
+            _ => ("observe", "/"),
         };
-        self.write_settings(folder.path(), mode);
+        self.write_settings(folder.path(), mode, start);
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_phantom"));
         command
@@ -249,7 +288,7 @@ impl Task {
         (run, actions_in(&folder.path().join("scan.db")))
     }
 
-    fn write_settings(&self, folder: &Path, mode: &str) {
+    fn write_settings(&self, folder: &Path, mode: &str, start: &str) {
         let mut config = format!(
             "store = \"sqlite:scan.db\"\n[browser]\ntabs = {}\nprocesses = {}\ntrust_spki = [{:?}]\nresolve = {{ ",
             self.tabs, self.processes, self.spki
@@ -260,7 +299,7 @@ impl Task {
         config.truncate(config.len() - 2);
         config.push_str(" }\n");
         let site = format!(
-            "id = \"bench\"\nstart = [\"{HOST}/\"]\n[limits]\npages = {}\npages_per_template = 1000000\ndepth = 1000\npages_per_s = 1000\n\
+            "id = \"bench\"\nstart = [\"{HOST}{start}\"]\n[limits]\npages = {}\npages_per_template = 1000000\ndepth = 1000\npages_per_s = 1000\n\
              concurrency = {}\n[explore]\nmode = {mode:?}\n",
             self.pages + 1,
             self.tabs

@@ -2,8 +2,8 @@
 //!
 //! Each round is a night of several sites, scanned by 1, 2, 4 or 8 processes of the real program (`phantom serve`), each
 //! in a network namespace of its own. By a random schedule workers are killed with SIGKILL and begun again, the database
-//! is shut down at once and started again, the network to it is cut, once for a minute; in every other round the clock
-//! of one worker is five minutes off. Then it is asked: has each site one scan, has each page one record, are the
+//! is shut down at once and started again, the network to it is cut, in some rounds for a minute; in every other round the
+//! clock of one worker is five minutes off. Then it is asked: has each site one scan, has each page one record, are the
 //! findings those of an undisturbed night, is there one ticket for each, and was no host asked more often than its site
 //! allows?
 //!
@@ -34,14 +34,15 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// Workers, round by round.
 const GANGS: [usize; 4] = [8, 2, 4, 1];
-/// The round in which the network to the database is cut for a minute, for all.
-const LONG_CUT: u64 = 2;
+/// In one of so many rounds the network to the database is cut for a minute, for all; in another one each worker is on a
+/// machine of its own, so that only its silence tells that it is dead.
+const RARE: u64 = 10;
 /// Within so long everything happens that happens to a round.
-const STORM: u64 = 20_000;
+const STORM: u64 = 14_000;
 
 /// What happens to a round.
 fn plan(number: u64, dice: &mut StdRng) -> Plan {
-    let workers = GANGS[usize::try_from(number).unwrap_or(0) % GANGS.len()];
+    let workers = GANGS[dice.random_range(0..GANGS.len())];
     let mut events: Vec<(Duration, Event)> = Vec::new();
     let at = |dice: &mut StdRng| Duration::from_millis(dice.random_range(1_000..STORM));
     for _ in 0..dice.random_range(1..=4) {
@@ -51,17 +52,22 @@ fn plan(number: u64, dice: &mut StdRng) -> Plan {
         events.push((at(dice), Event::Restart));
     }
     for _ in 0..dice.random_range(0..=2) {
-        let time = Duration::from_millis(dice.random_range(500..6_000));
+        let time = Duration::from_millis(dice.random_range(300..4_000));
         events.push((at(dice), Event::Cut(Some(dice.random_range(0..workers)), time)));
     }
-    if number == LONG_CUT {
+    if number % RARE == 2 {
         events.push((Duration::from_secs(6), Event::Cut(None, Duration::from_mins(1))));
     }
     events.sort_by_key(|(at, _)| *at);
-    let wrong = number
-        .is_multiple_of(2)
+    let wrong = dice
+        .random::<bool>()
         .then(|| (dice.random_range(0..workers), if dice.random() { 300 } else { -300 }));
-    Plan { workers, events, wrong }
+    Plan {
+        workers,
+        events,
+        wrong,
+        machines: number % RARE == 7,
+    }
 }
 
 async fn show(rounds: u64, seed: u64) -> Result<()> {

@@ -23,7 +23,7 @@ use crate::polite::{Hurry, hurry, worst};
 use crate::rooms::{DATABASE, Room};
 
 pub const SITES: u32 = 3;
-pub const PAGES: u32 = 24;
+pub const PAGES: u32 = 18;
 /// Navigations and own fetches a second that each site allows.
 pub const PACE: u32 = 4;
 /// A round that lasts longer hangs.
@@ -52,6 +52,8 @@ pub struct Plan {
     pub events: Vec<(Duration, Event)>,
     /// The worker whose clock is wrong, and by how many seconds.
     pub wrong: Option<(usize, i64)>,
+    /// Each worker is on a machine of its own.
+    pub machines: bool,
 }
 
 impl Plan {
@@ -60,6 +62,7 @@ impl Plan {
             workers: 2,
             events: Vec::new(),
             wrong: None,
+            machines: false,
         }
     }
 }
@@ -69,6 +72,18 @@ impl Plan {
 pub struct Harvest {
     pub pages: BTreeMap<String, Vec<String>>,
     pub findings: BTreeSet<String>,
+}
+
+impl Harvest {
+    fn differs(&self, other: &Self) -> String {
+        let all = |of: &Self| -> BTreeSet<String> {
+            let pages = of.pages.values().flatten().cloned();
+            pages.chain(of.findings.iter().cloned()).collect()
+        };
+        let (here, there) = (all(self), all(other));
+        let (more, less): (Vec<_>, Vec<_>) = (here.difference(&there).collect(), there.difference(&here).collect());
+        format!("more {more:?}, less {less:?}")
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +104,10 @@ impl Pass {
     pub fn trouble(&self, calm: &Self) -> Vec<String> {
         let mut trouble = Vec::new();
         if self.harvest != calm.harvest {
-            trouble.push("other pages or findings".to_owned());
+            trouble.push(format!(
+                "other pages or findings: {}",
+                self.harvest.differs(&calm.harvest)
+            ));
         }
         if self.tickets != calm.tickets {
             trouble.push("other tickets, or some twice".to_owned());
@@ -141,12 +159,20 @@ impl Night {
         let store = store::open(Some(&url)).await?;
         let mut gang = Gang::begin(self, folder.path(), name, plan)?;
         let came = gang.until_done(&self.database, &*store).await;
-        let Ok(took) = came else {
-            let kept = folder.keep();
-            return Err(format!("{}; see {}", came.err().ok_or("it hangs")?, kept.display()).into());
-        };
         let counted = (gang.kills, gang.restarts, gang.cuts);
         gang.end()?;
+        let came = match came {
+            Ok(took) => harvest(&*store).await.map(|harvest| (took, harvest)),
+            Err(error) => Err(error),
+        };
+        let (took, harvest) = match came {
+            Ok(came) => {
+                drop(store);
+                self.database.remove(name)?;
+                came
+            }
+            Err(error) => return Err(format!("{error}; see {}", folder.keep().display()).into()),
+        };
         let log = self.microsite.log.entries();
         let mut tickets: Vec<_> = self.queue.issues().into_iter().map(|issue| issue.labels).collect();
         tickets.sort_unstable();
@@ -158,7 +184,7 @@ impl Night {
             hurry: worst(&hurry(&log)),
             visits: log.len(),
             tickets,
-            harvest: harvest(&*store).await?,
+            harvest,
         })
     }
 
@@ -222,6 +248,7 @@ impl Gang {
                 &folder.join(format!("room-{number}")),
                 &outside,
                 &night.database.socket(),
+                plan.machines.then(|| format!("machine-{number}")).as_deref(),
             )
         };
         let rooms: Vec<Room> = (0..plan.workers).map(make).collect::<Result<_>>()?;

@@ -33,13 +33,17 @@ pub struct Room {
 }
 
 impl Room {
-    /// Makes a room, with wires to these addresses of the outside and to the database's socket.
-    pub fn make(folder: &Path, outside: &[SocketAddr], database: &Path) -> Result<Self> {
+    /// Makes a room, with wires to these addresses of the outside and to the database's socket; on a machine of that
+    /// name, if one is given.
+    pub fn make(folder: &Path, outside: &[SocketAddr], database: &Path, machine: Option<&str>) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (whole, gate) = watch::channel(true);
         let mut keeper = Command::new("unshare");
         keeper
             .arg("--net")
+            .arg("--uts")
+            .args(["sh", "-c", "[ -z \"$0\" ] || hostname \"$0\"; exec \"$@\""])
+            .arg(machine.unwrap_or_default())
             .arg(std::env::current_exe()?)
             .arg("inside")
             .arg(folder);
@@ -69,6 +73,7 @@ impl Room {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/proc/{}/ns/net", self.keeper.id()))
+            .arg(format!("--uts=/proc/{}/ns/uts", self.keeper.id()))
             .arg("--")
             .arg(program);
         command

@@ -67,7 +67,7 @@ impl Database {
         let folder = self.folder.path().display().to_string();
         let log = format!("{folder}/log");
         let options = format!("-k {folder} -c listen_addresses= -c max_connections=300");
-        let mut arguments = vec![what, "-w", "-D"];
+        let mut arguments = vec![what, "-w", "-t", "300", "-D"];
         let data = self.data();
         arguments.push(&data);
         if what != "start" {
@@ -88,6 +88,12 @@ impl Database {
     /// Where it listens.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join(".s.PGSQL.5432")
+    }
+
+    /// Removes a database: after the power has gone, a server first goes through all that it has.
+    pub fn remove(&self, database: &str) -> Result<()> {
+        let folder = self.folder.path().display().to_string();
+        self.run("dropdb", &["-f", "-h", &folder, "-U", "postgres", database])
     }
 
     /// Makes a database. Returns how to reach it directly.

@@ -485,6 +485,14 @@
     field.dispatchEvent(new InputEvent('input', { bubbles: true, composed: true, data: value, inputType: 'insertText' }));
     field.dispatchEvent(new Event('change', { bubbles: true }));
   };
+  // What was written into a field before does not count: whenever a form is sent, it sends the same.
+  const written = new WeakSet();
+  const fillAgain = (field) => {
+    if (field.readOnly || !(field.value === '' || written.has(field))) return;
+    written.add(field);
+    const value = valueFor(field);
+    if (field.value !== value) put(field, value);
+  };
   const fillOne = (field) => {
     if (!visible(field) && tagOf(field) !== 'select' && !pickable(field)) return;
     if (pickable(field)) {
@@ -492,7 +500,7 @@
       if (!others.some((one) => one.checked) && visible(others[0])) others[0].click();
     } else if (tagOf(field) === 'select') {
       if (field.value === '') { const option = Array.from(field.options).find((one) => one.value !== '' && !one.disabled); if (option) put(field, option.value); }
-    } else if (!field.isContentEditable && field.value === '' && !field.readOnly) put(field, valueFor(field));
+    } else if (!field.isContentEditable) fillAgain(field);
   };
   const fillAround = (element) => {
     let around = element.form || element.closest('form');
@@ -544,7 +552,9 @@
       attempt(() => element.scrollIntoView({ block: 'center', behavior: 'instant' }), null);
       attempt(() => { if (document.activeElement === element) element.blur(); if (element.tabIndex < 0 && kind === 'keys') element.setAttribute('tabindex', '-1'); element.focus({ preventScroll: true }); }, null);
       const root = element.getRootNode();
-      if (kind === 'fill' && element.select) attempt(() => element.select(), null);
+      if (kind === 'fill') { written.add(element); if (element.select) attempt(() => element.select(), null); }
+      // A key may send the form.
+      if (kind === 'keys' && /^(?:text|search|url|tel|email)$/.test(tagOf(element) === 'input' ? element.type : '')) attempt(() => fillAgain(element), null);
       const typed = kind === 'keys' || element.isContentEditable || /^(?:text|search|url|tel|email|textarea)$/.test(tagOf(element) === 'input' ? element.type : tagOf(element));
       const focused = kind !== 'focus' && typed && root.activeElement === element && window === window.top;
       return JSON.stringify({ gone: false, focused, value: kind === 'fill' && !element.isContentEditable ? valueFor(element) : 'phantom' });

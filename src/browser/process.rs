@@ -102,6 +102,10 @@ const FLAGS: &[&str] = &[
     "--block-new-web-contents",
     "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider,\
       Reporting,NetworkErrorLogging,FetchLaterAPI,BackgroundFetch,Prerender2,DeviceBoundSessions",
+    // What a page's speculation rules name is asked for by the browser itself, past all that could hold it: so none of
+    // these requests is ever begun.
+    "--enable-features=PrefetchSchedulerTesting:kPrefetchSchedulerTestingActiveSetSizeLimitForBase/0/\
+      kPrefetchSchedulerTestingActiveSetSizeLimitForBurst/0",
 ];
 
 /// A running browser process. Dropping it kills the process and removes its profile.

@@ -26,6 +26,8 @@ const LEADS_ON: &[&str] = &[
 ];
 /// Links that are read of one page's headers.
 const MOST_LINKS: usize = 100;
+/// Files of rules that are read of one page's headers.
+const MOST_FILES: usize = 5;
 
 /// The addresses in a page's `Link` (RFC 8288) and `Refresh` headers, absolute.
 pub(super) fn header_links(page: &Page) -> Vec<String> {
@@ -39,6 +41,19 @@ pub(super) fn header_links(page: &Page) -> Vec<String> {
     targets
         .filter_map(|target| base.join(target).ok().map(String::from))
         .collect()
+}
+
+/// The files that a page's `Speculation-Rules` headers name, absolute.
+pub fn speculation_rules(page: &Page) -> Vec<String> {
+    let Ok(base) = Url::parse(&page.url) else {
+        return Vec::new();
+    };
+    let headers = page.headers.iter().filter(|header| header.name == "speculation-rules");
+    let named = headers.flat_map(|header| header.value.split(',')).filter_map(|text| {
+        let name = text.trim().strip_prefix('"')?.strip_suffix('"')?;
+        base.join(name).ok().map(String::from)
+    });
+    named.take(MOST_FILES).collect()
 }
 
 /// The targets of a `Link` header that lead to pages.
@@ -121,6 +136,26 @@ mod tests {
         ] {
             assert_eq!(found(name, value), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn headers_name_files_of_rules() {
+        let named = |value: &str| {
+            speculation_rules(&Page {
+                url: "https://shop.example/a/".to_owned(),
+                headers: vec![Header {
+                    name: "speculation-rules".to_owned(),
+                    value: value.to_owned(),
+                }],
+                ..Page::default()
+            })
+        };
+        assert_eq!(
+            named(r#""/x.json", "y.json""#),
+            ["https://shop.example/x.json", "https://shop.example/a/y.json"]
+        );
+        assert_eq!(named(r#"x.json, ("/y"), """#), ["https://shop.example/a/"]);
+        assert!(named("\"").is_empty());
     }
 
     proptest! {

@@ -120,6 +120,22 @@ pub fn manifest_hints(body: &[u8]) -> Vec<String> {
     found.into_iter().collect()
 }
 
+/// The pages that a file of speculation rules names.
+pub fn speculation_hints(body: &[u8]) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    let rules: Value = serde_json::from_slice(body).unwrap_or_default();
+    let items = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    for rule in ["prefetch", "prerender"].iter().flat_map(|key| items(&rules, key)) {
+        for url in items(&rule, "urls") {
+            let address = url.as_str().unwrap_or_default();
+            if !address.is_empty() && found.len() < MOST_HINTS && address.len() <= LONGEST_HINT {
+                found.insert(address.to_owned());
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// Addresses in a text for people or machines, such as `humans.txt`, `llms.txt` or `security.txt`.
 pub fn text_hints(body: &[u8]) -> Vec<String> {
     let mut found = BTreeSet::new();
@@ -167,12 +183,19 @@ mod tests {
             ["./new", "/app?from=home"]
         );
         assert_eq!(
+            speculation_hints(
+                br#"{"prefetch": [{"urls": ["/b", 7]}, {"where": {}}], "prerender": [{"urls": ["/a"]}]}"#
+            ),
+            ["/a", "/b"]
+        );
+        assert_eq!(
             text_hints(b"# Docs\n- [Start](/docs/start): see https://shop.test/about.\n"),
             ["/docs/start", "https://shop.test/about"]
         );
         assert!(text_hints(b"<!doctype html><a href=https://shop.test/x>").is_empty());
         for broken in [&b"{"[..], b"[]", b"\xff\xfe", b""] {
             assert!(source_map_hints(broken).is_empty() && manifest_hints(broken).is_empty());
+            assert!(speculation_hints(broken).is_empty());
         }
     }
 }

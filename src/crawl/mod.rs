@@ -30,7 +30,8 @@ pub use frontier::{
 };
 pub use guard::{Asked, AskedBody, Guard, Stopped, is_safe};
 pub use handler::HandlerHints;
-pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, text_hints};
+pub use headers::speculation_rules;
+pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, speculation_hints, text_hints};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
 pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
 pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};

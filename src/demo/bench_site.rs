@@ -16,6 +16,8 @@ const IMAGE: u32 = 40;
 ///
 /// A page has 80 paragraphs and 12 subresources: three that all pages share and nine
 /// of its own, styles and scripts of 10 to 50 kB and small images. Every byte follows from the page's number.
+/// Below `/use/` are the same pages again, linked among themselves, with [`CONTROLS`](BenchSite::CONTROLS) each that do
+/// something.
 #[derive(Debug, Clone, Copy)]
 pub struct BenchSite {
     /// Pages, at least 1.
@@ -29,6 +31,12 @@ impl Default for BenchSite {
 }
 
 impl BenchSite {
+    /// Controls on a page below `/use/`, no two of which are alike.
+    pub const CONTROLS: usize = 5;
+
+    /// Where the pages with controls begin.
+    pub const USED: &str = "/use/0";
+
     /// The path of a page, counted from 0.
     pub fn path(page: u32) -> String {
         match page {
@@ -37,7 +45,7 @@ impl BenchSite {
         }
     }
 
-    fn page(self, page: u32) -> Reply {
+    fn page(self, page: u32, used: bool) -> Reply {
         let mut numbers = Numbers(u64::from(page));
         let mut html = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>Page {page}</title>\
@@ -55,10 +63,25 @@ impl BenchSite {
         for image in 0..4 {
             let _ = write!(html, "<img src=/own/{page}/{image}.bmp alt=''>");
         }
-        html.push_str("<nav><a href=/>Start</a>");
+        if used {
+            for _ in 0..Self::CONTROLS {
+                let words = numbers.words(4);
+                let _ = write!(
+                    html,
+                    "<button onclick=\"/* {words} */ this.nextElementSibling.hidden ^= 1\">{words}</button><p hidden>{words}</p>"
+                );
+            }
+        }
+        let start = if used { Self::USED } else { "/" };
+        let _ = write!(html, "<nav><a href={start}>Start</a>");
         let first = page.saturating_mul(CHILDREN).saturating_add(1);
         for child in (first..first.saturating_add(CHILDREN)).take_while(|child| *child < self.pages) {
-            let _ = write!(html, " <a href={}>Page {child}</a>", Self::path(child));
+            let path = if used {
+                format!("/use/{child}")
+            } else {
+                Self::path(child)
+            };
+            let _ = write!(html, " <a href={path}>Page {child}</a>");
         }
         html.push_str("</nav>");
         for script in 0..3 {
@@ -86,8 +109,9 @@ impl Content for BenchSite {
         let parts: Vec<_> = ask.path.split('/').skip(1).collect();
         let known = |text: &str| text.parse().ok().filter(|page| *page < self.pages);
         let reply = match parts[..] {
-            [""] => Some(self.page(0)),
-            ["page", page] => known(page).map(|page| self.page(page)),
+            [""] => Some(self.page(0, false)),
+            ["page", page] => known(page).map(|page| self.page(page, false)),
+            ["use", page] => known(page).map(|page| self.page(page, true)),
             ["shared", name] => Self::resource(name, seed(u64::MAX, name)),
             ["own", page, name] => known(page).and_then(|page| Self::resource(name, seed(page.into(), name))),
             _ => None,
@@ -228,8 +252,15 @@ mod tests {
     #[test]
     fn every_page_is_linked_and_every_resource_is_there() {
         let site = BenchSite { pages: 60 };
-        let mut known = BTreeSet::from(["/".to_owned()]);
-        let mut waiting = vec!["/".to_owned()];
+        for start in ["/", BenchSite::USED] {
+            every_page_is_linked_from(site, start);
+        }
+        assert_eq!(get(site, "/page/60").0, 404);
+    }
+
+    fn every_page_is_linked_from(site: BenchSite, start: &str) {
+        let mut known = BTreeSet::from([start.to_owned()]);
+        let mut waiting = vec![start.to_owned()];
         while let Some(path) = waiting.pop() {
             let (status, body) = get(site, &path);
             assert_eq!(status, 200, "{path}");
@@ -243,13 +274,12 @@ mod tests {
             waiting.extend(links.into_iter().filter(|link| known.insert(link.clone())));
         }
         assert_eq!(known.len(), 60);
-        assert_eq!(get(site, "/page/60").0, 404);
     }
 
     #[test]
     fn the_same_path_has_the_same_bytes() {
         let site = BenchSite::default();
-        for path in ["/page/499", "/own/7/1.js", "/own/7/1.css", "/own/7/0.bmp"] {
+        for path in ["/page/499", "/use/499", "/own/7/1.js", "/own/7/1.css", "/own/7/0.bmp"] {
             assert_eq!(get(site, path), get(site, path), "{path}");
         }
         assert_ne!(get(site, "/own/7/1.js"), get(site, "/own/8/1.js"));

@@ -13,12 +13,14 @@ use super::shared::{BEAT, Beat, PAGES_KEPT, Pulse, SCAN_KEPT, after, lease_reque
 use super::worker::Worker;
 use super::{ScanError, ScanEvent, ScanId, ScanRecord, ScanState, Scanner, Trigger, advisories, close, owner};
 use crate::egress::{Egress, Fetcher};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How long a scan that has come to its limit waits for the pages that others are at.
 const PATIENCE: Duration = Duration::from_secs(PAGES_KEPT.as_secs() + 10);
 /// … and how often it looks.
 const GLANCE: Duration = Duration::from_millis(500);
+/// It is looked for pages of the dead once in so many words that one lives.
+const BEATS_A_LOOK: u64 = 5;
 
 /// What a helper did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,12 +156,20 @@ pub(super) async fn all_hands(run: &Arc<Run>, first: Worker) -> Result<(), ScanE
 pub(super) fn keep_alive(run: &Arc<Run>) -> AbortOnDropHandle<()> {
     let run = Arc::clone(run);
     AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
+        for count in 0_u64.. {
+            if !run.helps
+                && count.is_multiple_of(BEATS_A_LOOK)
+                && let Err(error) = free_the_dead(&*run.store, &run.scan).await
+            {
+                tracing::warn!(scan = %run.scan, %error, "pages of killed processes were not given back");
+            }
+            let (gate, held) = run.holding.all().await;
             let now = run.now();
             let (then, worked) = run.unsaid();
             let pulse = Pulse {
                 scan: &run.scan,
                 owner: &run.owner,
+                held: &held,
                 leases_until: after(now, PAGES_KEPT),
                 scan_until: after(now, SCAN_KEPT),
                 worked,
@@ -173,9 +183,21 @@ pub(super) fn keep_alive(run: &Arc<Run>) -> AbortOnDropHandle<()> {
                     tracing::warn!(scan = %run.scan, %error, "the store was not told that this process lives");
                 }
             }
+            drop(gate);
             tokio::time::sleep(BEAT).await;
         }
     }))
+}
+
+/// Gives back the pages of processes of this machine that were killed. Those that live help; of those on other machines
+/// only their silence tells.
+pub(super) async fn free_the_dead(store: &dyn Store, scan: &ScanId) -> Result<(), StoreError> {
+    for other in store.lease_owners(scan).await? {
+        if owner::is_dead(&other) {
+            store.release_owner(scan, &other).await?;
+        }
+    }
+    Ok(())
 }
 
 fn heard(run: &Run, beat: Beat) {

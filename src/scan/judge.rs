@@ -1,5 +1,8 @@
 //! What came of a navigation: a page to be looked at, or what is to be done instead.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
 use url::Url;
 
@@ -8,14 +11,40 @@ use super::turns::host_of;
 use super::worker::Seen;
 use crate::browser::{Captured, Visit};
 use crate::crawl::reached::{Instead, is_challenge_host};
-use crate::crawl::{Lease, PageOutcome, wait_after};
+use crate::crawl::{Lease, PageKey, PageOutcome, wait_after};
 
 /// A page that could not be looked at this often, with a browser of its own, is not tried again.
 const MOST_CRASHES: u32 = 3;
 /// A host that asks to be left alone this often in a row is taken at its word.
 const MOST_WAITS: u32 = 4;
+/// Pages of a scan that are tried a second time, because they were not seen. Beyond it, it is the way of the site.
+const MOST_SECOND_TRIES: usize = 20;
+
+/// Pages that have had their second try, or are having it.
+#[derive(Debug, Default)]
+pub(super) struct SecondTries(Mutex<HashSet<PageKey>>);
+
+impl SecondTries {
+    fn grants_one(&self, page: &PageKey) -> bool {
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.len() < MOST_SECOND_TRIES && tried.insert(page.clone())
+    }
+}
 
 impl Run {
+    /// What becomes of a page that was not seen, for a reason that may have passed: a network that stumbled, a machine that
+    /// was busy.
+    pub(super) fn not_seen(&self, lease: &Lease, why: String) -> Seen {
+        if !self.second_tries.grants_one(&lease.key) {
+            return Seen::Not(PageOutcome::Failed(why));
+        }
+        Seen::Again {
+            why,
+            crashed: false,
+            host_waits: None,
+        }
+    }
+
     /// The page, with what answered in its place; or what is to be done instead of looking at it.
     pub(super) fn judge(&self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
         let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
@@ -35,6 +64,9 @@ impl Run {
             }
             Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {
                 return skipped("redirects in a circle".to_owned());
+            }
+            Visit::Unreachable { error } if may_pass(&error) => {
+                return Err(self.not_seen(lease, self.explain(&lease.url, error)));
             }
             Visit::Unreachable { error } => return failed(self.explain(&lease.url, error)),
         };
@@ -103,6 +135,24 @@ fn broken_off(lease: &Lease, status: Option<u16>) -> Seen {
     }
 }
 
+/// Whether a connection that was not had, or broke, may be had at the next try.
+fn may_pass(error: &str) -> bool {
+    const PASSING: [&str; 10] = [
+        "CONNECTION_RESET",
+        "CONNECTION_CLOSED",
+        "CONNECTION_ABORTED",
+        "CONNECTION_TIMED_OUT",
+        "TIMED_OUT",
+        "EMPTY_RESPONSE",
+        "NETWORK_CHANGED",
+        "SOCKET_NOT_CONNECTED",
+        "TUNNEL_CONNECTION_FAILED",
+        "PROXY_CONNECTION_FAILED",
+    ];
+    let name = error.strip_prefix("net::ERR_");
+    name.is_some_and(|name| PASSING.contains(&name) || name.starts_with("HTTP2_"))
+}
+
 fn is_page(mime: &str) -> bool {
     mime.starts_with("text/")
         || mime.ends_with("/xhtml+xml")
@@ -110,4 +160,32 @@ fn is_page(mime: &str) -> bool {
         || mime.ends_with("/json")
         || mime == "image/svg+xml"
         || mime.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_one_second_try_and_a_site_some() {
+        let tries = SecondTries::default();
+        let page = |number: usize| PageKey(format!("https://shop.test/{number}"));
+        assert!(tries.grants_one(&page(0)));
+        assert!(!tries.grants_one(&page(0)));
+        let granted = (1..100).filter(|number| tries.grants_one(&page(*number))).count();
+        assert_eq!(granted, MOST_SECOND_TRIES - 1);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_server_does_not_pass() {
+        for (error, passes) in [
+            ("net::ERR_CONNECTION_RESET", true),
+            ("net::ERR_HTTP2_PROTOCOL_ERROR", true),
+            ("net::ERR_CERT_DATE_INVALID", false),
+            ("net::ERR_NAME_NOT_RESOLVED", false),
+            ("status 500 with an empty page", false),
+        ] {
+            assert_eq!(may_pass(error), passes, "{error}");
+        }
+    }
 }

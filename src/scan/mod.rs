@@ -10,6 +10,7 @@ mod ask;
 mod close;
 mod event;
 mod fresh;
+mod held;
 mod help;
 mod incremental;
 mod inspect;

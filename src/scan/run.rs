@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::alike::InFlight;
+use super::held::Holding;
 use super::incremental::Incremental;
 use super::inspect::Inspector;
+use super::judge::SecondTries;
 use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
@@ -105,6 +107,8 @@ pub(super) struct Run {
     pub changed: Notify,
     pub asking: tokio::sync::Mutex<()>,
     pub turns: Turns,
+    /// The pages that this process is at, as the store knows them.
+    pub holding: Holding,
     listener: Listener,
     now: Now,
     scope: Arc<ScopeRules>,
@@ -123,6 +127,7 @@ pub(super) struct Run {
     /// Pages that waited when it was looked last.
     pub(super) waiting: AtomicU64,
     alike: Mutex<Alike>,
+    pub(super) second_tries: SecondTries,
     /// Pages that are being looked at.
     pub(super) in_flight: InFlight,
     /// Pages that sitemaps list.
@@ -189,6 +194,7 @@ impl Run {
             changed: Notify::new(),
             asking: tokio::sync::Mutex::default(),
             turns: Turns::new(Arc::clone(&scanner.store), Arc::clone(&scanner.now)),
+            holding: Holding::default(),
             listener: Arc::clone(&scanner.listener),
             now: Arc::clone(&scanner.now),
             scope: Arc::new(parts.rules),
@@ -205,6 +211,7 @@ impl Run {
             looks: Looks::default(),
             organisation: Organisation::new(&scanner.config.organisation_domains),
             alike: Mutex::new(Alike::new(site.limits.pages_per_template)),
+            second_tries: SecondTries::default(),
             in_flight: InFlight::default(),
             pinned: parts.pinned.into_iter().map(|page| page.key).collect(),
             experience: Arc::default(),

@@ -8,17 +8,23 @@ use phantom_checks::evidence::Evidence;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::help::{all_hands, keep_alive};
+use super::help::{all_hands, free_the_dead, keep_alive};
 use super::login::{LoginSecretError, Secrets};
 use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
-use super::{Learnt, ScanCounts, ScanEvent, ScanId, ScanRecord, ScanState, Trigger, advisories, close, owner};
+use super::worker::Worker;
+use super::{
+    Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Trigger, advisories, close, owner,
+};
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
 use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, MayPass};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
+
+/// How often a scan that came to its end goes on, because pages turn out to be left.
+const MOST_ENDS: u32 = 5;
 
 /// Where a scan tells what happens. Called from many tasks; it must not block.
 pub type Listener = Arc<dyn Fn(ScanEvent) + Send + Sync>;
@@ -249,13 +255,14 @@ impl Scanner {
         if run.lost.is_cancelled() {
             return Err(ScanError::Lost(run.scan.clone()));
         }
-        if hands_back && self.stop.is_cancelled() {
+        let goes_on = self.stop.is_cancelled() || matches!(&worked, Err(ScanError::Store(error)) if error.passes());
+        if hands_back && goes_on {
             self.store.release_owner(&run.scan, &run.owner).await?;
             let now = (self.now)();
             self.store
                 .hand_over_scan(&run.scan, Some(&run.owner), None, now)
                 .await?;
-            return Err(ScanError::HandedBack(run.scan.clone()));
+            return Err(worked.err().unwrap_or(ScanError::HandedBack(run.scan.clone())));
         }
         let ended = self.end(&run, worked.is_err()).await;
         worked.and(ended).map_err(|why| ScanError::BrokeOff {
@@ -312,7 +319,12 @@ impl Scanner {
         match unless_since {
             None => self.store.create_scan(record, pages).await?,
             Some(since) => {
-                if !self.store.create_nightly(record, pages, since).await? {
+                // It is never nobody's: who dies now is missed as soon as any other.
+                let owner = ScanOwner {
+                    name: owner::this_process(),
+                    until: Some(after((self.now)(), SCAN_KEPT)),
+                };
+                if !self.store.create_nightly(record, pages, since, &owner).await? {
                     return Err(ScanError::Begun(record.site.id.clone()));
                 }
             }
@@ -368,12 +380,7 @@ impl Scanner {
         if record.trigger.is_look() {
             return Err(ScanError::Look(id.clone()));
         }
-        for other in self.store.lease_owners(id).await? {
-            // Those that live help, or their leases run out.
-            if owner::is_dead(&other) {
-                self.store.release_owner(id, &other).await?;
-            }
-        }
+        free_the_dead(&*self.store, id).await?;
         Ok(ScanRecord {
             state: ScanState::Running,
             ended: None,
@@ -418,7 +425,27 @@ impl Scanner {
                 run.seeded.cancel();
             }
         }
-        all_hands(run, first).await
+        self.to_the_end(run, first).await
+    }
+
+    /// Looks at pages until none is left, even if the database forgets at last what was recorded, because it crashes.
+    async fn to_the_end(&self, run: &Arc<Run>, mut first: Worker) -> Result<(), ScanError> {
+        for _ in 0..MOST_ENDS {
+            all_hands(run, first).await?;
+            // Once this is on the disk, so is all that was said before.
+            let until = after(run.now(), SCAN_KEPT);
+            let owner = Some(&*run.owner);
+            if !self.store.hand_over_scan(&run.scan, owner, owner, until).await? {
+                break;
+            }
+            let counts = self.store.counts(&run.scan).await?;
+            let ends = run.stop.is_cancelled() || run.give_up.is_cancelled() || run.limit().is_some();
+            if ends || counts.waiting + counts.leased == 0 {
+                break;
+            }
+            first = run.worker(0);
+        }
+        Ok(())
     }
 
     async fn end(&self, run: &Run, failed: bool) -> Result<Ended, ScanError> {

@@ -10,7 +10,7 @@ use super::run::Run;
 use crate::browser::{Captured, SideFile, url_without_secrets};
 use crate::crawl::{
     LONGEST_ROBOTS, LONGEST_SITEMAP, NewPage, Robots, RobotsAnswer, Sitemap, looks_destructive, manifest_hints,
-    source_map_hints, text_hints,
+    source_map_hints, speculation_hints, speculation_rules, text_hints,
 };
 use crate::egress::{FetchError, Fetched};
 use crate::site::Sitemaps;
@@ -124,8 +124,10 @@ impl Run {
         let Ok(page) = Url::parse(&captured.evidence.page.url) else {
             return;
         };
-        for file in std::mem::take(&mut captured.files) {
-            let (SideFile::Manifest(url) | SideFile::SourceMap(url)) = &file;
+        let rules = speculation_rules(&captured.evidence.page).into_iter();
+        let files = std::mem::take(&mut captured.files).into_iter();
+        for file in files.chain(rules.map(SideFile::SpeculationRules)) {
+            let (SideFile::Manifest(url) | SideFile::SourceMap(url) | SideFile::SpeculationRules(url)) = &file;
             let Ok(at) = Url::parse(url) else { continue };
             if at.host() != page.host() || looks_destructive(&at) || !self.first_asked(&at) {
                 continue;
@@ -143,6 +145,7 @@ impl Run {
             let (hints, base) = match &file {
                 SideFile::Manifest(_) => (manifest_hints(&fetched.body), &at),
                 SideFile::SourceMap(_) => (source_map_hints(&fetched.body), &page),
+                SideFile::SpeculationRules(_) => (speculation_hints(&fetched.body), &at),
             };
             let found = hints.iter().filter_map(|hint| base.join(hint).ok()).map(|url| Link {
                 url: url_without_secrets(url.as_str()),

@@ -53,7 +53,9 @@ pub struct Pulse<'a> {
     pub scan: &'a ScanId,
     /// How it signs.
     pub owner: &'a str,
-    /// Its pages are its own until then.
+    /// The tokens of the pages that it holds. Others that the store thinks it holds go back.
+    pub held: &'a [String],
+    /// Those are its own until then.
     pub leases_until: Timestamp,
     /// The scan too, if it is its own.
     pub scan_until: Timestamp,

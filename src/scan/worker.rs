@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use phantom_checks::evidence::Evidence;
 use url::Url;
 
+use super::held::Held;
 use super::incremental::Taken;
 use super::inspect::Inspected;
 use super::judge::died;
@@ -225,7 +226,7 @@ impl Worker {
         Ok(turn)
     }
 
-    async fn lease(&self) -> Result<Option<Lease>, ScanError> {
+    async fn lease(&self) -> Result<Option<Held>, ScanError> {
         let run = &self.run;
         let began = Instant::now();
         loop {
@@ -237,7 +238,7 @@ impl Worker {
                 return Ok(None);
             }
             let request = run.lease_request(1);
-            if let Some(lease) = run.store.lease(&request).await?.pop() {
+            if let Some(lease) = run.holding.lease(&*run.store, &request).await? {
                 if run.is_early(&lease) {
                     run.store.release(&lease, false).await?;
                     run.give_page_back();
@@ -359,7 +360,7 @@ impl Worker {
                 crashed: false,
                 host_waits: None,
             }),
-            Err(error @ RenderError::Deadline(_)) => Ok(Seen::Not(PageOutcome::Failed(error.to_string()))),
+            Err(error @ RenderError::Deadline(_)) => Ok(run.not_seen(lease, error.to_string())),
         }
     }
 

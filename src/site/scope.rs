@@ -310,8 +310,11 @@ fn glob(path: &str) -> String {
         Some(folder) if !folder.contains('?') => (folder, "(?:/.*)?"),
         _ => (path.as_ref(), ""),
     };
-    let body = regex::escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*");
-    format!("^(?s:{body}{tail})$")
+    // A query has no folders: there a star stands for any run.
+    let (folders, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let folders = regex::escape(folders).replace(r"\*\*", ".*").replace(r"\*", "[^/]*");
+    let query = regex::escape(query).replace(r"\*", ".*");
+    format!("^(?s:{folders}{query}{tail})$")
 }
 
 /// Whether a text matches a pattern in which `*` stands for any run of characters.
@@ -386,6 +389,17 @@ mod tests {
             ("https://shop.example/a", "https://shop.example/a?b=1", true),
             ("https://shop.example/a?b=*", "https://shop.example/a?b=1", true),
             ("https://shop.example/a?b=*", "https://shop.example/a", false),
+            (
+                "https://shop.example/a?*b=1*",
+                "https://shop.example/a?to=/x/y&b=1",
+                true,
+            ),
+            (
+                "https://shop.example/a?**b=1",
+                "https://shop.example/a?to=https://x/&b=1",
+                true,
+            ),
+            ("https://shop.example/*?b=*", "https://shop.example/a/c?b=1", false),
             ("https://shop.example/a.b", "https://shop.example/axb", false),
         ];
         for (pattern, url, inside) in cases {

@@ -62,6 +62,13 @@ pub enum StoreError {
     Database(String),
 }
 
+impl StoreError {
+    /// It passes by itself, with time.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Clash(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
@@ -123,8 +130,15 @@ pub trait Store: Send + Sync {
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
-    /// Records a new nightly scan, unless one of its site has begun at or after `since`. False if it has.
-    async fn create_nightly(&self, scan: &ScanRecord, pages: &[NewPage], since: Timestamp) -> Result<bool>;
+    /// Records a new nightly scan with the process that has it, unless one of its site has begun at or after `since`. False
+    /// if it has.
+    async fn create_nightly(
+        &self,
+        scan: &ScanRecord,
+        pages: &[NewPage],
+        since: Timestamp,
+        owner: &ScanOwner,
+    ) -> Result<bool>;
     /// The newest nightly scan of a site.
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>>;
     /// The scans that run, oldest first, or all, newest first; `limit` at most.
@@ -135,8 +149,8 @@ pub trait Store: Send + Sync {
     /// if it was not `from` who had it: then nothing has changed.
     async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>, until: Timestamp)
     -> Result<bool>;
-    /// Says that a process that works on a scan still lives: its leases are extended, and if the scan is its own, that
-    /// too. Returns what the process has to know of the scan.
+    /// Says that a process that works on a scan still lives: the leases that it holds are extended, others in its name are
+    /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan.
     async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat>;
     /// Records what a person wants of a scan. False if there is no such scan, or it does not run.
     async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool>;

@@ -467,7 +467,7 @@ impl Store for FakeStore {
     async fn hand_over_scan(&self, _: &ScanId, _: Option<&str>, _: Option<&str>, _: Timestamp) -> Result<bool> {
         not_here()
     }
-    async fn create_nightly(&self, _: &ScanRecord, _: &[NewPage], _: Timestamp) -> Result<bool> {
+    async fn create_nightly(&self, _: &ScanRecord, _: &[NewPage], _: Timestamp, _: &ScanOwner) -> Result<bool> {
         not_here()
     }
     async fn last_nightly(&self, _: &SiteId) -> Result<Option<ScanLine>> {

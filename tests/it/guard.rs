@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use phantom_checks::evidence::{Endpoint, Fate, ResourceKind, StepKind};
 use phantom_gang::crawl::PageState;
-use phantom_gang::demo::{Ask, MESSAGE, Reply};
+use phantom_gang::demo::{Ask, LogEntry, MESSAGE, Reply};
 use phantom_gang::store;
 
 use crate::support::Bench;
@@ -17,7 +17,7 @@ id = "hostile"
 start = ["https://hostile.test/"]
 [scope]
 include = ["https://hostile.test/**", "https://part.hostile.test/**", "https://other.test/**"]
-exclude = ["/frame", "/frame?**", "/nest?**", "/ok", "/popup?**", "/service.js", "/socket", "/socket?**", "/through?**"]
+exclude = ["/early?**", "/frame", "/frame?**", "/nest?**", "/ok", "/popup?**", "/service.js", "/socket", "/socket?**", "/through?**"]
 [limits]
 pages = 100
 pages_per_s = 1000
@@ -25,7 +25,7 @@ concurrency = 8
 [explore]
 "#;
 
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("/beacons", include_str!("../guard/beacons.html")),
     ("/frames", include_str!("../guard/frames.html")),
     ("/workers", include_str!("../guard/workers.html")),
@@ -33,6 +33,7 @@ const PAGES: [(&str, &str); 7] = [
     ("/forms", include_str!("../guard/forms.html")),
     ("/popups", include_str!("../guard/popups.html")),
     ("/quiet", include_str!("../guard/quiet.html")),
+    ("/speculate", include_str!("../guard/speculate.html")),
 ];
 
 const WORKER: &str = "const kind = location.search ? 'module-worker' : 'worker'; fetch('/api/' + kind, { method: 'POST' }); setTimeout(() => fetch('/api/worker-late', { method: \
@@ -60,7 +61,12 @@ addEventListener('fetch', (event) => { if (event.request.url.includes('/through'
 
 fn hostile(ask: &Ask<'_>) -> Reply {
     if let Some((_, page)) = PAGES.iter().find(|(path, _)| *path == ask.path) {
-        return Reply::html(*page);
+        let rules = if ask.path == "/speculate" {
+            "\"/rules.json\""
+        } else {
+            ""
+        };
+        return Reply::html(*page).header("speculation-rules", rules);
     }
     match ask.path {
         "/" => {
@@ -102,6 +108,7 @@ fn hostile(ask: &Ask<'_>) -> Reply {
         "/worker.js" => Reply::ok("text/javascript", WORKER),
         "/shared.js" => Reply::ok("text/javascript", SHARED),
         "/service.js" => Reply::ok("text/javascript", SERVICE),
+        "/rules.json" => Reply::ok("application/speculationrules+json", RULES),
         // Sockets are opened one after the other: the page is given the time.
         "/slow" => Reply::status(StatusCode::NO_CONTENT).after(Duration::from_secs(2)),
         "/socket" => Reply::status(StatusCode::SWITCHING_PROTOCOLS),
@@ -109,6 +116,10 @@ fn hostile(ask: &Ask<'_>) -> Reply {
         _ => Reply::status(StatusCode::NOT_FOUND),
     }
 }
+
+/// What browsers may load before anyone asks for it.
+const RULES: &str =
+    r#"{"prefetch": [{"urls": ["/account/logout?header", "/early?header"], "eagerness": "immediate"}]}"#;
 
 struct Seen {
     /// What came with an unsafe method: the names below `/api/`.
@@ -142,6 +153,9 @@ async fn explore(site: &str, mode: &str, config: &str) -> Seen {
         log.iter()
             .all(|entry| !other(&entry.method) || entry.path.starts_with("/api/"))
     );
+    let early = |path: &str| path.starts_with("/account/logout") || path.starts_with("/early");
+    let early = log.iter().filter(|entry| early(&entry.path));
+    assert_eq!(early.map(LogEntry::url).collect::<Vec<_>>(), [""; 0]);
     let store = store::open(bench.path("scans.db").to_str()).await.unwrap();
     let scan = store.newest_scan(None).await.unwrap().unwrap().id;
     let (mut endpoints, mut quiet_on) = (Vec::new(), BTreeMap::new());
@@ -204,6 +218,7 @@ const STOPPED: &[&str] = &[
     "worker",
     "worker-late",
     "blob-worker",
+    "blob-module-worker",
     "nested-worker",
     "data-worker",
     "module-worker",

@@ -44,7 +44,7 @@ pub struct Captured {
     pub evidence: Evidence,
     /// The texts of its scripts by hash, redacted.
     pub scripts: BTreeMap<String, Arc<str>>,
-    /// Files beside it that may name pages: manifests and source maps.
+    /// Files beside it that may name pages.
     pub files: Vec<SideFile>,
     /// What the probes of checks took in its frames, as far as the page can be believed.
     pub probing: Duration,
@@ -74,6 +74,8 @@ pub enum SideFile {
     Manifest(String),
     /// The sources that a script was made from.
     SourceMap(String),
+    /// Rules of what a browser may load before it is asked for.
+    SpeculationRules(String),
 }
 
 /// What the frames answered when the page had settled.

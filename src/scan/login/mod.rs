@@ -408,7 +408,11 @@ impl Keeper {
 
     async fn shows(&self, run: &Run, slot: &mut Slot) -> Result<Result<bool, String>, RenderError> {
         let check = &self.login.check;
-        let walk = self.walk(run, Vec::new());
+        // Only the steps may change something: the check page is looked at as any other.
+        let walk = Walk {
+            guard: Arc::clone(&run.guard),
+            ..self.walk(run, Vec::new())
+        };
         run.wait_for_turn(&check.url).await;
         slot.shows(check.url.as_str(), &check.logged_in, check.logged_out.as_ref(), &walk)
             .await

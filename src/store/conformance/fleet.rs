@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
 use crate::crawl::Turn;
-use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanState, Trigger, Wish};
+use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanState, Trigger, Wish};
 use crate::site::SiteId;
 use crate::triage::Coverage;
 
@@ -12,6 +12,7 @@ fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
     Pulse {
         scan,
         owner,
+        held: &[],
         leases_until: at(until),
         scan_until: at(until),
         worked: Duration::ZERO,
@@ -29,7 +30,12 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
             .unwrap()
     );
     let lease = lease_one(&one, &scan, 0).await;
-    let beat = one.beat(&pulse(&scan, "me", 5000)).await.unwrap();
+    let held = [lease.token.clone()];
+    let mine = Pulse {
+        held: &held,
+        ..pulse(&scan, "me", 5000)
+    };
+    let beat = one.beat(&mine).await.unwrap();
     let helper = Beat {
         owned: false,
         state: ScanState::Running,
@@ -54,6 +60,32 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
     );
     let back = two.lease(&ask(&scan, "you", 9, 5000)).await.unwrap();
     assert!(back.iter().any(|page| page.key == lease.key), "the helper was silent");
+}
+
+/// A lease whose answer was lost, and a page that a crash of the database has brought back, are held by nobody.
+pub(crate) async fn what_nobody_holds_goes_back(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/1", "https://shop.test/2"]).await;
+    let known = lease_one(&one, &scan, 0).await;
+    let lost = lease_one(&one, &scan, 0).await;
+    let held = [known.token.clone()];
+    let mine = Pulse {
+        held: &held,
+        ..pulse(&scan, "me", 5000)
+    };
+    let others = lease_one(&two, &start(&one, "t", &["https://help.test/"]).await, 0).await;
+    one.beat(&mine).await.unwrap();
+    assert_eq!(counted(&one, &scan).await, [1, 1, 0, 0, 0]);
+    assert_eq!(counted(&one, &others.scan).await, [0, 1, 0, 0, 0], "of this scan alone");
+    let again = two.lease(&ask(&scan, "you", 9, 10)).await.unwrap();
+    assert_eq!(again.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&lost.key]);
+    assert!(!Rendered::done(&lost).record(&one, 1).await, "another has it");
+    assert!(Rendered::done(&known).record(&one, 1).await);
+    one.beat(&mine).await.unwrap();
+    assert_eq!(
+        counted(&one, &scan).await,
+        [0, 1, 1, 0, 0],
+        "what others hold stays theirs"
+    );
 }
 
 /// The end of a scan is recorded by who has it, and by nobody else; what helpers said of it is kept.
@@ -95,16 +127,33 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
     };
     let pages = [page("https://shop.test/", 0)];
     let (first, second) = (of("a", 100), of("b", 101));
+    let owner = ScanOwner {
+        name: "elsewhere:1:1".to_owned(),
+        until: Some(at(9000)),
+    };
     let (begun, too) = tokio::join!(
-        one.create_nightly(&first, &pages, at(50)),
-        two.create_nightly(&second, &pages, at(50))
+        one.create_nightly(&first, &pages, at(50), &owner),
+        two.create_nightly(&second, &pages, at(50), &owner)
     );
     assert_ne!(begun.unwrap(), too.unwrap(), "one of them");
     let last = one.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(counted(&one, &last.id).await, [1, 0, 0, 0, 0]);
+    assert_eq!(
+        two.scan_owner(&last.id).await.unwrap(),
+        Some(owner.clone()),
+        "never nobody's"
+    );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200)).await.unwrap(),
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+            .await
+            .unwrap(),
         "the next night"
+    );
+    assert!(
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+            .await
+            .unwrap(),
+        "asked again, because the answer was lost"
     );
     let last = two.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(last.id.0, "c");

@@ -55,6 +55,13 @@ pub mod findings {
          ON CONFLICT (fingerprint) DO UPDATE SET revision = intents.revision + 1, due = excluded.due";
 }
 
+pub mod fleet {
+    /// What a process does not know that it holds.
+    pub const FREE_LEASES: &str = "UPDATE pages SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL \
+         WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2 \
+             AND token <> ALL (ARRAY(SELECT json_array_elements_text($3::json)))";
+}
+
 pub mod frontier {
     pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family, \
              turn) \
@@ -71,8 +78,11 @@ pub mod frontier {
              SELECT w.* FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
              ORDER BY w.depth, w.turn, w.id LIMIT $3 FOR UPDATE SKIP LOCKED) p";
 
-    pub const TAKE: &str = "UPDATE pages SET state = 'leased', token = j.value ->> 1, owner = $2, lease_until = $3 \
-         FROM json_array_elements($1::json) j(value) WHERE pages.id = (j.value ->> 0)::bigint";
+    /// Not joined with the parameter: it is thought to hold so many rows that a small table is read as a whole.
+    pub const TAKE: &str = "UPDATE pages SET state = 'leased', owner = $2, lease_until = $3, \
+             token = (SELECT j.value ->> 1 FROM json_array_elements($1::json) j(value) \
+                 WHERE (j.value ->> 0)::bigint = pages.id) \
+         WHERE id = ANY (ARRAY(SELECT (j.value ->> 0)::bigint FROM json_array_elements($1::json) j(value)))";
 }
 
 pub mod suppressions {

@@ -6,6 +6,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::super::sqlite::plans::STATEMENTS;
+use super::shared::{complete, frontier};
 use super::{LOCK_HOSTS, LOCK_SCAN, PostgresStore, dialect, server};
 
 /// What SQLite says in another way.
@@ -21,6 +22,7 @@ const OWN: &[&str] = &[
     dialect::findings::SAVE_PAGES,
     dialect::findings::COUNT_PAGES,
     dialect::findings::WISH,
+    dialect::fleet::FREE_LEASES,
     dialect::frontier::INSERT,
     dialect::frontier::CANDIDATES,
     dialect::frontier::TAKE,
@@ -84,4 +86,40 @@ async fn leasing_uses_the_index_of_waiting_pages_in_order() {
         "{plan:#?}"
     );
     assert!(!plan.iter().any(|step| step.contains("Sort")), "{plan:#?}");
+}
+
+/// What is done with each page searches, too, where a table is so small that to read it as a whole seems cheap.
+#[tokio::test]
+async fn a_lease_reads_no_small_table_as_a_whole() {
+    let url = server::fresh().await;
+    PostgresStore::open(&url).await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for statement in [
+        "SET plan_cache_mode = force_generic_plan",
+        "INSERT INTO scans (id, site, spec, trigger, state, started, remarks) \
+             SELECT 's' || n, 'shop', '{}', 'nightly', 'running', n, '[]' FROM generate_series(1, 300) n",
+        "INSERT INTO hosts (host, next_allowed) SELECT n || '.test', 0 FROM generate_series(1, 300) n",
+        "INSERT INTO pages (scan, key, url, host, depth, state) \
+             SELECT s.seq, n || '', 'https://' || s.seq || '.test/' || n, s.seq || '.test', 1, 'waiting' \
+             FROM scans s, generate_series(1, 33) n",
+        "ANALYZE",
+    ] {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    for statement in [
+        frontier::RECLAIM,
+        frontier::HOSTS,
+        frontier::COUNTED,
+        frontier::FIRST_END,
+        dialect::frontier::CANDIDATES,
+        dialect::frontier::TAKE,
+        complete::HELD,
+        complete::CLOSE,
+    ] {
+        let plan = plan(&mut connection, statement).await;
+        assert!(
+            !plan.iter().any(|step| step.contains("Seq Scan on pages")),
+            "{statement}\n{plan:#?}"
+        );
+    }
 }

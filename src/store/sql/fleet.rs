@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::codec::{json, millis, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, scans, tell_of_scans};
+use super::{
+    Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, rows, scans, tell_of_pages,
+    tell_of_scans,
+};
 use crate::crawl::NewPage;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
 use crate::site::SiteId;
@@ -18,13 +21,19 @@ const NEWEST: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ende
          s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq ORDER BY s.seq DESC LIMIT $1";
 
+pub(in super::super) use super::dialect::fleet::FREE_LEASES;
+
 pub(in super::super) const KEEP_LEASES: &str = "UPDATE pages SET lease_until = $3 \
      WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2";
+
+/// Said twice, because the answer was lost, it is the same as once.
+const HAND_OVER: &str = "UPDATE scans SET owner = $3, owner_until = $4 \
+     WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner = $3)";
 
 const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3, worked = worked + $4 \
      WHERE id = $1 AND owner = $2 AND state = 'running'";
 
-pub(in super::super) const NIGHTLY_SINCE: &str = "SELECT count(*) FROM scans \
+pub(in super::super) const NIGHTLY_SINCE: &str = "SELECT id FROM scans \
      WHERE site = $1 AND started >= $2 AND trigger = 'nightly'";
 
 pub(in super::super) const LAST_NIGHTLY: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
@@ -109,14 +118,13 @@ pub(super) async fn hand_over(
     let mut writers = store.writer().await?;
     let until = store.there(until);
     let mut tx = writers.durable().await?;
-    let done =
-        sqlx::query("UPDATE scans SET owner = $3, owner_until = $4 WHERE id = $1 AND owner IS NOT DISTINCT FROM $2")
-            .bind(&id.0)
-            .bind(from)
-            .bind(to)
-            .bind(until)
-            .execute(&mut *tx)
-            .await?;
+    let done = sqlx::query(HAND_OVER)
+        .bind(&id.0)
+        .bind(from)
+        .bind(to)
+        .bind(until)
+        .execute(&mut *tx)
+        .await?;
     if to.is_none() {
         tell_of_scans(&mut tx).await?;
     }
@@ -130,6 +138,15 @@ pub(super) async fn beat(store: &Backend, pulse: &Pulse<'_>) -> Result<Beat> {
     let mut tx = writers.relaxed().await?;
     // As everybody who changes pages of a scan does, so that nobody waits in a circle.
     lock_scan(&mut tx, pulse.scan).await?;
+    let freed = sqlx::query(FREE_LEASES)
+        .bind(&pulse.scan.0)
+        .bind(pulse.owner)
+        .bind(rows(pulse.held)?)
+        .execute(&mut *tx)
+        .await?;
+    if freed.rows_affected() > 0 {
+        tell_of_pages(&mut tx, pulse.scan).await?;
+    }
     sqlx::query(KEEP_LEASES)
         .bind(&pulse.scan.0)
         .bind(pulse.owner)
@@ -204,19 +221,29 @@ pub(super) async fn create_nightly(
     scan: &ScanRecord,
     pages: &[NewPage],
     since: Timestamp,
+    owner: &ScanOwner,
 ) -> Result<bool> {
     let mut writers = store.writer().await?;
+    let until = owner.until.map(|until| store.there(until));
     let mut tx = writers.durable().await?;
     lock_name(&mut tx, &format!("nightly {}", scan.site.id)).await?;
-    let begun: i64 = sqlx::query_scalar(NIGHTLY_SINCE)
+    let begun: Vec<String> = sqlx::query_scalar(NIGHTLY_SINCE)
         .bind(&scan.site.id.0)
         .bind(since.as_millisecond())
-        .fetch_one(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-    if begun > 0 {
-        return Ok(false);
+    if !begun.is_empty() {
+        // By us, if the answer was lost and this is asked again.
+        return Ok(begun.contains(&scan.id.0));
     }
     scans::insert(&mut tx, scan, pages).await?;
+    sqlx::query(HAND_OVER)
+        .bind(&scan.id.0)
+        .bind(None::<&str>)
+        .bind(&owner.name)
+        .bind(until)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(true)
 }

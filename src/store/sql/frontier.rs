@@ -23,10 +23,10 @@ pub(in super::super) const HOSTS: &str = "WITH RECURSIVE waiting (host) AS ( \
          SELECT (SELECT min(p.host) FROM pages p WHERE p.scan = $1 AND p.state = 'waiting' AND p.host > w.host) \
          FROM waiting w WHERE w.host IS NOT NULL \
      ) \
-     SELECT w.host, coalesce(h.next_allowed, 0), \
+     SELECT w.host, coalesce((SELECT h.next_allowed FROM hosts h WHERE h.host = w.host), 0), \
          (SELECT count(*) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2), \
          (SELECT min(l.lease_until) FROM pages l WHERE l.host = w.host AND l.state = 'leased' AND l.lease_until > $2) \
-     FROM waiting w LEFT JOIN hosts h ON h.host = w.host WHERE w.host IS NOT NULL";
+     FROM waiting w WHERE w.host IS NOT NULL";
 
 /// The pages that a budget is for.
 pub(in super::super) const COUNTED: &str = "SELECT leased + done + failed FROM scan_counts WHERE scan = $1";
@@ -90,7 +90,8 @@ pub(super) async fn insert(connection: &mut Connection, scan: i64, pages: &[NewP
 
 pub(super) async fn add_pages(store: &Backend, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
     let mut writers = store.writer().await?;
-    let mut tx = writers.relaxed().await?;
+    // Who read them where a site lists its pages does not read them again.
+    let mut tx = writers.durable().await?;
     lock_scan(&mut tx, scan).await?;
     let seq = scans::seq(&mut tx, scan).await?;
     let added = insert(&mut tx, seq, pages).await?;
@@ -272,13 +273,13 @@ async fn take(
 
 pub(super) async fn next_lease_at(store: &Backend, request: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
     let now = store.there(request.now);
-    let mut connection = store.readers.acquire().await?;
-    let scan = scans::seq(&mut connection, request.scan).await?;
-    let first_end: Option<i64> = sqlx::query_scalar(FIRST_END)
-        .bind(scan)
-        .fetch_one(&mut *connection)
-        .await?;
-    let hosts = hosts(&mut connection, scan, now).await?;
+    // A page that is leased between two looks would be neither leased nor waiting, and who asks would think that none is
+    // left.
+    let mut tx = store.snapshot().await?;
+    let scan = scans::seq(&mut tx, request.scan).await?;
+    let first_end: Option<i64> = sqlx::query_scalar(FIRST_END).bind(scan).fetch_one(&mut *tx).await?;
+    let hosts = hosts(&mut tx, scan, now).await?;
+    tx.commit().await?;
     let first_free = hosts.iter();
     let first_free = first_free
         .map(|host| host.free_at(millis(request.pace), request.concurrency))

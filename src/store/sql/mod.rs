@@ -95,8 +95,14 @@ impl Store for Backend {
         again!(fleet::hand_over(self, id, from, to, until))
     }
 
-    async fn create_nightly(&self, scan: &ScanRecord, pages: &[NewPage], since: Timestamp) -> Result<bool> {
-        again!(fleet::create_nightly(self, scan, pages, since))
+    async fn create_nightly(
+        &self,
+        scan: &ScanRecord,
+        pages: &[NewPage],
+        since: Timestamp,
+        owner: &ScanOwner,
+    ) -> Result<bool> {
+        again!(fleet::create_nightly(self, scan, pages, since, owner))
     }
 
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>> {

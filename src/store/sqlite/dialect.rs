@@ -53,6 +53,13 @@ pub mod findings {
          WHERE true ON CONFLICT (fingerprint) DO UPDATE SET revision = intents.revision + 1, due = excluded.due";
 }
 
+pub mod fleet {
+    /// What a process does not know that it holds.
+    pub const FREE_LEASES: &str = "UPDATE pages SET state = 'waiting', token = NULL, owner = NULL, lease_until = NULL \
+         WHERE scan = (SELECT seq FROM scans WHERE id = $1) AND state = 'leased' AND owner = $2 \
+             AND token NOT IN (SELECT j.value FROM json_each($3) j)";
+}
+
 pub mod frontier {
     pub const INSERT: &str = "INSERT INTO pages (scan, key, url, host, depth, found_on, state, reason, template, family, \
              turn) \

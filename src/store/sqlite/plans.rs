@@ -29,6 +29,7 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     logins::REOPEN,
     fleet::RUNNING,
     fleet::KEEP_LEASES,
+    fleet::FREE_LEASES,
     fleet::NIGHTLY_SINCE,
     fleet::LAST_NIGHTLY,
     complete::HELD,

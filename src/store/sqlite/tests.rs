@@ -62,14 +62,21 @@ async fn a_full_store_says_so_and_keeps_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("phantom.db")).await.unwrap();
     // SQLite answers a page limit and a full disk with the same code.
-    sqlx::query("PRAGMA max_page_count = 60")
-        .execute(&mut store.writers.lock().await.relaxed)
-        .await
-        .unwrap();
+    {
+        let mut writers = store.writers.lock().await;
+        let Writers { relaxed, durable } = &mut *writers;
+        for connection in [relaxed, durable] {
+            sqlx::query("PRAGMA max_page_count = 60")
+                .execute(connection)
+                .await
+                .unwrap();
+        }
+    }
     let store: Handle = Arc::new(store);
     let scan = start(&store, "s", &["https://shop.test/"]).await;
     let mut known = 1;
     let error = loop {
+        assert!(known < 10_000, "it is never full");
         let pages: Vec<_> = (0..100)
             .map(|number| page(&format!("https://shop.test/{known}/{number}"), 1))
             .collect();

@@ -172,7 +172,9 @@ impl Application {
                     Reply::status(StatusCode::FORBIDDEN)
                 }
             }
-            "/account" if self.knows(ask) => page(true, "Your account"),
+            "/account" if self.knows(ask) => {
+                page(true, "Your account<script>fetch('/tick', { method: 'POST' })</script>")
+            }
             "/account" => page(false, "<p id=please>Please log in</p>"),
             "/logout" | "/session/close" => {
                 self.accounts().sessions.clear();
