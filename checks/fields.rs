@@ -186,7 +186,13 @@ pub(crate) fn is_login(form: &Form) -> bool {
         .iter()
         .filter(|field| !field.disabled && is_typed(&field.kind) && field.kind != "password")
         .count();
-    !password.autocomplete.contains("new-password") && (1..=2).contains(&typed)
+    // A server or a database may be asked for as well, where the page says itself whose name and password it wants.
+    let named = password.autocomplete.contains("current-password")
+        && form
+            .fields
+            .iter()
+            .any(|field| is_typed(&field.kind) && field.autocomplete == "username");
+    !password.autocomplete.contains("new-password") && (1..=if named { 4 } else { 2 }).contains(&typed)
 }
 
 /// The ways in which a form can be sent: where to and how, its own first, then those of its submitters.
@@ -318,6 +324,17 @@ mod tests {
             field("checkbox", "remember"),
         ]);
         assert!(is_login(&login) && !is_search(&login));
+        let more = |autocomplete: &str| {
+            let mut fields = [
+                field("text", "server"),
+                field("text", "user"),
+                field("password", "p"),
+                field("text", "db"),
+            ];
+            (fields[1].autocomplete, fields[2].autocomplete) = ("username".into(), autocomplete.into());
+            fields
+        };
+        assert!(is_login(&made(&more("current-password"))) && !is_login(&made(&more(""))));
         let mut fresh = field("password", "p");
         fresh.autocomplete = "new-password".into();
         assert!(!is_login(&made(&[field("email", "e"), fresh])));

@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use crate::check::Subject;
 use crate::evidence::{Cookie, SameSite};
 use crate::hosts::is_loopback;
 use crate::shape::is_random;
@@ -32,6 +33,17 @@ pub(crate) enum Recognised {
     ByShape,
     /// By the name that well-known software gives it.
     ByName,
+}
+
+/// The session cookies that would go along with a request to `target`: those that the browser held on the page or, if
+/// there is none, on others of the scan.
+pub(crate) fn of_visitor<'a>(subject: &Subject<'a>, target: &Url) -> Vec<(&'a Cookie, Recognised)> {
+    let own = sent_to(&subject.evidence.cookies, target);
+    if own.is_empty() {
+        sent_to(subject.elsewhere, target)
+    } else {
+        own
+    }
 }
 
 /// The session cookies that the browser would send along with a request to `target` from the same site.

@@ -67,13 +67,15 @@ def wait_for(what, true):
 
 
 def get(port, host, path):
-    """Asks for a page once."""
+    """Asks for a page once; its status."""
     own = ssl.create_default_context()
     own.check_hostname, own.verify_mode = False, ssl.CERT_NONE
     asked = http.client.HTTPSConnection("127.0.0.1", port, timeout=120, context=own)
     asked.request("GET", path, headers={"Host": host})
-    asked.getresponse().read()
+    answer = asked.getresponse()
+    answer.read()
     asked.close()
+    return answer.status
 
 
 def lend(path):
@@ -578,6 +580,8 @@ http {{
                 return asked.connect_ex(("127.0.0.1", self.port)) == 0
 
         wait_for("nginx", answers)
+        for app in self.apps:
+            wait_for(app.name, lambda app=app: get(self.port, app.host, app.start) < 500)
         key = run("openssl", "x509", "-in", f"{at}/cert.pem", "-pubkey", "-noout")
         der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key.encode(), capture_output=True, check=True).stdout
         pin = base64.b64encode(hashlib.sha256(der).digest()).decode()

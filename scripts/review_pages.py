@@ -119,20 +119,20 @@ def findings(report):
         yield one["check"], one["confidence"], cause, one["severity"], one["title"], page
 
 
-def reviewed():
+def reviewed(file):
     """What people said: (site, check, cause) to (true or false, why)."""
     verdicts = {}
-    if REVIEWED.exists():
-        for line in REVIEWED.read_text().splitlines():
+    if file.exists():
+        for line in file.read_text().splitlines():
             if line and not line.startswith("#"):
                 site, check, cause, verdict, why = line.split("\t")
                 verdicts[site, check, cause] = verdict, why
     return verdicts
 
 
-def judge(reports):
+def judge(reports, file=REVIEWED):
     """Prints the table and what is not reviewed; the number of troubles."""
-    verdicts, table, unknown = reviewed(), collections.Counter(), []
+    verdicts, table, unknown = reviewed(file), collections.Counter(), []
     for name, report in reports.items():
         for check, confidence, cause, severity, title, page in findings(report):
             known = (verdicts.get((site, check, what)) for site in (name, "*") for what in (cause, "*"))

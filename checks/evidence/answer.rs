@@ -35,6 +35,9 @@ pub enum Answer {
         form: String,
         /// What may be a token in what came. Empty if the page did not come.
         values: Vec<FreshValue>,
+        /// A new visitor is not let in, or sent to a login.
+        #[serde(default)]
+        refused: bool,
     },
     /// The question could not be asked: out of scope, over budget, or not understood. It is not asked again.
     NotAsked {

@@ -40,9 +40,10 @@
 //! # Known limits
 //!
 //! A script that changes the target or sends the data itself when the form is submitted is not seen unless the scan
-//! submits the form, and so are redirects of its target. No scan sends a form that asks for a password. Fields whose names are in a language that is not known
-//! here are recognised by their type or `autocomplete` only. A host that is secure only by a browser's preload list
-//! counts as insecure.
+//! submits the form, and so are redirects of its target. No scan sends a form that asks for a password. Fields whose
+//! names are in a language that is not known here are recognised by their type or `autocomplete` only. A host that is
+//! secure only by a browser's preload list counts as insecure. The full browser would warn before it sends a form over
+//! http; a scan switches that off, so that both browsers show the same.
 //!
 //! # References
 //!
@@ -122,6 +123,10 @@ struct Found {
 impl Check for InsecureForm {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn needs_session(&self) -> bool {
+        true
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {
@@ -217,7 +222,7 @@ fn insecure_action(
     let asked = fields::asked(form, true);
     let mut note = None;
     if method == FormMethod::Get && asked.is_empty() && fields::is_search(form) {
-        if session_cookie::sent_to(&subject.evidence.cookies, &target).is_empty() {
+        if session_cookie::of_visitor(subject, &target).is_empty() {
             return None;
         }
         note = Some("the request would carry a session cookie that has no Secure flag");

@@ -31,11 +31,14 @@
 //! - `Strict`: only a sibling subdomain is left. *info*, *tentative*.
 //!
 //! A form with a token is looked at once more as a new visitor gets it: one request by GET for the form's document,
-//! without cookies, for each kind of form and scan. If all that was taken for its token is the same there, a token by name
-//! is a finding of its own: it is the same for everybody, so another site can get it as well. A value that only looked
-//! like a token then counts for none, and a cookie that only looked like a session's for none either.
+//! without cookies, for each kind of form and scan. If all that was taken for its token is the same there, a token by
+//! name is a finding of its own: it is the same for everybody, so another site can get it as well. A value that only
+//! looked like a token then counts for none, and a cookie that only looked like a session's for none either. What
+//! `MediaWiki` and `WordPress` give to all who are not logged in is no finding: it acts for nobody.
 //!
-//! A session cookie known only by its shape makes it *tentative* at most. A login form is *low* and *tentative*,
+//! A session cookie known only by its shape makes it *tentative* at most, and has the page looked at once more without
+//! cookies as well: a value that a new visitor gets, too, is no session; and if a new visitor is refused or sent to a
+//! login, and it is the only such cookie, it is one, as if known by name. A login form is *low* and *tentative*,
 //! whatever the cookies: there need be no session yet. A token that is the same for everybody is as bad as none, and
 //! *firm*.
 //!
@@ -48,10 +51,10 @@
 //! # Known limits
 //!
 //! A token's presence does not prove that the server verifies it. A token that a script adds on submission is not seen,
-//! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token cookie for double submission is sent along, a form
-//! that the server exempts from the check of it is missed. State changed by GET, endpoints that only scripts call, and
-//! sessions by Basic authentication or client certificate are not looked at. `__VIEWSTATE` of `ASP.NET` is taken for a
-//! token, though it is one only if it is bound to the user.
+//! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token
+//! cookie for double submission is sent along, a form that the server exempts from the check of it is missed. State
+//! changed by GET, endpoints that only scripts call, and sessions by Basic authentication or client certificate are not
+//! looked at. `__VIEWSTATE` of `ASP.NET` is taken for a token, though it is one only if it is bound to the user.
 //!
 //! # References
 //!
@@ -80,12 +83,15 @@ pub struct MissingCsrfToken;
 
 static META: Meta = Meta {
     id: "missing-csrf-token",
-    version: 2,
+    version: 3,
     title: "A form can be submitted by another site in the visitor's name",
     severity: Severity::Medium,
     cwe: 352,
     source: include_str!("mod.rs"),
 };
+
+/// The kind of a form that logs in.
+const LOGIN: &str = "login";
 
 /// What a form without a token comes to.
 struct Verdict {
@@ -100,6 +106,10 @@ struct Verdict {
 impl Check for MissingCsrfToken {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn needs_session(&self) -> bool {
+        true
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {
@@ -143,15 +153,27 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
             let mut cookies = session_cookie::sent_to(&subject.evidence.cookies, &target);
             let in_target = token::in_target(subject, &target);
             let tokens: Vec<&Token<'_>> = in_document.iter().chain(&in_target).collect();
-            let verdict = judge(form, &cookies)?;
+            if cookies.is_empty() && tokens.is_empty() && !fields::is_login(form) {
+                return with_a_later_session(subject, form, &target);
+            }
+            let verdict = judge(form, &cookies, false)?;
+            let by_shape = cookies.iter().all(|(_, how)| *how == Recognised::ByShape);
+            if tokens.is_empty() && (!by_shape || verdict.kind == LOGIN) {
+                return Some(observe(subject, form, &target, &verdict, &cookies));
+            }
+            let look = second_look(subject, form, (&document, &target), questions);
+            if tokens.is_empty() && look.is_none() {
+                return Some(observe(subject, form, &target, &verdict, &cookies));
+            }
+            let (values, refused) = look?;
+            // What every visitor gets is no session either.
+            cookies.retain(|(cookie, how)| *how == Recognised::ByName || !is_common(cookie, values));
+            let verdict = judge(form, &cookies, refused && cookies.len() == 1)?;
             if tokens.is_empty() {
                 return Some(observe(subject, form, &target, &verdict, &cookies));
             }
-            let values = second_look(subject, form, (&document, &target), questions)?;
-            // What every visitor gets is no session either.
-            cookies.retain(|(cookie, how)| *how == Recognised::ByName || !is_common(cookie, values));
-            let verdict = judge(form, &cookies)?;
-            if !tokens.iter().all(|token| token.is_in(values)) {
+            let lives = |token: &&Token<'_>| token.nobodys || !token.is_in(values);
+            if tokens.iter().any(lives) {
                 return None;
             }
             let verdict = match tokens.iter().find(|token| token.named) {
@@ -169,27 +191,47 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
         .collect()
 }
 
-/// What a new visitor gets in the place of a form's tokens. It is asked for if it is not known; `None` until then, and
-/// where it cannot be known.
+/// A form that was seen before the session began, on another page. The server may add a token from then on, so this is
+/// never sure, and only for sessions that are known by their name.
+fn with_a_later_session(subject: &Subject<'_>, form: &Form, target: &Url) -> Option<Observation> {
+    let mut cookies = session_cookie::sent_to(subject.elsewhere, target);
+    cookies.retain(|(_, how)| *how == Recognised::ByName);
+    let verdict = Verdict {
+        confidence: Confidence::Tentative,
+        ..judge(form, &cookies, false)?
+    };
+    let mut observation = observe(subject, form, target, &verdict, &cookies);
+    let note = "the browser held the cookie on other pages of the scan, and not yet on this one";
+    observation.facts.push(Fact::new("session", note));
+    Some(observation)
+}
+
+/// What a new visitor gets in the place of a form's tokens, and whether none is let in. It is asked for if it is not
+/// known; `None` until then, and where it cannot be known.
 fn second_look<'e>(
     subject: &Subject<'e>,
     form: &Form,
     (document, target): (&Url, &Url),
     questions: &mut Vec<Question>,
-) -> Option<&'e [FreshValue]> {
+) -> Option<(&'e [FreshValue], bool)> {
     let question = Question::FreshLook {
         url: document.to_string(),
         form: template(target),
     };
     for answer in &subject.evidence.answers {
         match answer {
-            Answer::Fresh { url, form, values } => {
+            Answer::Fresh {
+                url,
+                form,
+                values,
+                refused,
+            } => {
                 let asked = Question::FreshLook {
                     url: url.clone(),
                     form: form.clone(),
                 };
                 if asked == question {
-                    return Some(values);
+                    return Some((values, *refused));
                 }
             }
             Answer::NotAsked { question: asked, .. } if *asked == question => return None,
@@ -219,10 +261,11 @@ fn is_same_site(document: &Url, target: &Url) -> bool {
         .is_some_and(|(one, other)| same_site(one, other))
 }
 
-fn judge(form: &Form, cookies: &[(&Cookie, Recognised)]) -> Option<Verdict> {
+/// What a form comes to. `confirmed`: without the cookie, nobody is let in.
+fn judge(form: &Form, cookies: &[(&Cookie, Recognised)], confirmed: bool) -> Option<Verdict> {
     if fields::is_login(form) {
         return Some(Verdict {
-            kind: "login",
+            kind: LOGIN,
             severity: Severity::Low,
             confidence: Confidence::Tentative,
             reason: "a login without a token lets another site log the visitor in to an account of its own",
@@ -261,7 +304,11 @@ fn judge(form: &Form, cookies: &[(&Cookie, Recognised)]) -> Option<Verdict> {
     Some(Verdict {
         kind: "form",
         severity,
-        confidence: if by_name { confidence } else { Confidence::Tentative },
+        confidence: if by_name || confirmed {
+            confidence
+        } else {
+            Confidence::Tentative
+        },
         reason,
         token: None,
     })
@@ -294,7 +341,7 @@ fn observe(
     let title = if let Some(token) = &verdict.token {
         let token: String = token.chars().take(40).collect();
         format!("The CSRF token {token} of the form for {shown} is the same for everybody")
-    } else if verdict.kind == "login" {
+    } else if verdict.kind == LOGIN {
         format!("The login form for {shown} has no CSRF token")
     } else {
         format!("The form that posts to {shown} has no CSRF token")

@@ -213,6 +213,43 @@ fn a_cookie_known_by_shape_only_is_doubtful() {
 }
 
 #[test]
+fn a_cookie_known_by_shape_only_is_held_against_what_a_new_visitor_gets() {
+    let page = || {
+        let mut scene = Scene::new("https://case.test/settings");
+        scene.session_cookie("shop_customer", SameSite::None);
+        scene.form(Post, "https://case.test/save", &[field("text", "nick")]);
+        scene
+    };
+    let let_in = |scene: &mut Scene| {
+        let Some(Answer::Fresh { refused, .. }) = scene.evidence.answers.first_mut() else {
+            panic!("nothing was asked");
+        };
+        *refused = true;
+    };
+    let value = "7f4df451a9c3e2b08d6c5e1f00ab43cd";
+    let mut common = page();
+    seen_by_a_stranger(&mut common, &[(FreshPlace::Cookie, "shop_customer", value)]);
+    assert!(passes(&common), "everybody gets it");
+
+    let mut own = page();
+    seen_by_a_stranger(&mut own, &[(FreshPlace::Cookie, "shop_customer", RANDOM)]);
+    assert_eq!(one(&own.run(&MissingCsrfToken)).1, Confidence::Tentative);
+
+    let mut needed = page();
+    seen_by_a_stranger(&mut needed, &[]);
+    let_in(&mut needed);
+    let outcome = needed.run(&MissingCsrfToken);
+    assert_eq!(one(&outcome).1, Confidence::Firm, "without it nobody is let in");
+    assert!(outcome.questions.is_empty());
+
+    let mut either = page();
+    either.session_cookie("shop_basket", SameSite::Lax);
+    seen_by_a_stranger(&mut either, &[]);
+    let_in(&mut either);
+    assert_eq!(one(&either.run(&MissingCsrfToken)).1, Confidence::Tentative);
+}
+
+#[test]
 fn the_sites_file_settles_it() {
     let mut scene = with_fields(&[field("text", "nick")]);
     for defence in [CsrfDefence::Origin, CsrfDefence::FetchMetadata] {
@@ -243,7 +280,12 @@ fn seen_by_a_stranger(scene: &mut Scene, values: &[(FreshPlace, &str, &str)]) {
         hash: shape(value).hash,
     });
     let values = values.collect();
-    scene.evidence.answers = vec![Answer::Fresh { url, form, values }];
+    scene.evidence.answers = vec![Answer::Fresh {
+        url,
+        form,
+        values,
+        refused: false,
+    }];
 }
 
 #[test]
@@ -279,6 +321,20 @@ fn a_token_that_everybody_gets_is_told_from_one_that_lives() {
         why: "there was no time".to_owned(),
     }];
     assert!(passes(&scene));
+}
+
+#[test]
+fn what_known_software_gives_to_all_who_are_not_logged_in_passes() {
+    for (name, value, expected) in [
+        ("wpEditToken", "+\\", true),
+        ("_wpnonce", "0a1b2c3d4e", true),
+        ("wpEditToken", "0123456789abcdef0123456789abcdef+\\", false),
+        ("csrf_token", "1", false),
+    ] {
+        let mut scene = with_fields(&[field("textarea", "text"), hidden(name, value)]);
+        seen_by_a_stranger(&mut scene, &[(FreshPlace::Field, name, value)]);
+        assert_eq!(passes(&scene), expected, "{name}={value}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::check::Subject;
-use crate::evidence::{Field, Form, FreshPlace, FreshValue, ValueShape};
+use crate::evidence::{Charset, Field, Form, FreshPlace, FreshValue, ValueShape};
 use crate::session_cookie::{is_sent, is_token_cookie};
 use crate::shape::{is_random, measure};
 
@@ -33,6 +33,8 @@ pub(super) struct Token<'e> {
     pub hash: &'e str,
     /// It is a token by its name, not only by the look of its value.
     pub named: bool,
+    /// Known software gives it to everybody without an account, and it acts for nobody: one's own is another.
+    pub nobodys: bool,
 }
 
 /// The tokens that a form, or the document around it, carries.
@@ -47,6 +49,7 @@ pub(super) fn in_document<'e>(subject: &Subject<'e>, form: &'e Form) -> Vec<Toke
             name: &field.name,
             hash: hash(field.value.as_ref()),
             named: is_token_name(subject, &field.name) || is_token_itself(&field.name),
+            nobodys: is_nobodys(field),
         });
     let metas = subject
         .evidence
@@ -65,6 +68,7 @@ pub(super) fn in_document<'e>(subject: &Subject<'e>, form: &'e Form) -> Vec<Toke
             name: &meta.name,
             hash: hash(meta.value.as_ref()),
             named: true,
+            nobodys: false,
         });
     fields.chain(metas).collect()
 }
@@ -87,6 +91,7 @@ pub(super) fn in_target<'e>(subject: &Subject<'e>, target: &Url) -> Vec<Token<'e
         name: "",
         hash: "",
         named: true,
+        nobodys: false,
     });
     let cookies = subject
         .evidence
@@ -98,6 +103,7 @@ pub(super) fn in_target<'e>(subject: &Subject<'e>, target: &Url) -> Vec<Token<'e
             name: &cookie.name,
             hash: &cookie.value.hash,
             named: true,
+            nobodys: false,
         });
     query.into_iter().chain(cookies).collect()
 }
@@ -124,6 +130,12 @@ fn is_token(subject: &Subject<'_>, field: &Field) -> bool {
             .as_ref()
             .is_some_and(|value| looks_like_token(&field.name, value))
         || is_token_itself(&field.name)
+}
+
+/// `MediaWiki` writes `+\` where nobody is logged in; `WordPress` has one nonce for all who are not.
+fn is_nobodys(field: &Field) -> bool {
+    let is_mark = |value: &ValueShape| value.length == 2 && value.charset == Charset::Ascii;
+    field.value.as_ref().is_some_and(is_mark) || plain(&field.name).contains("wpnonce")
 }
 
 /// Joomla names its field by the token itself and gives it the value 1.

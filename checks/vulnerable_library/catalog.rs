@@ -10,6 +10,7 @@ use regex::{Regex, RegexSet};
 use url::Url;
 
 use super::advisories::{Advisories, Advisory, Component};
+use super::minified;
 use super::version::Version;
 
 /// The most places in one text where one pattern is tried.
@@ -18,6 +19,8 @@ const MOST_PLACES: usize = 200;
 const MOST_SEARCHED: usize = 16 << 20;
 /// The most texts whose result is remembered.
 const MOST_REMEMBERED: usize = 4_096;
+/// A longer address, in bytes, is that of no library.
+const LONGEST_ADDRESS: usize = 2_048;
 
 /// A library, by its position in the set of advisories.
 pub(super) type Index = usize;
@@ -33,6 +36,7 @@ pub struct Catalog {
     files: PathRules,
     names: HashMap<String, Index>,
     memo: Mutex<Memo>,
+    addresses: Mutex<Memo>,
 }
 
 struct TextRule {
@@ -47,8 +51,8 @@ struct PathRules {
     rules: Vec<(Index, Regex)>,
 }
 
-/// Results of texts searched before, by hash. The same script is on every page of a site; what is remembered is a
-/// pure function of the text, so a check that uses it stays pure.
+/// Results of texts searched before, by hash, or of addresses. The same script is on every page of a site; what is
+/// remembered is a pure function of the text, so a check that uses it stays pure.
 #[derive(Default)]
 struct Memo {
     hits: HashMap<String, Hits>,
@@ -57,7 +61,8 @@ struct Memo {
 
 impl Catalog {
     /// Makes a set ready.
-    pub fn new(set: Advisories) -> Self {
+    pub fn new(mut set: Advisories) -> Self {
+        set.components.iter_mut().for_each(minified::add);
         let mut text = Vec::new();
         let mut literals = Vec::new();
         let mut names = HashMap::new();
@@ -89,6 +94,7 @@ impl Catalog {
             files: PathRules::new(&set, |component| &component.files),
             names,
             memo: Mutex::default(),
+            addresses: Mutex::default(),
             set,
         }
     }
@@ -114,13 +120,7 @@ impl Catalog {
 
     /// The libraries in a text, by what they write into it. `hash` must be the text's own.
     pub(super) fn in_text(&self, hash: &str, text: &str) -> Hits {
-        if let Some(known) = self.memo.lock().unwrap_or_else(PoisonError::into_inner).hits.get(hash) {
-            return Arc::clone(known);
-        }
-        let hits: Hits = self.search(text.as_bytes()).into();
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        memo.remember(hash, &hits);
-        hits
+        remembered(&self.memo, hash, || self.search(text.as_bytes()))
     }
 
     fn search(&self, text: &[u8]) -> Vec<(Index, Version)> {
@@ -168,13 +168,17 @@ impl Catalog {
     }
 
     /// The libraries that a script's URL names, with a version. The query never counts: `?v=3.1` is a cache-buster.
-    pub(super) fn in_url(&self, url: &Url) -> Vec<(Index, Version)> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Vec::new();
-        }
+    pub(super) fn in_url(&self, url: &Url) -> Hits {
         let address = &url[..url::Position::AfterPath];
+        if !matches!(url.scheme(), "http" | "https") || address.len() > LONGEST_ADDRESS {
+            return Hits::default();
+        }
+        remembered(&self.addresses, address, || self.search_address(address, url.path()))
+    }
+
+    fn search_address(&self, address: &str, path: &str) -> Vec<(Index, Version)> {
         let file = address.rsplit('/').next().unwrap_or_default();
-        let mut hits = self.npm_path(url.path());
+        let mut hits = self.npm_path(path);
         for (component, version) in self.urls.find(address).chain(self.files.find(file)) {
             if !hits.contains(&(component, version.clone())) {
                 hits.push((component, version));
@@ -261,6 +265,16 @@ impl PathRules {
             Some((*component, Version::parse(found.get(1)?.as_str())?))
         })
     }
+}
+
+/// What is known by this key, or what is found now.
+fn remembered(memo: &Mutex<Memo>, key: &str, search: impl FnOnce() -> Vec<(Index, Version)>) -> Hits {
+    if let Some(known) = memo.lock().unwrap_or_else(PoisonError::into_inner).hits.get(key) {
+        return Arc::clone(known);
+    }
+    let hits: Hits = search().into();
+    memo.lock().unwrap_or_else(PoisonError::into_inner).remember(key, &hits);
+    hits
 }
 
 impl Memo {

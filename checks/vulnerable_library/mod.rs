@@ -11,7 +11,7 @@
 //! # How it decides
 //!
 //! Three kinds of evidence give a version: the running library itself, asked in the page; the script's text, by its
-//! banner or by structures that only this library has; and the script's URL. A script's text overrules its URL, and so
+//! banner or by structures that only this library has, also where a minifier took its names away; and the script's URL. A script's text overrules its URL, and so
 //! does a running version that nothing else explains. A URL alone does not count if the text is known, the page was
 //! asked for the library, and neither shows it; but a module shows a library to its importers alone. A query such as `?v=3.1` is a cache-buster and no version, and
 //! `@3.4` in a delivery network's path is a range and no version. Scripts that failed to load, and script elements that
@@ -53,6 +53,7 @@
 pub mod advisories;
 mod catalog;
 pub mod convert;
+mod minified;
 mod reconcile;
 pub mod version;
 
@@ -71,7 +72,7 @@ pub struct VulnerableLibrary;
 
 static META: Meta = Meta {
     id: "vulnerable-library",
-    version: 3,
+    version: 4,
     title: "A JavaScript library has known vulnerabilities",
     severity: Severity::Medium,
     cwe: 1395,

@@ -242,14 +242,14 @@ fn of_script(subject: &Subject<'_>, catalog: &Catalog, script: &Script) -> Vec<P
             ..Presence::of_script(script, *component, version.clone())
         });
     }
-    for (component, version) in in_url {
-        if !in_text.iter().any(|(known, _)| *known == component) {
+    for (component, version) in in_url.iter() {
+        if !in_text.iter().any(|(known, _)| known == component) {
             presences.push(Presence {
                 witnesses: Witnesses {
                     in_url: true,
                     ..Witnesses::default()
                 },
-                ..Presence::of_script(script, component, version)
+                ..Presence::of_script(script, *component, version.clone())
             });
         }
     }

@@ -10,12 +10,12 @@ use chromiumoxide::cdp::js_protocol::runtime;
 use serde_json::json;
 use url::Url;
 
-use super::CALL;
 use super::client::Client;
 use super::connection::{CdpError, Connection, Event, Events, Session};
 use super::events::{AttachedToTarget, BindingCalled, DetachedFromTarget, Nothing, RequestPaused};
 use super::recorder::{Calls, asked};
 use super::tab::EARLY;
+use super::{CALL, FIRST_CALL};
 use crate::crawl::Guard;
 
 const HOLD: &str = include_str!("hold.js");
@@ -160,7 +160,7 @@ pub(super) async fn watch_workers(connection: &Connection, rules: &Rules) -> Res
     });
     let mut attach = auto_attach();
     attach.filter = Some(target::TargetFilter::new(kinds.to_vec()));
-    session.call::<Nothing>(attach, CALL).await.map(|_| lasting)
+    session.call::<Nothing>(attach, FIRST_CALL).await.map(|_| lasting)
 }
 
 async fn watch(mut events: Events, session: Session, rules: Rules, lasting: Lasting) {

@@ -40,6 +40,8 @@ pub use tab::{CaptureScript, MayGo, PageRequest, Visit};
 
 /// How long a call that only asks the browser itself may take.
 const CALL: Duration = Duration::from_secs(10);
+/// How long a browser that has just been started may take to answer: the full one reads its profile first.
+const FIRST_CALL: Duration = Duration::from_secs(30);
 
 /// Why there is no browser.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use super::process::{Launch, Process, sweep_profiles};
 use super::state::{OriginState, SessionState, StateCookie};
 use super::steps::{Walk, Walked};
 use super::tab::{Closed, PageRequest, Tab, Visit};
-use super::{BrowserError, CALL};
+use super::{BrowserError, CALL, FIRST_CALL};
 use crate::config::BrowserConfig;
 use crate::crawl::Guard;
 use crate::site::Selector;
@@ -326,7 +326,7 @@ impl Pool {
             proxy_bypass_list: Some("<-loopback>".to_owned()),
             ..Default::default()
         };
-        let ContextAnswer { browser_context_id } = browser.call(create, Duration::from_secs(30)).await?;
+        let ContextAnswer { browser_context_id } = browser.call(create, FIRST_CALL).await?;
         let mut downloads = browser::SetDownloadBehaviorParams::new(browser::SetDownloadBehaviorBehavior::Deny);
         downloads.browser_context_id = Some(browser_context_id.clone().into());
         browser.call::<Nothing>(downloads, CALL).await?;

@@ -108,6 +108,10 @@ const FLAGS: &[&str] = &[
       kPrefetchSchedulerTestingActiveSetSizeLimitForBurst/0",
 ];
 
+/// The full browser stops before a form's data goes over http and asks the visitor; nobody is there to be asked, and where
+/// the data would go would stay hidden. The headless shell knows no such question.
+const PREFERENCES: &str = r#"{"profile":{"mixed_forms_warnings":false}}"#;
+
 /// A running browser process. Dropping it kills the process and removes its profile.
 pub(super) struct Process {
     child: Child,
@@ -233,7 +237,11 @@ impl Profile {
         let path = tempfile::Builder::new().prefix(PROFILE_PREFIX).tempdir()?.keep();
         let lock = File::create(path.join("phantom.lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
-        Ok(Self { path, _lock: lock })
+        let own = Self { path, _lock: lock };
+        let settings = own.path.join("Default");
+        fs::create_dir(&settings)?;
+        fs::write(settings.join("Preferences"), PREFERENCES)?;
+        Ok(own)
     }
 }
 

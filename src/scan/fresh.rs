@@ -25,8 +25,26 @@ pub(super) struct FreshLooks {
 
 #[derive(Default)]
 struct Looks {
-    forms: BTreeMap<String, Arc<[FreshValue]>>,
-    pages: BTreeMap<String, Arc<[FreshValue]>>,
+    forms: BTreeMap<String, Arc<Look>>,
+    pages: BTreeMap<String, Arc<Look>>,
+}
+
+/// What a new visitor gets.
+#[derive(Clone, Default)]
+pub(super) struct Look {
+    values: Vec<FreshValue>,
+    /// Nothing but the way to a login.
+    refused: bool,
+}
+
+impl Look {
+    /// What an answer to a request without cookies shows.
+    pub fn at(fetched: &Fetched, redactor: &Redactor) -> Self {
+        Self {
+            values: values(fetched, redactor),
+            refused: is_refused(fetched),
+        }
+    }
 }
 
 impl FreshLooks {
@@ -38,8 +56,8 @@ impl FreshLooks {
     /// What is known of a form that is alike, or of the page; it need not be asked again.
     pub fn known(&self, url: &str, form: &str) -> Option<Answer> {
         let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = looks.forms.get(form).or_else(|| looks.pages.get(url))?;
-        Some(answer(url, form, values))
+        let look = looks.forms.get(form).or_else(|| looks.pages.get(url))?;
+        Some(answer(url, form, look))
     }
 
     /// Whether enough was asked in this scan.
@@ -48,26 +66,43 @@ impl FreshLooks {
     }
 
     /// Remembers what came.
-    pub fn remember(&self, url: &str, form: &str, values: Vec<FreshValue>) -> Answer {
-        let values: Arc<[FreshValue]> = values.into();
-        let told = answer(url, form, &values);
+    pub fn remember(&self, url: &str, form: &str, look: Look) -> Answer {
+        let look = Arc::new(look);
+        let told = answer(url, form, &look);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.pages.insert(url.to_owned(), Arc::clone(&values));
-        looks.forms.insert(form.to_owned(), values);
+        looks.pages.insert(url.to_owned(), Arc::clone(&look));
+        looks.forms.insert(form.to_owned(), look);
         told
     }
 }
 
-fn answer(url: &str, form: &str, values: &[FreshValue]) -> Answer {
+fn answer(url: &str, form: &str, look: &Look) -> Answer {
     Answer::Fresh {
         url: url.to_owned(),
         form: form.to_owned(),
-        values: values.to_vec(),
+        values: look.values.clone(),
+        refused: look.refused,
+    }
+}
+
+/// Whether a new visitor is turned away: by the status, or by being sent to what reads like a login.
+fn is_refused(fetched: &Fetched) -> bool {
+    const LOGINS: [&str; 9] = [
+        "login", "log-in", "log_in", "logon", "signin", "sign-in", "sign_in", "auth", "sso",
+    ];
+    match fetched.status {
+        401 | 403 => true,
+        300..=399 => fetched.header("location").is_some_and(|to| {
+            let to = to.to_ascii_lowercase();
+            let path = to.split(['?', '#']).next().unwrap_or_default();
+            LOGINS.iter().any(|word| path.contains(word))
+        }),
+        _ => false,
     }
 }
 
 /// What may be a token in an answer. Nothing if it is no page.
-pub(super) fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> {
+fn values(fetched: &Fetched, redactor: &Redactor) -> Vec<FreshValue> {
     let html = fetched
         .header("content-type")
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
@@ -163,6 +198,26 @@ mod tests {
     }
 
     #[test]
+    fn who_is_sent_to_a_login_is_refused() {
+        let answered = |status, to: &str| Fetched {
+            status,
+            headers: vec![("location".to_owned(), to.to_owned())],
+            ..page("")
+        };
+        for (status, to, expected) in [
+            (401, "", true),
+            (403, "", true),
+            (302, "/Login?next=/settings", true),
+            (303, "https://id.test/oauth/authorize", true),
+            (302, "/en/?from=/login", false),
+            (404, "", false),
+            (200, "", false),
+        ] {
+            assert_eq!(is_refused(&answered(status, to)), expected, "{status} {to}");
+        }
+    }
+
+    #[test]
     fn forms_that_are_alike_are_looked_at_once() {
         let looks = FreshLooks::default();
         assert_eq!(looks.known("https://a.test/1", "a.test/save"), None);
@@ -171,7 +226,11 @@ mod tests {
             name: "t".to_owned(),
             hash: "h".to_owned(),
         };
-        looks.remember("https://a.test/1", "a.test/save", vec![value.clone()]);
+        let look = Look {
+            values: vec![value.clone()],
+            refused: false,
+        };
+        looks.remember("https://a.test/1", "a.test/save", look);
         let Some(Answer::Fresh { url, values, .. }) = looks.known("https://a.test/2", "a.test/save") else {
             panic!("it is not known");
         };

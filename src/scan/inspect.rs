@@ -13,7 +13,7 @@ use phantom_checks::vulnerable_library::Catalog;
 use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFacts, Subject};
 use url::Url;
 
-use super::fresh::{self, FreshLooks};
+use super::fresh::{FreshLooks, Look};
 use super::run::Run;
 use crate::egress::{FetchError, Fetched};
 use crate::triage::Picture;
@@ -226,8 +226,8 @@ impl Inspector {
         }
         match asker.ask_as_a_stranger(url).await {
             Ok(Ok(fetched)) => {
-                let values = fresh::values(&fetched, &asker.run.redactor);
-                self.fresh.remember(url, form, values)
+                let look = Look::at(&fetched, &asker.run.redactor);
+                self.fresh.remember(url, form, look)
             }
             Ok(Err(error)) => not_asked(question, &error.to_string()),
             Err(Unasked::ForGood(why)) => not_asked(question, &why),
