@@ -56,6 +56,11 @@ pub(crate) fn sent_to<'a>(cookies: &'a [Cookie], target: &Url) -> Vec<(&'a Cooki
 }
 
 /// Whether a cookie carries a session, as far as its name, flags and shape tell.
+pub fn is_session(cookie: &Cookie) -> bool {
+    recognise(cookie).is_some()
+}
+
+/// How a cookie is known to carry a session, as far as its name, flags and shape tell.
 pub(crate) fn recognise(cookie: &Cookie) -> Option<Recognised> {
     let name = cookie.name.to_ascii_lowercase();
     let name = name
