@@ -531,7 +531,7 @@ pm.children = 1
 pm.max_children = 8
 """.replace("pm.children = 1\n", ""))
         program = sorted(glob.glob("/usr/sbin/php-fpm*"))[-1]
-        self.running.append(subprocess.Popen([program, "-F", "-y", f"{self.work}/fpm.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        self.running.append(subprocess.Popen([program, "-F", "-d", f"sys_temp_dir={self.work}/sessions", "-y", f"{self.work}/fpm.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         wait_for("PHP", lambda: os.path.exists(f"{self.work}/php.sock"))
 
     def nginx(self):

@@ -41,7 +41,7 @@ def main():
         for app in apps:
             for logged_in in (False, True):
                 name = f"{app.name}-{'in' if logged_in else 'out'}"
-                seen = real_apps.scan(phantom, app, logged_in, given.pages, 1)
+                seen = real_apps.scan(phantom, app, logged_in, given.pages, nth=1, tabs=1)
                 reports[name] = seen["report"]
                 if given.keep:
                     given.keep.mkdir(parents=True, exist_ok=True)

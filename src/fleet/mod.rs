@@ -36,7 +36,7 @@ const FEW_TABS: usize = 2;
 const TICKETS_PATIENCE: Duration = Duration::from_mins(3);
 
 /// What waits after that, for Jira or for a person's word, is tried again this often.
-const FILE_AGAIN: Duration = Duration::from_secs(10);
+const FILE_AGAIN: Duration = Duration::from_mins(1);
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use phantom_checks::evidence::{Answer, FreshPlace, FreshValue};
 use scraper::{Html, Selector};
+use url::Url;
 
 use crate::browser::Redactor;
 use crate::egress::Fetched;
@@ -13,6 +14,9 @@ use crate::egress::Fetched;
 const MOST_VALUES: usize = 500;
 /// Kinds of forms of one scan that are looked at once more.
 const MOST_LOOKS: usize = 300;
+/// After so many refusals one after the other, a host is not asked by a stranger any more: some count these as attempts
+/// to break in, and lock out who else comes from there.
+const MOST_REFUSALS: u32 = 5;
 /// A longer name, in characters, is no token's.
 const LONGEST_NAME: usize = 200;
 
@@ -27,6 +31,8 @@ pub(super) struct FreshLooks {
 struct Looks {
     forms: BTreeMap<String, Arc<Look>>,
     pages: BTreeMap<String, Arc<Look>>,
+    /// By the host, how often it showed a stranger nothing since it last did.
+    refusals: BTreeMap<String, u32>,
 }
 
 /// What a new visitor gets.
@@ -65,6 +71,21 @@ impl FreshLooks {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).pages.len() >= MOST_LOOKS
     }
 
+    /// Whether the host of a page shows its pages to nobody who is not logged in.
+    pub fn is_closed(&self, url: &str) -> bool {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusals = host_of(url).and_then(|host| looks.refusals.get(&host).copied());
+        refusals.is_some_and(|refusals| refusals >= MOST_REFUSALS)
+    }
+
+    /// Notes with which status a host answered a stranger.
+    pub fn answered(&self, url: &str, status: u16) {
+        let Some(host) = host_of(url) else { return };
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusals = looks.refusals.entry(host).or_default();
+        *refusals = if status < 300 { 0 } else { refusals.saturating_add(1) };
+    }
+
     /// Remembers what came.
     pub fn remember(&self, url: &str, form: &str, look: Look) -> Answer {
         let look = Arc::new(look);
@@ -74,6 +95,10 @@ impl FreshLooks {
         looks.forms.insert(form.to_owned(), look);
         told
     }
+}
+
+fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
 fn answer(url: &str, form: &str, look: &Look) -> Answer {
@@ -215,6 +240,23 @@ mod tests {
         ] {
             assert_eq!(is_refused(&answered(status, to)), expected, "{status} {to}");
         }
+    }
+
+    #[test]
+    fn a_host_that_refuses_strangers_is_left_alone() {
+        let looks = FreshLooks::default();
+        let page = "https://a.test/1";
+        for _ in 1..MOST_REFUSALS {
+            looks.answered(page, 403);
+        }
+        assert!(!looks.is_closed(page));
+        looks.answered(page, 200);
+        for _ in 1..MOST_REFUSALS {
+            looks.answered(page, 302);
+        }
+        assert!(!looks.is_closed(page), "it has shown one");
+        looks.answered("https://a.test/2", 302);
+        assert!(looks.is_closed(page) && !looks.is_closed("https://b.test/1"));
     }
 
     #[test]

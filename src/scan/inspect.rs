@@ -251,8 +251,12 @@ impl Inspector {
         if self.fresh.is_full() {
             return not_asked(question, "enough forms were looked at in this scan");
         }
+        if self.fresh.is_closed(url) {
+            return self.fresh.remember(url, form, Look::default());
+        }
         match asker.ask_as_a_stranger(url).await {
             Ok(Ok(fetched)) => {
+                self.fresh.answered(url, fetched.status);
                 let look = Look::at(&fetched, &asker.run.redactor);
                 self.fresh.remember(url, form, look)
             }
