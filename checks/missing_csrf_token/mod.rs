@@ -42,6 +42,9 @@
 //! whatever the cookies: there need be no session yet. A token that is the same for everybody is as bad as none, and
 //! *firm*.
 //!
+//! If the session begins on another page of the scan, a form without a token that was seen before is judged with it, as
+//! far as the cookie is known by its name, and *tentative*: the server may add a token once there is a session.
+//!
 //! # How to fix
 //!
 //! Switch on the protection of the framework and put its token into the form. Give session cookies `SameSite=Lax` or

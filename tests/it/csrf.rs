@@ -87,7 +87,7 @@ async fn a_token_that_is_everybodys_is_found_with_one_request_for_each_kind_of_f
 
 /// The form is seen before the page that begins the session, whatever the order of the browsers.
 fn late(ask: &Ask<'_>) -> Reply {
-    let form = "<form method=post action=/transfer><input name=iban><input type=password name=pin><button>Send</button></form>";
+    let form = "<form method=post action=/transfer><input name=to><input name=card autocomplete=cc-number><button>Send</button></form>";
     match ask.path {
         "/" => Reply::html(format!(
             "<!doctype html><title>Bank</title><a href=/next>next</a>{form}"
