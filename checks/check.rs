@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Docs;
-use crate::evidence::Evidence;
+use crate::evidence::{Cookie, Evidence};
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::vulnerable_library::Catalog;
 
@@ -17,6 +17,12 @@ pub trait Check: Send + Sync {
     /// What the check wants to ask the page itself, in every frame, while the page is open.
     fn probe(&self) -> Option<Probe> {
         None
+    }
+
+    /// Whether the check decides differently if a session is there. A scan whose session began late has such checks look
+    /// again, with [`Subject::elsewhere`], at pages that were seen before.
+    fn needs_session(&self) -> bool {
+        false
     }
 
     /// Looks at one page.
@@ -88,6 +94,8 @@ pub struct Probe {
 pub struct Subject<'a> {
     /// What the browser saw.
     pub evidence: &'a Evidence,
+    /// Cookies that the browser held on other pages of the scan, and would have sent from this one had it come later.
+    pub elsewhere: &'a [Cookie],
     /// The texts of the scripts that the evidence names by hash.
     pub bodies: &'a dyn Bodies,
     /// What the site's file says about the site.

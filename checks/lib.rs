@@ -52,6 +52,7 @@ pub mod weak_hsts;
 pub use check::{Bodies, Check, EndOfLife, Meta, Outcome, Probe, SiteFacts, Subject};
 pub use docs::Docs;
 pub use observation::{Cause, Confidence, Fact, Observation, Question, Severity};
+pub use session_cookie::is_session;
 
 /// The checks that are part of the program, in the order in which reports list them. One line a check.
 const BUILT_IN: &[&dyn Check] = &[

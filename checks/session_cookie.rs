@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use crate::check::Subject;
 use crate::evidence::{Cookie, SameSite};
 use crate::hosts::is_loopback;
 use crate::shape::is_random;
@@ -34,6 +35,17 @@ pub(crate) enum Recognised {
     ByName,
 }
 
+/// The session cookies that would go along with a request to `target`: those that the browser held on the page or, if
+/// there is none, on others of the scan.
+pub(crate) fn of_visitor<'a>(subject: &Subject<'a>, target: &Url) -> Vec<(&'a Cookie, Recognised)> {
+    let own = sent_to(&subject.evidence.cookies, target);
+    if own.is_empty() {
+        sent_to(subject.elsewhere, target)
+    } else {
+        own
+    }
+}
+
 /// The session cookies that the browser would send along with a request to `target` from the same site.
 pub(crate) fn sent_to<'a>(cookies: &'a [Cookie], target: &Url) -> Vec<(&'a Cookie, Recognised)> {
     cookies
@@ -44,6 +56,11 @@ pub(crate) fn sent_to<'a>(cookies: &'a [Cookie], target: &Url) -> Vec<(&'a Cooki
 }
 
 /// Whether a cookie carries a session, as far as its name, flags and shape tell.
+pub fn is_session(cookie: &Cookie) -> bool {
+    recognise(cookie).is_some()
+}
+
+/// How a cookie is known to carry a session, as far as its name, flags and shape tell.
 pub(crate) fn recognise(cookie: &Cookie) -> Option<Recognised> {
     let name = cookie.name.to_ascii_lowercase();
     let name = name

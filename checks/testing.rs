@@ -11,6 +11,7 @@ use crate::evidence::{
 /// One page, its script texts and the site it belongs to.
 pub struct Scene {
     pub evidence: Evidence,
+    pub elsewhere: Vec<Cookie>,
     pub bodies: HashMap<String, String>,
     pub site: SiteFacts,
 }
@@ -37,6 +38,7 @@ impl Scene {
             .and_then(|url| url.host_str().map(str::to_owned));
         Self {
             evidence,
+            elsewhere: Vec::new(),
             bodies: HashMap::new(),
             site: SiteFacts {
                 hosts: host.into_iter().collect(),
@@ -56,6 +58,7 @@ impl Scene {
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             evidence: &self.evidence,
+            elsewhere: &self.elsewhere,
             bodies: &self.bodies,
             site: &self.site,
             libraries: None,

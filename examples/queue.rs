@@ -240,7 +240,7 @@ impl Queue {
     }
 
     async fn held(&self, why: Held) -> Result<usize> {
-        let waiting = tickets::waiting(&*self.store).await?;
+        let waiting = tickets::waiting(&*self.store, None).await?;
         Ok(waiting.iter().filter(|one| one.held == Some(why)).count())
     }
 }

@@ -61,6 +61,10 @@ impl Check for FramingAllowed {
         &META
     }
 
+    fn needs_session(&self) -> bool {
+        true
+    }
+
     fn run(&self, subject: &Subject<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         let Some(page) = answers::page(subject) else {
@@ -77,7 +81,7 @@ impl Check for FramingAllowed {
         let Some(form) = form.filter(|_| !is_protected(subject, &page)) else {
             return outcome;
         };
-        let sent = session_cookie::sent_to(&subject.evidence.cookies, &page.url);
+        let sent = session_cookie::of_visitor(subject, &page.url);
         let cookie = sent
             .iter()
             .filter(|(cookie, _)| cookie.same_site == SameSite::None)

@@ -125,6 +125,10 @@ impl Check for InsecureForm {
         &META
     }
 
+    fn needs_session(&self) -> bool {
+        true
+    }
+
     fn run(&self, subject: &Subject<'_>) -> Outcome {
         let upgrades = Upgrades::of(subject.evidence);
         let mut observations: BTreeMap<Cause, Observation> = BTreeMap::new();
@@ -218,7 +222,7 @@ fn insecure_action(
     let asked = fields::asked(form, true);
     let mut note = None;
     if method == FormMethod::Get && asked.is_empty() && fields::is_search(form) {
-        if session_cookie::sent_to(&subject.evidence.cookies, &target).is_empty() {
+        if session_cookie::of_visitor(subject, &target).is_empty() {
             return None;
         }
         note = Some("the request would carry a session cookie that has no Secure flag");

@@ -42,6 +42,9 @@
 //! whatever the cookies: there need be no session yet. A token that is the same for everybody is as bad as none, and
 //! *firm*.
 //!
+//! If the session begins on another page of the scan, a form without a token that was seen before is judged with it, as
+//! far as the cookie is known by its name, and *tentative*: the server may add a token once there is a session.
+//!
 //! # How to fix
 //!
 //! Switch on the protection of the framework and put its token into the form. Give session cookies `SameSite=Lax` or
@@ -108,6 +111,10 @@ impl Check for MissingCsrfToken {
         &META
     }
 
+    fn needs_session(&self) -> bool {
+        true
+    }
+
     fn run(&self, subject: &Subject<'_>) -> Outcome {
         if subject.site.csrf_defence != CsrfDefence::None {
             return Outcome::default();
@@ -149,6 +156,9 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
             let mut cookies = session_cookie::sent_to(&subject.evidence.cookies, &target);
             let in_target = token::in_target(subject, &target);
             let tokens: Vec<&Token<'_>> = in_document.iter().chain(&in_target).collect();
+            if cookies.is_empty() && tokens.is_empty() && !fields::is_login(form) {
+                return with_a_later_session(subject, form, &target);
+            }
             let verdict = judge(form, &cookies, false)?;
             let by_shape = cookies.iter().all(|(_, how)| *how == Recognised::ByShape);
             if tokens.is_empty() && (!by_shape || verdict.kind == LOGIN) {
@@ -182,6 +192,21 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
             Some(observe(subject, form, &target, &verdict, &cookies))
         })
         .collect()
+}
+
+/// A form that was seen before the session began, on another page. The server may add a token from then on, so this is
+/// never sure, and only for sessions that are known by their name.
+fn with_a_later_session(subject: &Subject<'_>, form: &Form, target: &Url) -> Option<Observation> {
+    let mut cookies = session_cookie::sent_to(subject.elsewhere, target);
+    cookies.retain(|(_, how)| *how == Recognised::ByName);
+    let verdict = Verdict {
+        confidence: Confidence::Tentative,
+        ..judge(form, &cookies, false)?
+    };
+    let mut observation = observe(subject, form, target, &verdict, &cookies);
+    let note = "the browser held the cookie on other pages of the scan, and not yet on this one";
+    observation.facts.push(Fact::new("session", note));
+    Some(observation)
 }
 
 /// What a new visitor gets in the place of a form's tokens, and whether none is let in. It is asked for if it is not

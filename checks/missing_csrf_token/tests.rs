@@ -370,3 +370,31 @@ fn nothing_is_asked_without_need() {
     scene.form(Post, "https://case.test/save", &[hidden("csrf_token", RANDOM)]);
     assert!(!asks(&scene), "the address is not known");
 }
+
+#[test]
+fn a_session_that_began_elsewhere_counts_for_forms_without_a_token() {
+    let visitor = |same_site| scene(same_site).evidence.cookies;
+    let mut scene = Scene::new("https://case.test/settings");
+    scene.form(Post, "https://case.test/save", &[field("password", "new")]);
+    assert!(passes(&scene), "there is no session");
+    scene.elsewhere = visitor(SameSite::None);
+    let observation = one(&scene.run(&MissingCsrfToken));
+    assert_eq!((observation.0, observation.1), (Severity::High, Confidence::Tentative));
+    scene.evidence.cookies = visitor(SameSite::Strict);
+    assert_eq!(
+        one(&scene.run(&MissingCsrfToken)).0,
+        Severity::Info,
+        "its own session counts"
+    );
+    scene.evidence.cookies.clear();
+    scene.form(Post, "https://case.test/name", &[hidden("csrf_token", RANDOM)]);
+    let outcome = scene.run(&MissingCsrfToken);
+    assert_eq!(
+        outcome.observations.len(),
+        1,
+        "a form with a token is judged with its own session alone"
+    );
+    assert!(outcome.questions.is_empty());
+    scene.elsewhere[0].name = "visitor".into();
+    assert!(passes(&scene), "what only looks like a session is not enough");
+}

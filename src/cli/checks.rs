@@ -227,7 +227,7 @@ async fn test(folder: &Path, browser: &BrowserConfig) -> Ended {
     let trials = Trial::find(folder).or_usage()?;
     let term = Term::stdout();
     let (good, bad, odd) = (Style::new().green(), Style::new().red(), Style::new().yellow());
-    let (mut wrong, mut not_tried) = (0_u64, 0_u64);
+    let (mut wrong, mut not_tried, mut few) = (0_u64, 0_u64, 0_u64);
     let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
     for trial in &trials {
         let kind = usize::from(trial.case.flags.is_empty());
@@ -257,7 +257,7 @@ async fn test(folder: &Path, browser: &BrowserConfig) -> Ended {
     }
     for (check, [flag, pass]) in &counts {
         if *flag.min(pass) < LEAST_CASES {
-            wrong += 1;
+            few += 1;
             let line = format!(
                 "{}  {check} has {flag} cases that must be flagged and {pass} that must pass; write {LEAST_CASES} of each",
                 bad.apply_to("too few  ")
@@ -265,13 +265,17 @@ async fn test(folder: &Path, browser: &BrowserConfig) -> Ended {
             term.write_line(&line).or_usage()?;
         }
     }
+    let too_few = match few {
+        0 => String::new(),
+        _ => format!(", {} with too few", plural(few, "check")),
+    };
     let line = format!(
-        "{}, {wrong} wrong, {not_tried} not tried, in {:.1} s",
+        "{}, {wrong} wrong, {not_tried} not tried{too_few}, in {:.1} s",
         plural(trials.len() as u64, "case"),
         began.elapsed().as_secs_f64()
     );
     term.write_line(&line).or_usage()?;
-    Ok(match (wrong, not_tried) {
+    Ok(match (wrong + few, not_tried) {
         (0, 0) => Exit::Clean,
         (_, 0) => Exit::Findings,
         _ => Exit::Incomplete,
@@ -362,7 +366,13 @@ fn write_cases(home: &Path) -> anyhow::Result<()> {
 /// Writes a file that is not there yet, and the folders it is in.
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let failed = |error: std::io::Error| anyhow::anyhow!("cannot write {}: {error}", path.display());
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+            "{} is there already and is left as it is; go on with it, or choose another id",
+            path.display()
+        ),
+        _ => anyhow::anyhow!("cannot write {}: {error}", path.display()),
+    };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
@@ -440,7 +450,11 @@ async fn over_scan(over: &str, ids: &[String], shape: Shape, setup: &Setup) -> E
     } else {
         store.scan(&ScanId(over.to_owned())).await.or_incomplete()?
     };
-    let record = record.ok_or_else(|| ReplayError::NoScan(over.to_owned())).or_usage()?;
+    let missing = || match over {
+        "last" => ReplayError::NoScans,
+        _ => ReplayError::NoScan(over.to_owned()),
+    };
+    let record = record.ok_or_else(missing).or_usage()?;
     let replayed = replay(&store, &record, checks).await.or_incomplete()?;
     let told = Told {
         replayed: &replayed,

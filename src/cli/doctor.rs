@@ -50,7 +50,13 @@ pub async fn run(setup: &Setup) -> Ended {
         }
         Err(failure) => {
             say("settings", Health::Bad(format!("{:#}", failure.error)))?;
-            Config::default()
+            say("sites", sites())?;
+            // Others than those that are meant would be looked at.
+            for what in ["store", "libraries", "egress", "browser", "jira"] {
+                let why = "not looked at, because the settings are wrong";
+                say(what, Health::Doubtful(why.to_owned()))?;
+            }
+            return Ok(exit);
         }
     };
     say("sites", sites())?;

@@ -85,10 +85,17 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// Prints an error and ends with its code.
+/// Prints an error and ends with its code. That nobody reads any more, as after `| head`, is none.
 pub fn fail(error: &anyhow::Error, exit: Exit) -> ExitCode {
-    say(&format!("{error:#}"));
+    if !is_unread(error) {
+        say(&format!("{error:#}"));
+    }
     exit.into()
+}
+
+fn is_unread(error: &anyhow::Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Prints an error.
@@ -101,6 +108,13 @@ pub fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_nobody_reads_is_no_error() {
+        let of = |kind: std::io::ErrorKind| anyhow::Error::from(std::io::Error::from(kind)).context("writing");
+        assert!(is_unread(&of(std::io::ErrorKind::BrokenPipe)));
+        assert!(!is_unread(&of(std::io::ErrorKind::StorageFull)));
+    }
 
     #[test]
     fn when_several_hold_the_gravest_is_the_exit() {

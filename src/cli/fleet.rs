@@ -1,6 +1,7 @@
 //! `phantom work`, `phantom nightly` and `phantom serve`
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,18 +11,20 @@ use console::Term;
 use jiff::Timestamp;
 use phantom_checks::Severity;
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::exit::{Ended, Exit, Failure, OrExit};
-use super::session::{self, Setup};
+use super::exit::{self, Ended, Exit, Failure, OrExit};
+use super::roll::Roll;
+use super::session::{SITES, Setup};
 use super::{Voice, health, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::TicketMode;
-use crate::fleet::{Gang, GangEvent, Plan, Status};
+use crate::fleet::{Gang, GangEvent, Outlook, Plan, Status};
 use crate::report::safe::one_line;
-use crate::report::{self, Context, plural};
+use crate::report::{self, Context, named, plural};
 use crate::scan::{ScanError, ScanId, ScanState};
 use crate::site::DEFAULT_POOL;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// The arguments of commands that scan by themselves.
 #[derive(Debug, Args)]
@@ -32,7 +35,7 @@ pub struct GangArgs {
     /// Use this many tabs at once, for all scans together; without it, by cores and memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     tabs: Option<u16>,
-    /// File tickets or not; without it, what the settings say.
+    /// File tickets or not; without it, what the settings say. What is not filed waits for the next run that does.
     #[arg(long, value_name = "MODE")]
     tickets: Option<TicketMode>,
     /// Tell health and metrics over HTTP here (/health, /ready, /metrics); a port alone is one of loopback. Without it:
@@ -83,11 +86,12 @@ pub async fn stay(args: GangArgs, plan: Plan, voice: Voice) -> Ended {
 async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice) -> Ended {
     let config = Arc::new(args.setup.config()?);
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
-    let sites = if plan.schedule {
-        session::sites()?.sites().cloned().collect()
+    let roll = if plan.schedule {
+        Roll::read(PathBuf::from(SITES))?
     } else {
-        Vec::new()
+        Roll::empty()
     };
+    let wrong = roll.wrong;
     let store = args.setup.store(&config).await?;
     let tabs = args
         .tabs
@@ -101,12 +105,13 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     let quiet = voice.quiet;
     let stop = interrupt::token();
     let status = Status::new(Arc::clone(&store), tabs, stop.clone());
-    tell(&status, args.status).await?;
+    status.tell_wrong_files(wrong);
+    let told_at = tell(&status, args.status).await?;
     let gang = Gang {
-        status,
+        status: Arc::clone(&status),
         store: Arc::clone(&store),
         config,
-        sites,
+        sites: roll.sites(),
         pool: args.pool,
         tabs,
         jira,
@@ -114,11 +119,21 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
         stop: stop.clone(),
         now: Arc::new(Timestamp::now),
     };
+    if !plan.once && !quiet {
+        line(&begins(&gang, plan, told_at).await.or_incomplete()?);
+    }
+    let followed = (plan.schedule && !plan.once).then(|| AbortOnDropHandle::new(tokio::spawn(roll.follow(status))));
     Box::pin(gang.run(plan)).await.or_incomplete()?;
+    drop(followed);
     if plan.once && !quiet {
-        let (complete, incomplete) = (&tally.complete, &tally.incomplete);
-        let (complete, incomplete) = (complete.load(Ordering::Relaxed), incomplete.load(Ordering::Relaxed));
-        line(&format!("{} complete, {incomplete} not", plural(complete, "scan")));
+        line(&ends(&gang, &tally).await.or_incomplete()?);
+    }
+    if plan.once && wrong > 0 {
+        let files = plural(wrong as u64, "file");
+        exit::say(&format!(
+            "{files} of sites cannot be used, so these sites were not scanned; see phantom sites check"
+        ));
+        tally.worst(Exit::Incomplete);
     }
     if stop.is_cancelled() && plan.once {
         return Ok(Exit::Interrupted);
@@ -130,25 +145,70 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     Ok(worst.filter(|_| plan.once).unwrap_or(Exit::Clean))
 }
 
-/// Tells health and metrics, if somebody wants to know.
-async fn tell(status: &Arc<Status>, at: Option<SocketAddr>) -> Result<(), Failure> {
+/// What a process that stays says when it begins.
+async fn begins(gang: &Gang, plan: Plan, told_at: Option<SocketAddr>) -> Result<String, StoreError> {
+    let status = told_at.map_or_else(
+        || "no status address; --status ADDRESS gives one".to_owned(),
+        |at| format!("status at http://{at}"),
+    );
+    if !plan.schedule {
+        return Ok(format!("works for pool {}; {status}", gang.pool));
+    }
+    let outlook = gang.outlook().await?;
+    let sites = plural(outlook.scheduled as u64, "site");
+    let next = comes(&outlook, (gang.now)());
+    Ok(format!(
+        "serves {sites} with a schedule in pool {}; {next}; {status}",
+        gang.pool
+    ))
+}
+
+/// What a process that ends says at its end.
+async fn ends(gang: &Gang, tally: &Tally) -> Result<String, StoreError> {
+    let complete = tally.complete.load(Ordering::Relaxed);
+    let incomplete = tally.incomplete.load(Ordering::Relaxed);
+    if complete + incomplete > 0 {
+        return Ok(format!("{} complete, {incomplete} not", plural(complete, "scan")));
+    }
+    Ok(format!(
+        "nothing is due; {}",
+        comes(&gang.outlook().await?, (gang.now)())
+    ))
+}
+
+/// What comes next, in words.
+fn comes(outlook: &Outlook, now: Timestamp) -> String {
+    match &outlook.next {
+        Some((site, at)) if at.timestamp() <= now => format!("next: {site} now"),
+        Some((site, at)) => {
+            let zone = at.time_zone().iana_name().unwrap_or("UTC");
+            format!("next: {site} at {} ({zone})", at.strftime("%Y-%m-%d %H:%M"))
+        }
+        None if outlook.scheduled == 0 => "no site of this pool has a `schedule` in its file".to_owned(),
+        None => "what has a schedule waits for its hours, or for a scan that runs or is paused".to_owned(),
+    }
+}
+
+/// Tells health and metrics, if somebody wants to know. Returns where.
+async fn tell(status: &Arc<Status>, at: Option<SocketAddr>) -> Result<Option<SocketAddr>, Failure> {
     let at = match at {
         Some(at) => Some(at),
         None => health::of_environment().or_usage()?,
     };
-    let Some(at) = at else { return Ok(()) };
+    let Some(at) = at else { return Ok(None) };
     let listener = TcpListener::bind(at)
         .await
         .with_context(|| format!("health and metrics cannot be told at {at}; choose another address with --status"))
         .or_usage()?;
     tokio::spawn(Arc::clone(status).serve(listener));
-    Ok(())
+    Ok(Some(at))
 }
 
-/// What each scan comes to, as its report would say.
+/// What each scan comes to, as its report would say; why the night is no good is said.
 async fn judge(store: &dyn Store, tally: &Tally, fail_on: Severity) -> Result<(), Failure> {
     let Some(ended) = &tally.ended else { return Ok(()) };
     let ended = std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut hits = Vec::new();
     for scan in ended {
         let context = Context {
             sites: None,
@@ -157,7 +217,20 @@ async fn judge(store: &dyn Store, tally: &Tally, fail_on: Severity) -> Result<()
             now: Timestamp::now(),
         };
         let report = report::build(store, &scan, &context).await.or_incomplete()?;
-        tally.worst(Exit::of_verdict(report.verdict.exit_code));
+        let (site, verdict) = (&report.scan.site, &report.verdict);
+        tally.worst(Exit::of_verdict(verdict.exit_code));
+        if verdict.exit_code > 1 {
+            line(&format!("{site}: {}. {}", verdict.headline, verdict.sentence));
+        }
+        let bad = report.findings.iter().filter(|finding| verdict.counts(finding));
+        hits.extend(bad.map(|finding| match &finding.ticket {
+            Some(ticket) => ticket.key.clone(),
+            None => format!("{site}: {}", finding.title),
+        }));
+    }
+    if !hits.is_empty() {
+        let findings = plural(hits.len() as u64, "finding");
+        line(&format!("{findings} at or above {fail_on}: {}", named(&hits)));
     }
     Ok(())
 }
@@ -206,5 +279,37 @@ fn say(event: &GangEvent, tally: &Tally, quiet: bool) {
     let trouble = matches!(event, GangEvent::Failed(..) | GangEvent::Tickets(..));
     if trouble || !quiet {
         line(&format!("{} {text}", Timestamp::now().strftime("%Y-%m-%d %H:%M:%S")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::SiteId;
+
+    #[test]
+    fn what_comes_next_is_said() {
+        let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
+        let outlook = |scheduled, at: Option<&str>| Outlook {
+            scheduled,
+            next: at.map(|at| (SiteId("bank-test".to_owned()), at.parse().unwrap())),
+        };
+        for (outlook, expected) in [
+            (
+                outlook(1, Some("2026-11-27T02:00[Europe/Berlin]")),
+                "next: bank-test at 2026-11-27 02:00 (Europe/Berlin)",
+            ),
+            (
+                outlook(1, Some("2026-11-26T02:00[Europe/Berlin]")),
+                "next: bank-test now",
+            ),
+            (outlook(0, None), "no site of this pool has a `schedule` in its file"),
+            (
+                outlook(2, None),
+                "what has a schedule waits for its hours, or for a scan that runs or is paused",
+            ),
+        ] {
+            assert_eq!(comes(&outlook, now), expected);
+        }
     }
 }

@@ -12,7 +12,8 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::exit::{Ended, Exit, OrExit as _};
+use super::exit::{Ended, OrExit as _};
+use super::output;
 
 /// Where `--status` listens, if the command line does not say.
 const VARIABLE: &str = "PHANTOM_STATUS";
@@ -62,7 +63,7 @@ pub async fn run(args: HealthArgs) -> Ended {
     asked
         .unwrap_or_else(|_| Err(anyhow::anyhow!("{at} did not answer within {} s", PATIENCE.as_secs())))
         .or_incomplete()?;
-    Ok(Exit::Clean)
+    output::print(["ok".to_owned()])
 }
 
 async fn ask(at: SocketAddr) -> anyhow::Result<()> {

@@ -5,6 +5,9 @@ use tracing_subscriber::EnvFilter;
 /// How logs are written: `json` for one object a line, with the ids of scan and page.
 const VARIABLE: &str = "PHANTOM_LOG";
 
+/// A library that reports each certificate that it does not trust. Whoever asked for it says so, with what to do.
+const TOLD: &str = "rustls_platform_verifier";
+
 /// Writes logs to the standard error stream: by `RUST_LOG`, else by how much is wanted. As JSON they are for a collector,
 /// which wants to know what happens.
 pub fn init(verbose: u8, quiet: bool) {
@@ -16,9 +19,10 @@ pub fn init(verbose: u8, quiet: bool) {
         (_, 2) => "warn,phantom_gang=info",
         _ => "info,phantom_gang=debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{TOLD}=off")));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(console::colors_enabled_stderr())
         .with_writer(std::io::stderr);
     if json {
         logs.json().flatten_event(true).init();

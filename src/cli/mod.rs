@@ -14,6 +14,7 @@ mod logs;
 mod output;
 pub mod paint;
 pub mod progress;
+mod roll;
 mod scan;
 mod scans;
 mod session;

@@ -25,10 +25,17 @@ impl Shape {
 /// Writes lines to the standard output stream. What is hostile in them was made visible by who made them.
 pub fn print(lines: impl IntoIterator<Item = String>) -> Ended {
     let term = Term::stdout();
-    for line in lines {
-        term.write_line(&line).or_usage()?;
-    }
+    lines
+        .into_iter()
+        .try_for_each(|line| term.write_line(&line))
+        .or_usage()?;
     Ok(Exit::Clean)
+}
+
+/// Says to the standard error stream that there is nothing to write: programs read the other one.
+pub fn nothing(why: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = Term::stderr().write_line(why);
 }
 
 /// Writes JSON to the standard output stream.

@@ -3,6 +3,8 @@
 use console::{Style, StyledObject};
 use phantom_checks::Severity;
 
+use crate::report::Verdict;
+
 /// A severity as a coloured word, which pads as any word does.
 pub fn severity(severity: Severity, base: &Style) -> StyledObject<Severity> {
     let base = base.clone();
@@ -16,10 +18,10 @@ pub fn severity(severity: Severity, base: &Style) -> StyledObject<Severity> {
     style.apply_to(severity)
 }
 
-/// How a verdict is coloured, by its exit code.
-pub fn verdict(exit_code: u8, base: &Style) -> Style {
-    match exit_code {
-        0 => base.clone().green().bold(),
+/// How a verdict is coloured.
+pub fn verdict(verdict: &Verdict, base: &Style) -> Style {
+    match verdict.exit_code {
+        _ if verdict.is_good() => base.clone().green().bold(),
         1 => base.clone().red().bold(),
         _ => base.clone().yellow().bold(),
     }

@@ -59,7 +59,8 @@ pub struct ScanArgs {
     /// Exit with 1 if there is a finding of this severity or worse.
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     pub fail_on: Severity,
-    /// File tickets, only show what would be sent, or neither; without it, what the settings say.
+    /// File tickets, only show what would be sent, or neither; without it, what the settings say. What is not filed
+    /// waits for the next run that files tickets.
     #[arg(long, value_name = "MODE")]
     pub tickets: Option<TicketMode>,
     /// Go on with a scan that did not end: the one of this id, or the last one of the target, or of all.
@@ -77,6 +78,7 @@ pub struct ScanArgs {
 
 /// Scans the targets, one after the other.
 pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
+    args.fit().or_usage()?;
     let config = Arc::new(args.setup.config()?);
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
     let sites = args.sites(&config)?;
@@ -151,6 +153,22 @@ impl From<Explore> for ExploreMode {
 }
 
 impl ScanArgs {
+    /// Refuses to change what was decided when a scan began.
+    fn fit(&self) -> anyhow::Result<()> {
+        let begins = [
+            ("--max-pages", self.max_pages.is_some()),
+            ("--depth", self.depth.is_some()),
+            ("--explore", self.explore.is_some()),
+            ("--profile", self.profile.is_some()),
+        ];
+        match begins.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) if self.resume.is_some() => Err(anyhow::anyhow!(
+                "{name} is for a scan that begins, and --resume goes on with one as it was begun; leave out one of them"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The targets with the budgets of the command line.
     fn sites(&self, config: &Config) -> Result<Vec<Site>, Failure> {
         let book = session::sites()?;
@@ -438,5 +456,30 @@ fn exit_of(error: &ScanError) -> Exit {
         ScanError::Store(_) | ScanError::BrokeOff { .. } => Exit::Incomplete,
         ScanError::Stopped => Exit::Interrupted,
         _ => Exit::Usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ScanArgs,
+    }
+
+    #[test]
+    fn what_a_scan_began_with_stays() {
+        for (line, fits) in [
+            (&["", "shop", "--max-pages", "3"][..], true),
+            (&["", "shop", "--resume"], true),
+            (&["", "--resume", "20261123-020000-7f3a", "--tabs", "2"], true),
+            (&["", "shop", "--max-pages", "3", "--resume"], false),
+            (&["", "shop", "--depth", "0", "--resume"], false),
+        ] {
+            assert_eq!(Line::try_parse_from(line).unwrap().args.fit().is_ok(), fits, "{line:?}");
+        }
     }
 }

@@ -155,6 +155,13 @@ pub async fn scans(args: ScansArgs) -> Ended {
             let store = setup.store(&setup.config()?).await?;
             let lines = store.scan_lines(running, limit).await.or_incomplete()?;
             let rows: Vec<Row> = lines.into_iter().map(Row::from).collect();
+            if rows.is_empty() {
+                output::nothing(if running {
+                    "no scan runs"
+                } else {
+                    "there is no scan in this store yet"
+                });
+            }
             shape.show(&rows, || rows.iter().map(line).collect())
         }
         ScansCommand::Watch { scan, setup } => {
@@ -284,6 +291,9 @@ pub async fn resume(args: OneScan) -> Ended {
 pub async fn audit(args: AuditArgs) -> Ended {
     let store = args.setup.store(&args.setup.config()?).await?;
     let entries = store.audit_log(args.limit).await.or_incomplete()?;
+    if entries.is_empty() {
+        output::nothing("nobody has done anything in this store yet");
+    }
     args.shape.show(&entries, || {
         let line = |entry: &crate::scan::AuditEntry| {
             let why = entry.why.as_ref().map_or_else(String::new, |why| format!("  ({why})"));

@@ -95,6 +95,11 @@ pub async fn audit(store: &dyn Store, what: &str, subject: &str, why: Option<Str
 
 /// Reads the files of the sites, which may name checks that the settings of this folder declare.
 pub fn sites() -> Result<SiteBook, Failure> {
+    sites_in(Path::new(SITES))
+}
+
+/// The same, from another folder.
+pub fn sites_in(folder: &Path) -> Result<SiteBook, Failure> {
     read_once()?;
-    SiteBook::load(Path::new(SITES)).or_usage()
+    SiteBook::load(folder).or_usage()
 }

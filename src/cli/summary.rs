@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use console::{Style, Term, measure_text_width};
 
 use super::paint;
-use crate::report::safe::fit;
+use crate::report::safe::{fit, one_line};
 use crate::report::{FindingPart, Report, plural, span};
 
 /// Findings listed; the rest is counted.
@@ -19,10 +19,14 @@ const MAX_SUPPRESSED: usize = 5;
 const MAX_HOSTS: usize = 10;
 /// Groups of what was not checked listed; the rest is counted.
 const MAX_GROUPS: usize = 8;
+/// Columns of a text over several lines.
+const MAX_TEXT: usize = 2_000;
 /// Columns that a title needs to be told from others.
 const MIN_TITLE: usize = 40;
-/// Columns of a line, where there is no terminal.
-const PLAIN_COLUMNS: usize = 160;
+/// Columns of a title, where there are more.
+const MAX_TITLE: usize = 110;
+/// Columns of a line, where there is no terminal: whoever reads a log wants all of it.
+const PLAIN_COLUMNS: usize = usize::MAX;
 
 /// What the summary says beside the report.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +52,7 @@ pub fn print(report: &Report, epilogue: &Epilogue, quiet: bool) -> io::Result<()
         let tickets = epilogue
             .tickets
             .iter()
-            .map(|what| row(&style, columns, "tickets", what));
+            .flat_map(|what| row(&style, columns, "tickets", what));
         tickets.chain(verdict(report, &style)).collect()
     } else {
         lines(report, epilogue, &style, columns)
@@ -107,7 +111,10 @@ fn findings(findings: &[FindingPart], style: &Style, columns: usize) -> Vec<Stri
     let check = widest(|finding| finding.check.clone(), "check");
     let check = Some(check).filter(|check| columns >= fixed + check + 2 + MIN_TITLE);
     let taken = fixed + check.map_or(0, |check| check + 2);
-    let title = columns.saturating_sub(taken).clamp(MIN_TITLE / 2, 110);
+    let title = match columns {
+        PLAIN_COLUMNS => PLAIN_COLUMNS,
+        _ => columns.saturating_sub(taken).clamp(MIN_TITLE / 2, MAX_TITLE),
+    };
     let check_cell = |text: &str| check.map_or_else(String::new, |check| format!("{text:<check$}  "));
 
     let heading = format!(
@@ -185,9 +192,9 @@ fn suppressed(report: &Report, style: &Style, columns: usize) -> Vec<String> {
         let heading = format!("Suppressed, {}", plural(report.suppressed.len() as u64, "finding"));
         lines.insert(0, style.clone().bold().apply_to(heading).to_string());
     }
-    lines.extend(report.idle_suppressions.iter().map(|one| {
+    lines.extend(report.idle_suppressions.iter().flat_map(|one| {
         let text = format!("suppression {} ({}): {}", one.decision.id, one.scope, one.trouble);
-        fit(&text, columns)
+        wrapped(&text, "", 2, columns)
     }));
     lines
 }
@@ -218,13 +225,13 @@ fn not_checked(report: &Report, style: &Style, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = groups
         .iter()
         .take(MAX_GROUPS)
-        .map(|group| {
+        .flat_map(|group| {
             let head = format!("{} {}", group.count, group.what.noun(group.count));
             let text = match group.examples.first() {
                 Some(example) => format!("{head}: {} ({example})", group.reason),
                 None => format!("{head}: {}", group.reason),
             };
-            format!("  {}", fit(&text, columns.saturating_sub(2)))
+            wrapped(&text, "  ", 4, columns)
         })
         .collect();
     if groups.len() > MAX_GROUPS {
@@ -243,8 +250,35 @@ fn label(style: &Style, text: &str) -> String {
     style.clone().bold().apply_to(format!("{text:<8}")).to_string()
 }
 
-fn row(style: &Style, columns: usize, name: &str, text: &str) -> String {
-    format!("{}{}", label(style, name), fit(text, columns.saturating_sub(8)))
+fn row(style: &Style, columns: usize, name: &str, text: &str) -> Vec<String> {
+    wrapped(text, &label(style, name), 8, columns)
+}
+
+/// A text over as many lines as it takes, the first after `before`, the others set in by so many columns: what it
+/// advises stands at its end. What is wider than a line, such as a URL, has one of its own.
+fn wrapped(text: &str, before: &str, set_in: usize, columns: usize) -> Vec<String> {
+    // Bounded: a page may have chosen it.
+    let text = fit(text, MAX_TEXT);
+    let mut lines = vec![before.to_owned()];
+    let mut taken = measure_text_width(before);
+    let mut begins = true;
+    for word in text.split(' ') {
+        let width = measure_text_width(word);
+        if !begins && taken.saturating_add(1 + width) > columns {
+            lines.push(" ".repeat(set_in));
+            (taken, begins) = (set_in, true);
+        }
+        if let Some(line) = lines.last_mut() {
+            if !begins {
+                line.push(' ');
+                taken += 1;
+            }
+            line.push_str(word);
+        }
+        taken += width;
+        begins = false;
+    }
+    lines
 }
 
 fn more(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> Vec<String> {
@@ -253,7 +287,7 @@ fn more(report: &Report, epilogue: &Epilogue, style: &Style, columns: usize) -> 
     let tickets = epilogue.tickets.iter().map(|what| ("tickets", what));
     let mut lines: Vec<String> = remarks
         .chain(tickets)
-        .map(|(name, text)| row(style, columns, name, text))
+        .flat_map(|(name, text)| row(style, columns, name, text))
         .collect();
     // Paths and commands are to be copied, so they are never cut.
     lines.extend(
@@ -276,8 +310,8 @@ fn verdict(report: &Report, style: &Style) -> Vec<String> {
         None => format!("{title}: {}", verdict.headline),
     };
     vec![
-        paint::verdict(verdict.exit_code, style).apply_to(headline).to_string(),
-        verdict.sentence.clone(),
+        paint::verdict(verdict, style).apply_to(headline).to_string(),
+        one_line(&verdict.sentence).into_owned(),
     ]
 }
 
@@ -330,6 +364,28 @@ mod tests {
             for line in table {
                 assert!(measure_text_width(line) <= columns, "{line}");
             }
+        }
+    }
+
+    #[test]
+    fn advice_is_never_cut_off() {
+        let text = "the limit of 10 pages was reached: 3 known pages not looked at; raise `limits.pages` to see more";
+        let lines = wrapped(text, "note    ", 8, 40);
+        assert!(
+            lines.len() > 2 && lines.iter().all(|line| line.len() <= 40),
+            "{lines:#?}"
+        );
+        assert!(
+            lines.iter().skip(1).all(|line| line.starts_with("        ")),
+            "{lines:#?}"
+        );
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&lines.join(" ")), words(&format!("note {text}")));
+        assert_eq!(wrapped(text, "", 2, PLAIN_COLUMNS), [text]);
+        let (all, report) = (plain(PLAIN_COLUMNS), sample::report());
+        let titles = report.findings.iter().map(|finding| &finding.title);
+        for text in titles.chain(report.not_checked.iter().map(|group| &group.reason)) {
+            assert!(all.contains(&*one_line(text)), "into a pipe nothing is cut: {text}");
         }
     }
 

@@ -100,24 +100,27 @@ fn jira(config: Config) -> Result<JiraConfig, Failure> {
 }
 
 async fn list(waiting: bool, shape: Shape, setup: &Setup) -> Ended {
-    let store = setup.store(&setup.config()?).await?;
+    let config = setup.config()?;
+    let store = setup.store(&config).await?;
     if waiting {
-        let rows = tickets::waiting(&*store).await.or_incomplete()?;
+        let rows = tickets::waiting(&*store, config.jira.as_ref()).await.or_incomplete()?;
         shape.show(&rows, || {
             let row = |row: &tickets::WaitingRow| {
                 let due = row.due.strftime("%Y-%m-%d %H:%M UTC");
-                let why = row.held.map_or("", tickets::Held::words);
                 let title = one_line(&row.title);
                 format!(
-                    "{:<12}  {:<8}  {due}  {title}  {why}",
+                    "{:<12}  {:<8}  {due}  {title}  ({})",
                     row.fingerprint.short(),
-                    row.severity
+                    row.severity,
+                    row.why
                 )
             };
-            rows.iter()
-                .map(row)
-                .chain([format!("{} waiting", rows.len())])
-                .collect()
+            let waiting = rows.iter().filter(|row| row.files).count();
+            let end = match rows.len() - waiting {
+                0 => format!("{waiting} waiting"),
+                not => format!("{waiting} waiting, {not} not to be filed"),
+            };
+            rows.iter().map(row).chain([end]).collect()
         })?;
     } else {
         let rows = tickets::tickets(&*store).await.or_incomplete()?;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use phantom_checks::evidence::Look;
 
 use super::Template;
+use super::budget::ENOUGH;
 use super::sketch::likeness;
 
 /// Documents at least this alike are of one kind.
@@ -98,13 +99,9 @@ impl Group {
         let room = self.room(budget);
         let tried = self.taken + self.given_back;
         let reason = if self.taken >= room {
-            format!(
-                "{} pages like {} were looked at, which is enough",
-                self.taken,
-                short(name)
-            )
+            format!("{} pages like {} were looked at{ENOUGH}", self.taken, short(name))
         } else if tried >= room.saturating_mul(TRIES) {
-            format!("{tried} pages like {} were tried, which is enough", short(name))
+            format!("{tried} pages like {} were tried{ENOUGH}", short(name))
         } else if self.same.as_ref().is_some_and(|(_, times)| *times >= SAME) {
             format!("pages like {} are one page under many addresses", short(name))
         } else {

@@ -6,6 +6,13 @@ use std::time::Duration;
 use crate::config::{show_duration, show_size};
 use crate::site::Limits;
 
+/// Why a page is skipped that robots.txt disallows.
+pub const ROBOTS: &str = "disallowed by robots.txt";
+/// How the reason ends why a page is skipped that is one of many alike.
+pub(super) const ENOUGH: &str = ", which is enough";
+/// How the reason ends why a page is skipped that is too many links away.
+pub(super) const TOO_DEEP: &str = " away from a start page";
+
 /// A limit that ended a crawl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -35,6 +42,16 @@ pub fn is_limit_reason(reason: &str) -> bool {
         .iter()
         .any(|start| reason.starts_with(start))
         && reason.ends_with(" was reached")
+}
+
+/// Is this why a page was never asked for: a limit, the depth, robots.txt, or enough pages like it?
+pub fn is_left_out_reason(reason: &str) -> bool {
+    is_cut_off_reason(reason) || reason == ROBOTS || reason.ends_with(ENOUGH)
+}
+
+/// Is this why a page was never asked for: a limit of pages, time, traffic or depth?
+pub fn is_cut_off_reason(reason: &str) -> bool {
+    is_limit_reason(reason) || reason.ends_with(TOO_DEEP)
 }
 
 impl Limit {
@@ -109,6 +126,7 @@ mod tests {
         ] {
             assert!(is_limit_reason(&limit.reason()), "{limit}");
         }
-        assert!(!is_limit_reason("disallowed by robots.txt"));
+        assert!(!is_limit_reason(ROBOTS) && !is_cut_off_reason(ROBOTS) && is_left_out_reason(ROBOTS));
+        assert!(!is_left_out_reason("the server answered 404"));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use phantom_checks::evidence::{Evidence, Link, LinkSource};
 use url::Url;
 
+use super::budget::{ROBOTS, TOO_DEEP};
 use super::destructive::looks_destructive;
 use super::headers::header_links;
 use super::robots::RobotsBook;
@@ -198,7 +199,7 @@ impl LinkRules<'_> {
         if looks_destructive(url) {
             Some("looks destructive".to_owned())
         } else if !self.robots.allows(url) {
-            Some("disallowed by robots.txt".to_owned())
+            Some(ROBOTS.to_owned())
         } else if is_no_page(url) {
             Some("not a page by its extension".to_owned())
         } else if depth > self.depth {
@@ -212,7 +213,7 @@ impl LinkRules<'_> {
 /// Why a page beyond the depth limit is skipped.
 fn too_deep(limit: u32) -> String {
     let links = if limit == 1 { "link" } else { "links" };
-    format!("more than {limit} {links} away from a start page")
+    format!("more than {limit} {links}{TOO_DEEP}")
 }
 
 fn is_no_page(url: &Url) -> bool {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +24,7 @@ use crate::store::{Store, StoreError};
 use crate::tickets;
 
 use pick::Job;
+pub use pick::Outlook;
 pub use status::Status;
 
 /// How often it is asked what is to be done.
@@ -75,8 +77,8 @@ pub struct Gang {
     pub store: Arc<dyn Store>,
     /// The installation's settings.
     pub config: Arc<Config>,
-    /// The sites of the files.
-    pub sites: Vec<Site>,
+    /// The sites of the files, which may change.
+    pub sites: watch::Receiver<Arc<[Site]>>,
     /// The pool that it works for.
     pub pool: String,
     /// Tabs at most, of all its scans.

@@ -1,10 +1,12 @@
 //! What is to be done, in the order in which it is: what a person waits for, then the night's scans.
 
-use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::{Gang, Memory, Plan};
 use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
-use crate::site::{DEFAULT_POOL, Due, Past, Site, SiteId};
+use crate::site::{DEFAULT_POOL, Due, Past, Schedule, Site, SiteId};
 use crate::store::{Result, StoreError};
 
 /// Scans that are looked at.
@@ -37,7 +39,48 @@ impl Job {
     }
 }
 
+/// What the schedules of sites say.
+#[derive(Debug)]
+pub struct Outlook {
+    /// How many sites have one, of those in our pool.
+    pub scheduled: usize,
+    /// The site that is next, and when; `None` if no time can be said.
+    pub next: Option<(SiteId, Zoned)>,
+}
+
 impl Gang {
+    /// What the schedules say of the times to come.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn outlook(&self) -> Result<Outlook> {
+        let now = (self.now)();
+        let mut outlook = Outlook {
+            scheduled: 0,
+            next: None,
+        };
+        let sites = self.sites();
+        for site in sites.iter() {
+            let Some(schedule) = self.schedule(site) else { continue };
+            outlook.scheduled += 1;
+            let at = match self.asked(site, schedule, now).await?.0 {
+                Due::Begin(_) | Due::GoOn => Some(now),
+                Due::Wait(at) => at,
+            };
+            let at = at.and_then(|at| schedule.local(at).ok());
+            if let Some(at) = at
+                && outlook.next.as_ref().is_none_or(|(_, earliest)| at < *earliest)
+            {
+                outlook.next = Some((site.id.clone(), at));
+            }
+        }
+        Ok(outlook)
+    }
+
+    fn sites(&self) -> Arc<[Site]> {
+        Arc::clone(&self.sites.borrow())
+    }
+
     /// What could be done now by one more hand, the most urgent first. Each site once.
     pub(super) async fn find(&self, plan: Plan, memory: &Memory) -> Result<Vec<Job>> {
         let now = (self.now)();
@@ -64,7 +107,8 @@ impl Gang {
             }
         }
         if plan.schedule {
-            for site in &self.sites {
+            let sites = self.sites();
+            for site in sites.iter() {
                 if memory.is_free(&site.id.0)
                     && let Some(job) = self.due(site, now).await?
                 {
@@ -114,21 +158,28 @@ impl Gang {
         Ok(())
     }
 
-    /// What a site's schedule says.
-    async fn due(&self, site: &Site, now: Timestamp) -> Result<Option<Job>> {
-        let Some(schedule) = site
-            .schedule
-            .as_ref()
-            .filter(|_| site.pool() == self.pool || self.pool == DEFAULT_POOL && site.run_on.is_none())
-        else {
-            return Ok(None);
-        };
+    /// The schedule of a site that we are to scan.
+    fn schedule<'a>(&self, site: &'a Site) -> Option<&'a Schedule> {
+        let ours = site.pool() == self.pool || self.pool == DEFAULT_POOL && site.run_on.is_none();
+        site.schedule.as_ref().filter(|_| ours)
+    }
+
+    /// What a site's schedule says, and its last night.
+    async fn asked(&self, site: &Site, schedule: &Schedule, now: Timestamp) -> Result<(Due, Option<ScanLine>)> {
         let last = self.store.last_nightly(&site.id).await?;
         let past = past(last.as_ref(), now);
         // Its file was checked when it was read.
         let due = schedule.due(&site.id, past, now);
         let due = due.map_err(|error| StoreError::Database(format!("site {}: {error}", site.id)))?;
-        Ok(match (due, last) {
+        Ok((due, last))
+    }
+
+    /// What is to be done about a site, by its schedule.
+    async fn due(&self, site: &Site, now: Timestamp) -> Result<Option<Job>> {
+        let Some(schedule) = self.schedule(site) else {
+            return Ok(None);
+        };
+        Ok(match self.asked(site, schedule, now).await? {
             (Due::Begin(planned), _) => Some(Job::Begin(Box::new(site.clone()), planned)),
             (Due::GoOn, Some(last)) => Some(Job::GoOn(last.id, last.site)),
             (Due::GoOn | Due::Wait(_), _) => None,

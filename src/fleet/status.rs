@@ -56,6 +56,7 @@ pub struct Status {
     /// The sites whose share of blocked pages is told.
     sites: Mutex<BTreeSet<SiteId>>,
     store_up: Gauge,
+    files_wrong: Gauge,
 }
 
 impl Status {
@@ -68,6 +69,7 @@ impl Status {
         }
         let (restarts, ended, blocked) = (Counter::default(), Family::default(), Family::default());
         let (jobs, given, store_up) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let files_wrong = Gauge::default();
         let may_use: Gauge = Gauge::default();
         may_use.set(whole(tabs));
         all.register("pages", "Pages by what came of them", pages.clone());
@@ -79,6 +81,8 @@ impl Status {
         let share = "Of a site's last whole scan, the share of pages that were blocked";
         all.register("blocked_share", share, blocked.clone());
         all.register("store_up", "Whether the store answers", store_up.clone());
+        let wrong = "Files of sites that cannot be used: their sites are not scanned by this process";
+        all.register("site_files_wrong", wrong, files_wrong.clone());
         Arc::new(Self {
             store,
             stop,
@@ -92,7 +96,13 @@ impl Status {
             blocked,
             sites: Mutex::default(),
             store_up,
+            files_wrong,
         })
+    }
+
+    /// So many files of sites cannot be used.
+    pub fn tell_wrong_files(&self, count: usize) {
+        self.files_wrong.set(whole(count));
     }
 
     /// It has looked for work, and has so many scans with so many tabs.
@@ -216,7 +226,8 @@ impl Status {
         tell("queue_pages", help, sum(|one| one.waiting));
         tell("leases", "Pages that are leased, by anybody", sum(|one| one.leased));
         let waiting = self.store.intent_count(None).await?;
-        tell("tickets_waiting", "Findings whose tickets wait", waiting as f64);
+        let help = "Findings to be brought into line with Jira, those among them that the settings do not file";
+        tell("tickets_waiting", help, waiting as f64);
         let now = Timestamp::now();
         let oldest = self.store.due_intents(now, 1, None).await?;
         let late = oldest
@@ -290,6 +301,7 @@ mod tests {
         let url = "https://shop.test/\n".to_owned();
         let reason = "why".to_owned();
         status.hear(None, &ScanEvent::PageFailed { tab: 0, url, reason });
+        status.tell_wrong_files(1);
         status.tell_blocked(&SiteId("odd\"site".to_owned()), 0.25);
         let text = status.metrics().await.unwrap();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -300,6 +312,7 @@ mod tests {
             "phantom_pages_total{outcome=\"failed\"} 1",
             "phantom_blocked_share{site=\"odd\\\"site\"} 0.25",
             "phantom_tabs_given 2",
+            "phantom_site_files_wrong 1",
             "phantom_queue_pages 0.0",
             "phantom_store_up 1",
         ] {

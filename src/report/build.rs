@@ -17,11 +17,11 @@ use super::model::{
 };
 use super::not_checked::Groups;
 use super::suppressed::{self, Apart};
-use super::verdict::Verdict;
+use super::verdict::{Basis, Verdict};
 use crate::crawl::reached::Obstacle;
-use crate::crawl::{PageRow, PageState, SeenHost};
+use crate::crawl::{PageKey, PageRow, PageState, SeenHost, is_cut_off_reason, is_left_out_reason, page_key};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
-use crate::site::SiteBook;
+use crate::site::{ScopeRules, SiteBook};
 use crate::store::Store;
 use crate::tickets::TicketLink;
 use crate::triage::{Finding, FindingPage, FindingState, PageLook, Picture, Suppression};
@@ -97,6 +97,32 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         unseen,
     };
     Ok(assemble(gathered, context))
+}
+
+/// The pages of a scan that were asked for, whatever they answered.
+struct LookedAt<'a> {
+    pages: HashSet<&'a PageKey>,
+    rules: Option<ScopeRules>,
+}
+
+impl<'a> LookedAt<'a> {
+    fn of(record: &ScanRecord, done: &'a [PageRow], skipped: &'a [PageRow]) -> Self {
+        let skipped = skipped.iter().filter(|row| !is_left_out_reason(reason(row)));
+        Self {
+            pages: done.iter().chain(skipped).map(|row| &row.key).collect(),
+            rules: ScopeRules::new(&record.site.scope).ok(),
+        }
+    }
+
+    /// Whether all pages that show if a finding is still there were.
+    fn whole(&self, finding: &Finding) -> bool {
+        let key = |url: &str| {
+            let key = page_key(&Url::parse(url).ok()?, self.rules.as_ref()?).ok()?;
+            Some(key.0)
+        };
+        let mut witnesses = finding.past.witnesses.iter();
+        witnesses.all(|witness| key(&witness.url).is_some_and(|key| self.pages.contains(&key)))
+    }
 }
 
 /// The findings that this scan's end proved fixed, or withdrew.
@@ -223,6 +249,25 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
         finding_part(sighting, context)
     });
     findings.sort_by(worst_first);
+    let looked_at = LookedAt::of(&gathered.record, &gathered.done, &gathered.skipped);
+    let mut unlooked = Vec::new();
+    let mut not_observed = Vec::new();
+    for (finding, ticket) in gathered.unseen {
+        if !finding.third_party && !looked_at.whole(&finding) {
+            unlooked.push(not_observed.len());
+        }
+        not_observed.push(unseen_part(finding, ticket, context));
+    }
+    let unlooked: Vec<&Unseen> = unlooked.iter().filter_map(|at| not_observed.get(*at)).collect();
+    let verdict = Verdict::of(&Basis {
+        state: gathered.record.state,
+        pages,
+        cut_off: gathered.skipped.iter().any(|row| is_cut_off_reason(reason(row))),
+        findings: &findings,
+        not_looked_at: &unlooked,
+        suppressed: suppressed.len() as u64,
+        fail_on: context.fail_on,
+    });
     let mut counts = BTreeMap::new();
     for finding in &findings {
         *counts.entry(finding.severity).or_default() += 1;
@@ -235,13 +280,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         generated: context.now,
-        verdict: Verdict::of(
-            gathered.record.state,
-            pages,
-            &findings,
-            suppressed.len() as u64,
-            context.fail_on,
-        ),
+        verdict,
         counts,
         findings,
         suppressed,
@@ -251,11 +290,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             .into_iter()
             .map(|(finding, ticket)| unseen_part(finding, ticket, context))
             .collect(),
-        not_observed: gathered
-            .unseen
-            .into_iter()
-            .map(|(finding, ticket)| unseen_part(finding, ticket, context))
-            .collect(),
+        not_observed,
         not_checked: not_checked.finish(),
         blocked_share: pages.blocked_share(),
         unclaimed_hosts: unclaimed(gathered.hosts, context.sites),

@@ -67,7 +67,20 @@ fn row(url: &str, state: PageState, reason: Option<&str>) -> PageRow {
 }
 
 fn report(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Report {
-    let gathered = Gathered {
+    assemble(gathered(state, counts, findings), &context())
+}
+
+fn context() -> Context<'static> {
+    Context {
+        fail_on: Severity::High,
+        browse_url: None,
+        sites: None,
+        now: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn gathered(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Gathered {
+    Gathered {
         record: record(state),
         counts,
         findings,
@@ -88,14 +101,7 @@ fn report(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Repo
         }],
         endpoints: Vec::new(),
         gaps: vec![("frame lost".to_owned(), "https://shop.test/g".to_owned())],
-    };
-    let context = Context {
-        fail_on: Severity::High,
-        browse_url: None,
-        sites: None,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    assemble(gathered, &context)
+    }
 }
 
 fn counts(done: u64, failed: u64, skipped: u64, waiting: u64) -> ScanCounts {
@@ -194,6 +200,53 @@ fn the_sentence_says_what_was_not_looked_at() {
 }
 
 #[test]
+fn what_a_limit_hides_is_said() {
+    let limit = "the limit of 2 pages was reached";
+    let narrow = "Nothing at or above high on the 2 of 5 pages that were looked at";
+    let again = "1 open finding at or above high was not looked at again: SEC-1.";
+    let (all, none) = ("Nothing at or above high", "");
+    for (reason, severity, witness, headline, said) in [
+        (limit, Severity::High, "https://shop.test/s", narrow, again),
+        (limit, Severity::High, "https://shop.test/unheard-of", narrow, again),
+        (limit, Severity::High, "https://shop.test/", narrow, none),
+        (limit, Severity::Medium, "https://shop.test/s", narrow, none),
+        (
+            "disallowed by robots.txt",
+            Severity::High,
+            "https://shop.test/s",
+            narrow,
+            again,
+        ),
+        (
+            "the server answered 404",
+            Severity::High,
+            "https://shop.test/s",
+            all,
+            none,
+        ),
+        ("looks destructive", Severity::High, "https://shop.test/", all, none),
+    ] {
+        let mut gathered = gathered(ScanState::Complete, counts(2, 0, 3, 0), Vec::new());
+        let mut finding = sighting(severity, "a").finding;
+        finding.past.saw(witness, &ScanId("before".to_owned()));
+        gathered.unseen = vec![(finding, Some(link("SEC-1")))];
+        gathered.done = vec![row("https://shop.test/", PageState::Done, None)];
+        for row in &mut gathered.skipped {
+            row.reason = Some(reason.to_owned());
+        }
+        let verdict = assemble(gathered, &context()).verdict;
+        assert_eq!(
+            (verdict.exit_code, verdict.headline.as_str()),
+            (0, headline),
+            "{reason}"
+        );
+        assert!(verdict.sentence.ends_with(said), "{}", verdict.sentence);
+        assert_eq!(verdict.is_good(), said.is_empty(), "{reason} {witness}");
+        assert_eq!(verdict.sentence.contains("not looked at again"), !said.is_empty());
+    }
+}
+
+#[test]
 fn findings_are_listed_worst_first() {
     let findings = vec![
         sighting(Severity::Low, "c"),
@@ -206,21 +259,24 @@ fn findings_are_listed_worst_first() {
     assert_eq!(report.counts, BTreeMap::from([(Severity::Low, 1), (Severity::High, 2)]));
 }
 
+fn link(key: &str) -> TicketLink {
+    TicketLink {
+        fingerprint: Fingerprint("f".to_owned()),
+        generation: 1,
+        issue_id: "10001".to_owned(),
+        issue_key: key.to_owned(),
+        linked: Timestamp::UNIX_EPOCH,
+        closed: None,
+    }
+}
+
 #[test]
 fn a_ticket_opens_below_the_path_of_its_jira() {
     for (base, url) in [
         ("https://shop.atlassian.net", "https://shop.atlassian.net/browse/SEC-1"),
         ("https://shop.test/jira/", "https://shop.test/jira/browse/SEC-1"),
     ] {
-        let link = TicketLink {
-            fingerprint: Fingerprint("f".to_owned()),
-            generation: 1,
-            issue_id: "10001".to_owned(),
-            issue_key: "SEC-1".to_owned(),
-            linked: Timestamp::UNIX_EPOCH,
-            closed: None,
-        };
-        let ticket = ticket_part(link, Some(&base.parse().unwrap()));
+        let ticket = ticket_part(link("SEC-1"), Some(&base.parse().unwrap()));
         assert_eq!(ticket.url.as_deref(), Some(url));
     }
 }

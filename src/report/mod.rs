@@ -34,7 +34,7 @@ pub use model::{
     PageCounts, Report, SCHEMA, ScanPart, SuppressedPart, TicketPart, Tool, UnchangedPage, UnclaimedHost, Unseen,
 };
 pub use sheet::{FindingSheet, export, sheet};
-pub use verdict::Verdict;
+pub use verdict::{Verdict, named};
 pub use words::{plural, span};
 
 use crate::scan::ScanId;
@@ -166,7 +166,9 @@ pub fn check_place(path: &Path) -> Result<(), ReportError> {
         if fs::metadata(&path).is_ok_and(|target| !target.is_file()) {
             return Ok(());
         }
-        tempfile::Builder::new().prefix(PART).tempfile_in(folder).map(drop)
+        fs::metadata(&folder)?;
+        let file = tempfile::Builder::new().prefix(PART).tempfile_in(folder);
+        file.map(drop).map_err(|error| unnamed(&error))
     };
     try_it().map_err(|why| ReportError::Write {
         path: path.to_owned(),
@@ -176,6 +178,11 @@ pub fn check_place(path: &Path) -> Result<(), ReportError> {
 
 /// Begins the names of reports that are not whole yet.
 const PART: &str = ".phantom-report-";
+
+/// An error without the name of a file that nobody asked for.
+fn unnamed(error: &io::Error) -> io::Error {
+    error.kind().into()
+}
 
 /// Where a report goes, and the folder of that.
 fn place(path: &Path) -> (PathBuf, PathBuf) {
@@ -196,10 +203,12 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return fs::OpenOptions::new().write(true).open(&path)?.write_all(bytes);
     }
     // Readable as any new file is: the umask still takes its part away.
+    fs::metadata(&folder)?;
     let mut file = tempfile::Builder::new()
         .prefix(PART)
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder)
+        .map_err(|error| unnamed(&error))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
@@ -245,7 +254,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nowhere/report.json");
         let error = write(json::FORMAT, &sample::report(), &path).unwrap_err().to_string();
-        assert!(error.contains("nowhere/report.json"), "{error}");
+        assert!(
+            error.contains("nowhere/report.json") && !error.contains(PART),
+            "{error}"
+        );
+        let error = check_place(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("nowhere/report.json: No such file") && !error.contains(PART),
+            "{error}"
+        );
     }
 
     #[test]

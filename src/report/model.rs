@@ -209,6 +209,13 @@ pub struct FindingPart {
     pub fix: String,
 }
 
+impl FindingPart {
+    /// What people call it: its ticket, else its title. Untrusted.
+    pub fn name(&self) -> &str {
+        self.ticket.as_ref().map_or(&self.title, |ticket| &ticket.key)
+    }
+}
+
 /// A picture of a finding, text around it masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PicturePart {
@@ -290,6 +297,13 @@ pub struct Unseen {
     pub last_seen: Timestamp,
     /// Its ticket.
     pub ticket: Option<TicketPart>,
+}
+
+impl Unseen {
+    /// What people call it: its ticket, else its title. Untrusted.
+    pub fn name(&self) -> &str {
+        self.ticket.as_ref().map_or(&self.title, |ticket| &ticket.key)
+    }
 }
 
 /// What was written before the state was said.

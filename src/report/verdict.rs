@@ -3,10 +3,16 @@
 use phantom_checks::Severity;
 use serde::{Deserialize, Serialize};
 
-use super::model::{FindingPart, PageCounts};
+use super::model::{FindingPart, PageCounts, Unseen};
+use super::safe::fit;
 use super::words::plural;
 use crate::scan::ScanState;
 use crate::triage::FindingState;
+
+/// Findings that are named; the rest is counted.
+const MOST_NAMED: usize = 5;
+/// Columns of a name.
+const NAME: usize = 80;
 
 /// What a scan comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +21,9 @@ pub struct Verdict {
     pub fail_on: Severity,
     /// How many there are.
     pub findings: u64,
+    /// How many more are open that it did not look at again.
+    #[serde(default)]
+    pub not_looked_at: u64,
     /// 0 nothing at or above `fail_on`, 1 findings at or above it, 3 the scan is incomplete, 130 interrupted.
     pub exit_code: u8,
     /// The result in a few words.
@@ -23,18 +32,34 @@ pub struct Verdict {
     pub sentence: String,
 }
 
+/// What a verdict goes by.
+pub(super) struct Basis<'a> {
+    pub state: ScanState,
+    pub pages: PageCounts,
+    /// A limit left pages out.
+    pub cut_off: bool,
+    pub findings: &'a [FindingPart],
+    /// Findings that are open and whose pages were not looked at, of whatever severity.
+    pub not_looked_at: &'a [&'a Unseen],
+    /// They are not among the others and do not count.
+    pub suppressed: u64,
+    pub fail_on: Severity,
+}
+
 impl Verdict {
-    /// Judges a scan. The worst of what holds is the verdict: interrupted, incomplete, findings, nothing.
-    ///
-    /// The `suppressed` findings are not among the others and do not count, nor do those in frames of other sites.
-    pub fn of(
-        state: ScanState,
-        pages: PageCounts,
-        findings: &[FindingPart],
-        suppressed: u64,
-        fail_on: Severity,
-    ) -> Self {
+    /// Judges a scan. The worst of what holds is the verdict: interrupted, incomplete, findings, nothing. Findings in
+    /// frames of other sites do not count. A limit is what was asked for and no fault, but what it hides is said.
+    pub(super) fn of(basis: &Basis<'_>) -> Self {
+        let Basis {
+            state, pages, fail_on, ..
+        } = *basis;
+        let findings = basis.findings;
         let hits = findings.iter().filter(|finding| counts(finding, fail_on)).count() as u64;
+        let open: Vec<&&Unseen> = basis
+            .not_looked_at
+            .iter()
+            .filter(|one| one.severity >= fail_on)
+            .collect();
         let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
         let found = format!("{} at or above {fail_on}", plural(hits, "finding"));
         let (exit_code, headline) = match (state, hits) {
@@ -42,24 +67,66 @@ impl Verdict {
             (ScanState::Interrupted, _) => (130, format!("Interrupted, with {found}")),
             (_, 0) if incomplete => (3, "Incomplete".to_owned()),
             _ if incomplete => (3, format!("Incomplete, with {found}")),
+            (_, 0) if basis.cut_off || !open.is_empty() => {
+                let pages = format!("{} of {}", pages.done, plural(pages.known, "page"));
+                let headline = format!("Nothing at or above {fail_on} on the {pages} that were looked at");
+                (0, headline)
+            }
             (_, 0) => (0, format!("Nothing at or above {fail_on}")),
             _ => (1, found),
         };
         Self {
             fail_on,
             findings: hits,
+            not_looked_at: open.len() as u64,
             exit_code,
             headline,
-            sentence: sentence(pages, findings.len() as u64, suppressed, exit_code),
+            sentence: sentence(basis, exit_code) + &still_open(&open, fail_on),
         }
     }
+
+    /// Whether a finding is one of those that fail the scan.
+    pub fn counts(&self, finding: &FindingPart) -> bool {
+        counts(finding, self.fail_on)
+    }
+
+    /// Nothing was found, and nothing is known that was not looked at again.
+    pub fn is_good(&self) -> bool {
+        self.exit_code == 0 && self.not_looked_at == 0
+    }
+}
+
+/// Names of findings for a sentence, some of many.
+pub fn named(names: &[String]) -> String {
+    let shown = names.get(..MOST_NAMED).unwrap_or(names);
+    let more = match names.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown: Vec<String> = shown.iter().map(|name| fit(name, NAME)).collect();
+    shown.join(", ") + &more
+}
+
+fn still_open(open: &[&&Unseen], fail_on: Severity) -> String {
+    let were = match open.len() {
+        0 => return String::new(),
+        1 => "was",
+        _ => "were",
+    };
+    let names: Vec<String> = open.iter().map(|one| one.name().to_owned()).collect();
+    let findings = plural(open.len() as u64, "open finding");
+    format!(
+        " {findings} at or above {fail_on} {were} not looked at again: {}.",
+        named(&names)
+    )
 }
 
 fn counts(finding: &FindingPart, fail_on: Severity) -> bool {
     finding.severity >= fail_on && !finding.third_party && finding.state != FindingState::Suppressed
 }
 
-fn sentence(pages: PageCounts, findings: u64, suppressed: u64, exit_code: u8) -> String {
+fn sentence(basis: &Basis<'_>, exit_code: u8) -> String {
+    let (pages, suppressed) = (basis.pages, basis.suppressed);
     let mut parts = vec![format!("{} of {} looked at", pages.done, plural(pages.known, "page"))];
     for (count, what) in [
         (pages.failed, "failed"),
@@ -72,7 +139,7 @@ fn sentence(pages: PageCounts, findings: u64, suppressed: u64, exit_code: u8) ->
             parts.push(format!("{count} {what}"));
         }
     }
-    let found = match (findings, suppressed) {
+    let found = match (basis.findings.len() as u64, suppressed) {
         (0, 0) => "nothing found".to_owned(),
         (all, 0) => format!("{} in all", plural(all, "finding")),
         (all, _) => format!("{} in all, {suppressed} more suppressed", plural(all, "finding")),

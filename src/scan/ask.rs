@@ -6,6 +6,7 @@ use std::sync::Arc;
 use phantom_checks::evidence::{Evidence, Form};
 use url::Url;
 
+use super::judge::MEND_CERTIFICATE;
 use super::{ScanError, Scanner, Start, Trigger};
 use crate::crawl::{PageState, Robots};
 use crate::site::{RobotsSay, Site, SiteError};
@@ -44,13 +45,22 @@ pub enum AskError {
     #[error("there is no room for what is asked: {0}; free some space, or set TMPDIR")]
     Room(#[from] std::io::Error),
     /// The page was not looked at.
-    #[error("{url} was not reached: {why}; correct the URL, or ask again when the site answers")]
+    #[error("{url} was not reached: {why}{}", next(why))]
     NotReached {
         /// The page.
         url: String,
         /// Why.
         why: String,
     },
+}
+
+/// What to do about a page that was not reached, if the reason does not say it.
+fn next(why: &str) -> &'static str {
+    if why.ends_with(MEND_CERTIFICATE) {
+        ""
+    } else {
+        "; correct the URL, or ask again when the site answers"
+    }
 }
 
 impl Scanner {
@@ -140,6 +150,25 @@ impl Learnt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_done_is_said_once() {
+        for (why, advice) in [
+            (
+                format!("net::ERR_CERT_AUTHORITY_INVALID; {MEND_CERTIFICATE}"),
+                "(see examples/phantom.toml)",
+            ),
+            (
+                "net::ERR_NAME_NOT_RESOLVED".to_owned(),
+                "correct the URL, or ask again when the site answers",
+            ),
+        ] {
+            let url = "https://shop.test/".to_owned();
+            let text = AskError::NotReached { url, why }.to_string();
+            assert!(text.ends_with(advice), "{text}");
+            assert_eq!(text.matches("; ").count(), 1, "{text}");
+        }
+    }
 
     #[test]
     fn the_twin_of_a_host_is_with_or_without_www() {

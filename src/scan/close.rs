@@ -7,6 +7,7 @@ use phantom_checks::Check;
 use url::Url;
 
 use super::run::Run;
+use super::sessions;
 use super::{ScanClose, ScanError, ScanRecord, ScanState};
 use crate::crawl::reached::Obstacle;
 use crate::crawl::{LinkRules, NewPage, PageKey, PageState, RobotsBook, is_limit_reason};
@@ -65,6 +66,9 @@ pub(super) struct Worked {
 /// Ends a scan: compares its coverage with that of earlier ones, judges the findings that it did not see, and records
 /// all that at once. Returns the state in which it ended.
 pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanError> {
+    if matches!(worked.state, ScanState::Complete | ScanState::Incomplete) {
+        sessions::look_again(run).await?;
+    }
     let looks = run.store.page_looks(&run.scan).await?;
     let pages = pages_seen(run, &looks);
     let whole = is_whole(&run.record);

@@ -246,6 +246,7 @@ impl Worker {
             unchanged: true,
             ..past.mark.clone()
         };
+        run.keep_sessions(evidence).await?;
         let recorded = run
             .store
             .complete(&Completion {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use phantom_checks::evidence::{Answer, Evidence, HttpsOutcome};
+use phantom_checks::evidence::{Answer, Cookie, Evidence, HttpsOutcome};
 use phantom_checks::vulnerable_library::Catalog;
 use phantom_checks::{Bodies, Check, Meta, Observation, Outcome, Question, SiteFacts, Subject};
 use url::Url;
@@ -140,6 +140,7 @@ impl Inspector {
         let mut questions = Vec::new();
         let subject = Subject {
             evidence,
+            elsewhere: &[],
             bodies: &Texts(scripts),
             site: &self.facts,
             libraries: self.libraries.as_deref(),
@@ -162,6 +163,32 @@ impl Inspector {
         questions.dedup();
         questions.truncate(MOST_QUESTIONS);
         (inspected, questions)
+    }
+
+    /// What checks that need a session make of a page beyond what they made of it without these cookies, which the
+    /// browser held on other pages.
+    pub fn with_sessions(&self, evidence: &Evidence, elsewhere: &[Cookie]) -> Vec<Observation> {
+        let checks: Vec<_> = self
+            .checks
+            .iter()
+            .copied()
+            .filter(|check| check.needs_session())
+            .collect();
+        let seen = |elsewhere| {
+            let subject = Subject {
+                evidence,
+                elsewhere,
+                bodies: &Texts(&BTreeMap::new()),
+                site: &self.facts,
+                libraries: self.libraries.as_deref(),
+            };
+            let outcomes = look(&checks, &subject).into_iter().filter_map(|(_, outcome)| outcome);
+            outcomes.flat_map(|outcome| outcome.observations).collect::<Vec<_>>()
+        };
+        let known = seen(&[]);
+        let mut observations = seen(elsewhere);
+        observations.retain(|observation| !known.contains(observation));
+        observations
     }
 
     /// Counts what a page took.

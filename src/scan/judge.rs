@@ -31,6 +31,10 @@ impl SecondTries {
     }
 }
 
+/// What to do about a certificate that the browser does not accept.
+pub(super) const MEND_CERTIFICATE: &str =
+    "repair the server's certificate, or name its key under `browser.trust_spki` (see examples/phantom.toml)";
+
 impl Run {
     /// What becomes of a page that was not seen, for a reason that may have passed: a network that stumbled, a machine that
     /// was busy.
@@ -106,6 +110,7 @@ impl Run {
         let port = url.port_or_known_default().unwrap_or(443);
         match self.egress.last_error(url.host_str().unwrap_or_default(), port) {
             Some(why) => why.to_string(),
+            None if error.starts_with("net::ERR_CERT_") => format!("{error}; {MEND_CERTIFICATE}"),
             None => error,
         }
     }

@@ -26,6 +26,7 @@ mod retire;
 mod run;
 mod scanner;
 mod seeds;
+mod sessions;
 mod shared;
 mod turns;
 mod verify;

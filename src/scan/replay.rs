@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use phantom_checks::evidence::Evidence;
+use phantom_checks::evidence::{Cookie, Evidence};
 use phantom_checks::vulnerable_library::Catalog;
 use phantom_checks::{Check, Confidence, Severity, Subject};
 use serde::Serialize;
@@ -29,6 +29,9 @@ pub enum ReplayError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is none at all.
+    #[error("there is no scan in this store yet; begin one with `phantom scan`, or name another store with --store")]
+    NoScans,
     /// There is no such scan.
     #[error("the store has no scan {0}; `last` is the newest one, and a report names its scan")]
     NoScan(String),
@@ -101,6 +104,7 @@ pub async fn replay(
         store: Arc::clone(store),
         record: record.clone(),
         checks,
+        sessions: store.sessions(&record.id).await?,
         libraries: advisories::current(&**store).await?,
         texts: Mutex::default(),
     });
@@ -123,6 +127,7 @@ struct Stand {
     store: Arc<dyn Store>,
     record: ScanRecord,
     checks: Vec<&'static dyn Check>,
+    sessions: Vec<Cookie>,
     libraries: Option<Arc<Catalog>>,
     texts: Mutex<TextCache>,
 }
@@ -154,6 +159,7 @@ impl Stand {
             .partition(|check| is_answered(*check, &evidence));
         let subject = Subject {
             evidence: &evidence,
+            elsewhere: &self.sessions,
             bodies: &Texts(&texts),
             site: &self.record.site.facts,
             libraries: self.libraries.as_deref(),

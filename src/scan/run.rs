@@ -20,6 +20,7 @@ use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
 use super::reached::Looks;
+use super::sessions::CookieKey;
 use super::shared::lease_request;
 use super::turns::Turns;
 use super::worker::Worker;
@@ -140,6 +141,8 @@ pub(super) struct Run {
     remarks: Mutex<BTreeSet<String>>,
     remarks_saved: AtomicUsize,
     stored_texts: Mutex<HashSet<String>>,
+    /// The session cookies that the store was told of.
+    sessions_told: Mutex<HashSet<CookieKey>>,
     /// Which findings of this scan are new, as far as they were asked for.
     new: Mutex<HashMap<Fingerprint, bool>>,
     side_files: Mutex<HashSet<Url>>,
@@ -219,6 +222,7 @@ impl Run {
             remarks_saved: AtomicUsize::new(parts.record.remarks.len()),
             remarks: Mutex::new(parts.record.remarks.iter().cloned().collect()),
             stored_texts: Mutex::default(),
+            sessions_told: Mutex::default(),
             new: Mutex::default(),
             side_files: Mutex::default(),
             record: parts.record,
@@ -515,6 +519,10 @@ impl Run {
             stored.clear();
         }
         stored.extend(hashes);
+    }
+
+    pub fn sessions_told(&self) -> MutexGuard<'_, HashSet<CookieKey>> {
+        lock(&self.sessions_told)
     }
 
     /// Whether a finding was first seen in this scan, which does not change while it runs.

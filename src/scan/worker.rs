@@ -19,7 +19,7 @@ use super::turns::host_of;
 use super::{ScanError, ScanEvent};
 use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slot, Visit};
 use crate::crawl::reached::{Baseline, Instead};
-use crate::crawl::{Lease, PageOutcome};
+use crate::crawl::{Lease, PageOutcome, ROBOTS};
 use crate::triage::Picture;
 
 /// After a stop, pages in flight get this long to end by themselves.
@@ -314,7 +314,7 @@ impl Worker {
             });
         }
         if !run.robots().allows(&lease.url) {
-            return Ok(Seen::Not(PageOutcome::Skipped("disallowed by robots.txt".to_owned())));
+            return Ok(Seen::Not(PageOutcome::Skipped(ROBOTS.to_owned())));
         }
         if let Some(taken) = run.take_as_seen(lease).await? {
             return Ok(Seen::Taken(Box::new(taken)));

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::SiteId;
+use super::private::private_address;
 use crate::report::safe::one_line;
 
 /// What is known of a site that has no file yet.
@@ -81,6 +82,10 @@ impl Draft {
             .collect();
         line(&format!("include = [{}]", origins.join(", ")));
         line("# exclude = [\"/print/**\"]");
+        if private_address(&self.start).is_some() {
+            line("# It is at a private address, which `network.allow_private` in phantom.toml must allow, too.");
+            line("allow_private = true");
+        }
         match self.robots {
             Some(RobotsSay {
                 allows_start: false, ..
@@ -151,6 +156,22 @@ mod tests {
             ("127.0.0.1", "127-0-0-1"),
         ] {
             assert_eq!(id_of(host).0, id);
+        }
+    }
+
+    #[test]
+    fn a_site_at_a_private_address_may_be_scanned() {
+        for (start, private) in [
+            ("http://127.0.0.1:19080/", true),
+            ("http://localhost/", true),
+            ("http://[fd00::1]/", true),
+            ("https://www.shop.example/", false),
+        ] {
+            let mut draft = draft("Shop");
+            draft.start = Url::parse(start).unwrap();
+            draft.origins = vec![draft.start.origin().ascii_serialization()];
+            let site = Site::from_str(&draft.text(), Path::new("shop.toml")).unwrap();
+            assert_eq!(site.scope.allow_private, private, "{start}");
         }
     }
 

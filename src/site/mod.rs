@@ -40,7 +40,7 @@ pub use schedule::{BadSchedule, Due, Hours, Past, Schedule};
 pub use schema::SCHEMA;
 pub(crate) use scope::wildcard;
 pub use scope::{BadPattern, OutOfScope, PagePatterns, ScopeRules};
-pub use sites::{SiteBook, SiteError};
+pub use sites::{SiteBook, SiteError, stamp};
 pub use steps::{By, Deed, Filling, KEYS, Selector, Step};
 
 /// The identity of a site. It outlives the name of its file and is part of every fingerprint.

@@ -44,7 +44,7 @@ impl Site {
 }
 
 /// The address in a URL, if it is one that the public internet does not have; `localhost` counts as 127.0.0.1.
-fn private_address(url: &Url) -> Option<IpAddr> {
+pub(super) fn private_address(url: &Url) -> Option<IpAddr> {
     let address = match url.host()? {
         Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Host::Domain(_) => return None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -97,6 +97,11 @@ impl Schedule {
 
     fn zone(&self) -> Result<TimeZone, BadSchedule> {
         TimeZone::get(&self.timezone).map_err(|_| BadSchedule::Zone(self.timezone.clone()))
+    }
+
+    /// The time as clocks show it where its schedule is kept.
+    pub fn local(&self, time: Timestamp) -> Result<Zoned, BadSchedule> {
+        Ok(time.to_zoned(self.zone()?))
     }
 
     fn cron(&self) -> Result<Cron, BadSchedule> {
@@ -342,7 +347,6 @@ fn days(value: Value<'_>) -> Result<Days, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Zoned;
 
     fn at(text: &str) -> Timestamp {
         text.parse::<Zoned>().unwrap().timestamp()

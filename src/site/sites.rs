@@ -1,6 +1,7 @@
 //! The sites of one installation, and what a person means by a URL, an id or a file.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use url::Url;
 
@@ -60,6 +61,17 @@ pub enum SiteError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A target is no id of a site.
+    #[error(
+        "`{target}` is not known: no file in {} has this id; give a URL, the id of a site, or the path of a site's file",
+        folder.display()
+    )]
+    Unknown {
+        /// What was given.
+        target: String,
+        /// Where the files of sites are.
+        folder: PathBuf,
+    },
     /// A target may be meant differently.
     #[error("no site has the id `{target}`; did you mean `{near}`?")]
     UnknownId {
@@ -76,6 +88,7 @@ pub enum SiteError {
 /// The sites that have files.
 #[derive(Debug, Clone, Default)]
 pub struct SiteBook {
+    folder: PathBuf,
     entries: Vec<Entry>,
     broken: Vec<ConfigError>,
 }
@@ -109,11 +122,26 @@ pub(super) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, SiteError> {
     Ok(files)
 }
 
+/// How old and how large the files of the sites are, which tells whether one has changed.
+pub fn stamp(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
+    let stamp = |file: PathBuf| {
+        let about = std::fs::metadata(&file).ok();
+        let modified = about.as_ref().and_then(|about| about.modified().ok());
+        (file, modified, about.map_or(0, |about| about.len()))
+    };
+    // A folder that cannot be listed is told of when it is read.
+    let files = toml_files(folder).unwrap_or_default();
+    files.into_iter().map(stamp).collect()
+}
+
 impl SiteBook {
     /// Reads all `*.toml` in a folder, except `example.toml`. A folder that does not exist has no sites. A file that
     /// cannot be used stands in the way only of what it might have a say in: see [`SiteBook::whole`].
     pub fn load(folder: &Path) -> Result<Self, SiteError> {
-        let mut book = Self::default();
+        let mut book = Self {
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+            ..Self::default()
+        };
         for file in toml_files(folder)? {
             match Site::load(&file) {
                 Ok(site) => book.add(file, site)?,
@@ -121,6 +149,11 @@ impl SiteBook {
             }
         }
         Ok(book)
+    }
+
+    /// What is wrong with files of the folder that cannot be used.
+    pub fn broken(&self) -> &[ConfigError] {
+        &self.broken
     }
 
     /// An error if a file of the folder cannot be used: it may claim any URL and have any id.
@@ -189,9 +222,9 @@ impl SiteBook {
                 target: target.to_owned(),
                 near,
             }),
-            None => Err(SiteError::NoTarget {
+            None => Err(SiteError::Unknown {
                 target: target.to_owned(),
-                why: "is not known",
+                folder: self.folder.clone(),
             }),
         }
     }

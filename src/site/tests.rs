@@ -262,7 +262,7 @@ fn a_target_that_means_nothing_says_what_to_give() {
     let cases = [
         ("shp", "no site has the id `shp`; did you mean `shop`?".to_owned()),
         ("new.example", "no site has the id `new.example`; did you mean `https://new.example/`?".to_owned()),
-        ("qqq", "`qqq` is not known; give a URL, the id of a site, or the path of a site's file".to_owned()),
+        ("qqq", format!("`qqq` is not known: no file in {} has this id; give a URL, the id of a site, or the path of a site's file", folder.path().display())),
         ("ftp://a.example/", "`ftp://a.example/` is neither http nor https; give a URL, the id of a site, or the path of a site's file".to_owned()),
         ("https://me:pw@a.example/", "`https://a.example/` holds a user name or password, which would be seen in reports; give a URL, the id of a site, or the path of a site's file".to_owned()),
         ("https://", "`the URL` cannot be read; give a URL, the id of a site, or the path of a site's file".to_owned()),

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::evidence::Evidence;
+use phantom_checks::Observation;
+use phantom_checks::evidence::{Cookie, Evidence};
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
@@ -171,6 +172,19 @@ pub trait Store: Send + Sync {
 
     /// The hosts of the organisation that a scan saw outside of its site, by name.
     async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>>;
+
+    /// Keeps session cookies that the browser held on some page of a scan; those that are known stay as they are.
+    async fn keep_sessions(&self, scan: &ScanId, cookies: &[Cookie]) -> Result<()>;
+    /// The session cookies of a scan, by name.
+    async fn sessions(&self, scan: &ScanId) -> Result<Vec<Cookie>>;
+    /// Records what else was observed on a page that was looked at already. False if it was not.
+    async fn observe(
+        &self,
+        scan: &ScanId,
+        page: &PageKey,
+        now: Timestamp,
+        observations: &[Observation],
+    ) -> Result<bool>;
 
     // Frontier
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::outbox::{ActionKind, ActionRecord, ActionState, Held, Hold};
+use super::outbox::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent};
+use super::reconcile::{is_seen, policy};
+use crate::config::JiraConfig;
 use crate::store::{Result, Store};
 use crate::triage::{Finding, Fingerprint};
 
@@ -46,6 +48,10 @@ pub struct WaitingRow {
     pub attempts: u32,
     /// Why it waits although its time had come.
     pub held: Option<Held>,
+    /// Why it waits, in words.
+    pub why: &'static str,
+    /// There is something to file or to look at in Jira, as far as can be told from here.
+    pub files: bool,
 }
 
 /// The tickets, by key.
@@ -71,12 +77,20 @@ pub async fn tickets(store: &dyn Store) -> Result<Vec<TicketRow>> {
     Ok(rows)
 }
 
-/// The findings whose tickets wait, by the time at which they are due.
-pub async fn waiting(store: &dyn Store) -> Result<Vec<WaitingRow>> {
+/// The findings whose tickets wait, by the time at which they are due. What is filed depends on the settings.
+pub async fn waiting(store: &dyn Store, config: Option<&JiraConfig>) -> Result<Vec<WaitingRow>> {
     let mut rows = Vec::new();
     for intent in store.due_intents(Timestamp::MAX, LIMIT, None).await? {
         let finding = store.finding(&intent.fingerprint).await?;
+        let without = match (&finding, config) {
+            (Some(finding), Some(config)) if store.ticket(&intent.fingerprint).await?.is_none() => {
+                not_filed(finding, config)
+            }
+            _ => None,
+        };
         rows.push(WaitingRow {
+            why: without.unwrap_or_else(|| waits(&intent, config.is_some())),
+            files: without.is_none(),
             severity: finding.as_ref().map_or(String::new(), |one| one.severity.to_string()),
             title: finding.map(|one| one.title).unwrap_or_default(),
             fingerprint: intent.fingerprint,
@@ -86,6 +100,32 @@ pub async fn waiting(store: &dyn Store) -> Result<Vec<WaitingRow>> {
         });
     }
     Ok(rows)
+}
+
+/// Why a finding without a ticket gets none.
+fn not_filed(finding: &Finding, config: &JiraConfig) -> Option<&'static str> {
+    let policy = policy(config);
+    if !is_seen(finding) {
+        Some("it is no longer seen, so there is nothing to file")
+    } else if finding.third_party {
+        Some("in a frame of another site, which is not filed")
+    } else if finding.severity < policy.min_severity {
+        Some("below min_severity, which is not filed")
+    } else if !policy.files(finding) {
+        Some("below min_confidence, which is not filed")
+    } else {
+        None
+    }
+}
+
+/// Why what is to be filed, or looked at in Jira, waits.
+fn waits(intent: &Intent, configured: bool) -> &'static str {
+    match intent.held {
+        Some(held) => held.words(),
+        None if intent.attempts > 0 => "Jira could not take it; it is tried again by the next run that files tickets",
+        None if !configured => "filed by the next run that files tickets, once [jira] says where",
+        None => "filed by the next run that files tickets",
+    }
 }
 
 /// Wishes that all tickets be looked at again. Returns how many.
@@ -163,4 +203,45 @@ pub async fn release(store: &dyn Store, project: &str, now: Timestamp) -> Result
     // Those of other projects are held again by the next run.
     store.wish(&freed, now).await?;
     Ok(Some(freed.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use phantom_checks::{Confidence, Severity};
+
+    use super::*;
+    use crate::tickets::testing::{FakeStore, config, finding};
+    use crate::triage::FindingState;
+
+    #[tokio::test]
+    async fn what_waits_says_why() {
+        let mut findings: Vec<Finding> = (1..=5).map(finding).collect();
+        findings[1].severity = Severity::Low;
+        findings[2].confidence = Confidence::Tentative;
+        findings[3].third_party = true;
+        findings[4].state = FindingState::NotObserved;
+        let why_of = |rows: &[WaitingRow], finding: &Finding| {
+            let row = rows.iter().find(|row| row.fingerprint == finding.fingerprint).unwrap();
+            (row.why, row.files)
+        };
+        let mut config = config("http://127.0.0.1:1");
+        config.defaults.min_severity = Severity::Medium;
+        config.defaults.min_confidence = Confidence::Firm;
+        let store = FakeStore::with(findings.clone());
+        let rows = waiting(&store, Some(&config)).await.unwrap();
+        for (finding, why, files) in [
+            (&findings[0], "filed by the next run that files tickets", true),
+            (&findings[1], "below min_severity, which is not filed", false),
+            (&findings[2], "below min_confidence, which is not filed", false),
+            (&findings[3], "in a frame of another site, which is not filed", false),
+            (&findings[4], "it is no longer seen, so there is nothing to file", false),
+        ] {
+            assert_eq!(why_of(&rows, finding), (why, files));
+        }
+        let rows = waiting(&store, None).await.unwrap();
+        assert!(
+            rows.iter()
+                .all(|row| row.files && row.why.ends_with("once [jira] says where"))
+        );
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::evidence::Evidence;
-use phantom_checks::{Cause, Confidence, Fact, Severity};
+use phantom_checks::evidence::{Cookie, Evidence};
+use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
@@ -501,6 +501,15 @@ impl Store for FakeStore {
         not_here()
     }
     async fn pages(&self, _: &ScanId, _: PageState, _: u32) -> Result<Vec<PageRow>> {
+        not_here()
+    }
+    async fn keep_sessions(&self, _: &ScanId, _: &[Cookie]) -> Result<()> {
+        not_here()
+    }
+    async fn sessions(&self, _: &ScanId) -> Result<Vec<Cookie>> {
+        not_here()
+    }
+    async fn observe(&self, _: &ScanId, _: &PageKey, _: Timestamp, _: &[Observation]) -> Result<bool> {
         not_here()
     }
     async fn add_pages(&self, _: &ScanId, _: &[NewPage]) -> Result<u64> {

@@ -84,3 +84,42 @@ async fn a_token_that_is_everybodys_is_found_with_one_request_for_each_kind_of_f
     assert!(strangers.iter().all(|(method, _)| method == "GET"), "{strangers:?}");
     assert_eq!(strangers.len(), 2, "once for each kind of form: {strangers:?}");
 }
+
+/// The form is seen before the page that begins the session, whatever the order of the browsers.
+fn late(ask: &Ask<'_>) -> Reply {
+    let form = "<form method=post action=/transfer><input name=to><input name=card autocomplete=cc-number><button>Send</button></form>";
+    match ask.path {
+        "/" => Reply::html(format!(
+            "<!doctype html><title>Bank</title><a href=/next>next</a>{form}"
+        )),
+        "/next" => Reply::html("<!doctype html><title>Next</title><a href=/account>account</a>"),
+        "/account" => Reply::html("<!doctype html><title>Account</title>yours").header(
+            "set-cookie",
+            "sessionid=8c1f5a2be07d4396b1d2f4a7c3e5d6f8; Path=/; Secure; HttpOnly; SameSite=None",
+        ),
+        _ => Reply::status(StatusCode::NOT_FOUND),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_begins_late_counts_for_the_pages_before() {
+    let bench = Bench::of(late, "").await;
+    let (ran, report) = bench.scan(&["https://shop.test/"]).await;
+    let found = |check: &str| {
+        let all = report["findings"].as_array().unwrap().iter();
+        let of: Vec<_> = all.filter(|finding| finding["check"] == check).cloned().collect();
+        assert_eq!(of.len(), 1, "{check} in {ran:#?}");
+        of[0].clone()
+    };
+    let said = found("missing-csrf-token");
+    assert_eq!(
+        (&said["severity"], &said["confidence"]),
+        (&"high".into(), &"tentative".into())
+    );
+    assert_eq!(found("framing-allowed")["severity"], "medium");
+    // A look at the page alone has no session of its own, and knows that there is one.
+    let looked = bench.run(&["verify", said["fingerprint"].as_str().unwrap()]).await;
+    assert_eq!(looked.code, Some(1), "{looked:#?}");
+    let replayed = bench.run(&["checks", "run", "--over", "last", "--json"]).await;
+    assert!(replayed.stdout.contains("no CSRF token"), "{replayed:#?}");
+}

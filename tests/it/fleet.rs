@@ -97,17 +97,21 @@ async fn a_night_is_scanned_once_and_can_wait() {
     assert_eq!(codes, [Some(0), Some(3)], "{one:#?}{other:#?}");
     let paused = garden.bench.run(&["nightly"]).await;
     assert!(
-        paused.stdout.contains("0 scans complete"),
+        paused.stdout.contains("nothing is due; "),
         "nothing while it is to wait: {paused:#?}"
     );
     assert_eq!(garden.bench.run(&["resume", id]).await.code, Some(0));
     let ran = garden.bench.run(&["nightly", "--tabs", "2"]).await;
     assert_eq!(ran.code, Some(1), "it has found something bad: {ran:#?}");
     assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("1 finding at or above high: SEC-"),
+        "it says why: {ran:#?}"
+    );
     assert_eq!(garden.harvest().await, calm.harvest);
     let ran = garden.bench.run(&["nightly"]).await;
     assert!(
-        ran.stdout.contains("0 scans complete, 0 not"),
+        ran.stdout.contains("nothing is due; next: garden at "),
         "it is not due again: {ran:#?}"
     );
     let log = garden.bench.run(&["audit"]).await;

@@ -31,7 +31,9 @@ fn shop(ask: &Ask<'_>, now: u32) -> Reply {
         }
         "/p/1" if now & BROKEN != 0 => Reply::status(StatusCode::INTERNAL_SERVER_ERROR),
         "/p/1" | "/p/2" if now & FLAWED != 0 => Reply::html(format!("<!doctype html><title>in</title>{flaw}")),
-        path if path.starts_with("/p/") => Reply::html("<!doctype html><title>page</title><p>nothing"),
+        path if path.starts_with("/p/") => {
+            Reply::html(format!("<!doctype html><title>page</title><p>nothing of {path}"))
+        }
         _ => Reply::status(StatusCode::NOT_FOUND),
     }
 }

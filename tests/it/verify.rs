@@ -46,7 +46,7 @@ fn shop(ask: &Ask<'_>, now: u32) -> Reply {
         }
         "/p/1" if now & BROKEN != 0 => Reply::status(StatusCode::INTERNAL_SERVER_ERROR),
         "/p/1" | "/p/2" if now & FLAWED != 0 && ask.has_cookie("begun") => page(&format!("{flaw}{links}")),
-        path if path.starts_with("/p/") => page("nothing"),
+        path if path.starts_with("/p/") => page(&format!("nothing of {path}")),
         _ => Reply::status(StatusCode::NOT_FOUND),
     }
 }

@@ -62,6 +62,9 @@ impl Worker {
             .as_ref()
             .filter(|_| plain)
             .map(|one| one.mark(looked_at));
+        if !foreign {
+            run.keep_sessions(&captured.evidence).await?;
+        }
         let recorded = run
             .store
             .complete(&Completion {

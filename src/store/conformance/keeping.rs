@@ -1,6 +1,7 @@
 //! Scans, pages and evidence are kept as they were given.
 
 use phantom_checks::Severity;
+use phantom_checks::evidence::{Cookie, SameSite, ValueShape};
 
 use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
 use crate::crawl::{NewPage, PageKey, PageMark, PageOutcome, PageState};
@@ -312,4 +313,42 @@ pub(crate) async fn past_looks_are_found(one: Handle, two: Handle) {
             .unwrap()
             .is_none()
     );
+}
+
+pub(crate) async fn sessions_count_for_pages_before(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/a", "https://shop.test/b"]).await;
+    let cookie = |name: &str, secure| Cookie {
+        name: name.to_owned(),
+        domain: "shop.test".to_owned(),
+        path: "/".to_owned(),
+        secure,
+        http_only: true,
+        same_site: SameSite::Lax,
+        session: true,
+        value: ValueShape::default(),
+    };
+    one.keep_sessions(&scan, &[cookie("sid", true), cookie("odd\0", true)])
+        .await
+        .unwrap();
+    two.keep_sessions(&scan, &[cookie("sid", false)]).await.unwrap();
+    let kept = two.sessions(&scan).await.unwrap();
+    assert_eq!(
+        kept,
+        [cookie("odd\0", true), cookie("sid", true)],
+        "the first of a name stays"
+    );
+    assert_eq!(one.sessions(&ScanId("none".to_owned())).await.unwrap(), []);
+
+    let lease = lease_one(&one, &scan, 0).await;
+    let late = [observed("cdn.test", Severity::High)];
+    let before = one.observe(&scan, &lease.key, at(1), &late).await.unwrap();
+    assert!(!before, "nobody has looked at it");
+    assert!(Rendered::done(&lease).record(&one, 1).await);
+    for _ in 0..2 {
+        assert!(two.observe(&scan, &lease.key, at(2), &late).await.unwrap());
+    }
+    let finding = one.findings(&scan).await.unwrap().remove(0);
+    assert_eq!((finding.severity, finding.last_seen), (Severity::High, at(2)));
+    let (pages, count) = one.finding_pages(&scan, &finding.fingerprint, 9).await.unwrap();
+    assert_eq!((pages[0].url.as_str(), count), (lease.url.as_str(), 1));
 }

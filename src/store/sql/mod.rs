@@ -14,6 +14,7 @@ pub(super) mod frontier;
 pub(super) mod logins;
 pub(super) mod pictures;
 pub(super) mod scans;
+pub(super) mod sessions;
 pub(super) mod suppressions;
 pub(super) mod tickets;
 pub(super) mod triage;
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::evidence::Evidence;
+use phantom_checks::Observation;
+use phantom_checks::evidence::{Cookie, Evidence};
 
 use super::super::{News, Result, Store, StoreError, codec, no_such_scan};
 use super::{
@@ -157,6 +159,24 @@ impl Store for Backend {
 
     async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>> {
         again!(scans::hosts(self, id))
+    }
+
+    async fn keep_sessions(&self, scan: &ScanId, cookies: &[Cookie]) -> Result<()> {
+        again!(sessions::keep(self, scan, cookies))
+    }
+
+    async fn sessions(&self, scan: &ScanId) -> Result<Vec<Cookie>> {
+        again!(sessions::all(self, scan))
+    }
+
+    async fn observe(
+        &self,
+        scan: &ScanId,
+        page: &PageKey,
+        now: Timestamp,
+        observations: &[Observation],
+    ) -> Result<bool> {
+        again!(sessions::observe(self, scan, page, now, observations))
     }
 
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {

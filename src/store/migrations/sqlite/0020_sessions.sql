@@ -1,0 +1,9 @@
+-- The session cookies that the browser held on some page of a scan, without their values.
+CREATE TABLE scan_sessions (
+    scan INTEGER NOT NULL REFERENCES scans ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    path TEXT NOT NULL,
+    cookie TEXT NOT NULL,
+    PRIMARY KEY (scan, name, domain, path)
+) STRICT, WITHOUT ROWID;
