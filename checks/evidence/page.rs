@@ -34,6 +34,9 @@ pub struct Page {
     /// What a page that was cut short still waited for: the URL of the oldest request without a whole answer.
     #[serde(default)]
     pub waited_for: Option<String>,
+    /// How the document itself ended before it was whole; `None` if it is whole, or nobody said otherwise.
+    #[serde(default)]
+    pub broken_off: Option<String>,
     /// Milliseconds from the navigation to the end of the capture.
     #[serde(default)]
     pub took_ms: u64,

@@ -130,6 +130,11 @@ impl Advisories {
         Ok(text)
     }
 
+    /// The names of the libraries.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().map(|component| component.name.as_str())
+    }
+
     /// How many libraries and advisories there are.
     pub fn counts(&self) -> (usize, usize) {
         let advisories = self.components.iter().map(|component| component.advisories.len());

@@ -104,6 +104,11 @@ impl Catalog {
         &self.set.date
     }
 
+    /// The names of the libraries that have advisories.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.set.names()
+    }
+
     /// The libraries that have advisories, and the advisories.
     pub fn counts(&self) -> (usize, usize) {
         self.set.counts()

@@ -341,6 +341,7 @@ impl Tab {
             until: began + request.deadline,
         };
         let waited_for = cut_short.then(|| self.waited_for()).flatten();
+        let broken_off = self.recorder().broken_off(Instant::now());
         let (first, finds) = match &request.explore {
             Some(plan) => {
                 let mut act = Act::new(self, &capture, plan);
@@ -356,6 +357,7 @@ impl Tab {
         let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
+        captured.evidence.page.broken_off = broken_off;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Visit::Page(Box::new(captured)))
     }

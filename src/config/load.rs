@@ -9,7 +9,7 @@ use super::lifecycle::{issue_key, lifecycle, route};
 use super::raw::{Section, Source, Value, Wrong};
 use super::{
     BrowserConfig, BrowserKind, Config, ConfigError, Deployment, EvidenceConfig, JiraAuth, JiraConfig, NetworkConfig,
-    SecretSource, TicketDefaults, TicketMode, kinds,
+    Problem, SecretSource, TicketDefaults, TicketMode, kinds, named,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ impl Config {
 
     /// Reads settings from text. Relative paths in it are relative to the folder of `path`, which errors name too.
     pub fn from_str(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
+        let file = named(path);
         let source = Source::new(&file, text);
         let tree = source.parse()?;
         let mut root = Section::root(&source, &tree);
@@ -86,7 +86,25 @@ pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
     if about.len() > LONGEST_FILE {
         return Err(unreadable(format!("it is longer than {LONGEST_FILE} bytes")));
     }
-    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| not_text(path, &error))
+}
+
+/// Says where a file is not UTF-8.
+fn not_text(path: &Path, error: &std::string::FromUtf8Error) -> ConfigError {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let last_line = before.rsplit('\n').next().unwrap_or_default();
+    ConfigError::Invalid(vec![Problem {
+        file: named(path),
+        line: before.matches('\n').count() + 1,
+        column: last_line.chars().count() + 1,
+        what: format!(
+            "the byte {:#04x} here is not UTF-8",
+            bytes.get(at).copied().unwrap_or_default()
+        ),
+        advice: "save the file as UTF-8".to_owned(),
+    }])
 }
 
 fn browser(mut section: Section<'_>, folder: &Path) -> BrowserConfig {

@@ -26,6 +26,7 @@ pub use cidr::NotANetwork;
 pub use kinds::{parse_duration, parse_end_of_day, parse_size, show_duration, show_size};
 pub use lifecycle::{Baseline, Lifecycle, Resolve, Route};
 pub(crate) use load::read_file;
+pub(crate) use problem::named;
 pub use problem::{ConfigError, Problem};
 pub use secret::{Secret, SecretError};
 

@@ -1,5 +1,18 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// A path as it is told: whatever is in its name, it takes one line.
+pub(crate) fn named(path: &Path) -> String {
+    let mut name = String::new();
+    for c in path.to_string_lossy().chars() {
+        if c.is_control() {
+            name.extend(c.escape_default());
+        } else {
+            name.push(c);
+        }
+    }
+    name
+}
 
 /// One thing that is wrong in a file of settings: what, where, and what to do about it.
 ///
@@ -32,7 +45,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read {}: {why}; check that it exists and may be read", path.display())]
+    #[error("cannot read {}: {why}; check that it exists and may be read", named(path))]
     Read {
         /// The file.
         path: PathBuf,

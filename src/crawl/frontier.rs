@@ -160,7 +160,7 @@ pub enum PageOutcome {
     Done,
     /// It led to another page of the site, which was looked at in its place; see [`Completion::recorded_as`].
     Redirected,
-    /// Could not be looked at, and why.
+    /// Could not be looked at, or only in part, and why. What was seen of it is kept.
     Failed(String),
     /// Not a page (a download, a 204 …), and why.
     Skipped(String),

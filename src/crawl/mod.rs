@@ -33,7 +33,7 @@ pub use handler::HandlerHints;
 pub use headers::speculation_rules;
 pub use hints::{manifest_hints, script_hints, source_map_hints, source_map_of, speculation_hints, text_hints};
 pub use links::{Found, LinkRules, MOST_LINKS, NotFollowed};
-pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_WAIT, pace, wait_after};
+pub use politeness::{LONGEST_CRAWL_DELAY, LONGEST_TURN, LONGEST_WAIT, pace, wait_after};
 pub use robots::{AGENT, LONGEST_ROBOTS, Robots, RobotsAnswer, RobotsBook};
 pub use secret::{REDACTED, is_secret, is_web_token, without_session_segments};
 pub use sitemap::{LONGEST_SITEMAP, MOST_ENTRIES, Sitemap};

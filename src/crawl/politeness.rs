@@ -12,6 +12,10 @@ pub const LONGEST_CRAWL_DELAY: Duration = Duration::from_secs(30);
 /// A host that asks us to wait is left alone for this long at most before it is asked again.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
+/// No turn is given, and no host left alone, for so long. What the store has further ahead than that was never meant: the
+/// clock has gone back since.
+pub const LONGEST_TURN: Duration = Duration::from_mins(15);
+
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// The time between two visits to one host: what the site's limits say, or what robots.txt asks for if that is slower,

@@ -1,5 +1,6 @@
 //! robots.txt, as RFC 9309 has it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ struct Rule {
 pub enum RobotsAnswer<'a> {
     /// An answer, after redirects.
     Status(u16, &'a [u8]),
-    /// None.
-    Unreachable,
+    /// None, or not a whole one, and why.
+    Unreachable(&'a str),
 }
 
 impl Robots {
@@ -50,10 +51,10 @@ impl Robots {
     pub fn of(at: &Url, answer: RobotsAnswer<'_>) -> Self {
         match answer {
             RobotsAnswer::Status(200..=299, body) => Self::parse(at, body),
-            RobotsAnswer::Status(429 | 500..=599, _) | RobotsAnswer::Unreachable => {
+            RobotsAnswer::Status(429 | 500..=599, _) | RobotsAnswer::Unreachable(_) => {
                 let why = match answer {
                     RobotsAnswer::Status(status, _) => format!("answered with status {status}"),
-                    RobotsAnswer::Unreachable => "could not be reached".to_owned(),
+                    RobotsAnswer::Unreachable(why) => format!("could not be read ({why})"),
                 };
                 Self {
                     rules: vec![Rule {
@@ -62,7 +63,7 @@ impl Robots {
                         to_the_end: false,
                     }],
                     remark: Some(format!(
-                        "{at} {why}, so nothing there was visited (RFC 9309); set `scope.robots = \"ignore\"` to visit \
+                        "{at} {why}, so nothing there was visited (RFC 9309); set `scope.obey_robots = false` to visit \
                          it all the same"
                     )),
                     ..Self::default()
@@ -81,7 +82,7 @@ impl Robots {
                 "{at} is longer than {LONGEST_ROBOTS} bytes; the rest was not read"
             ));
         }
-        let text = String::from_utf8_lossy(read);
+        let text = decoded(read);
         let text = text.trim_start_matches('\u{feff}');
         let groups = Groups::read(at, text);
         let ours = if groups.named { groups.ours } else { groups.everyones };
@@ -120,6 +121,17 @@ impl Robots {
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
     }
+}
+
+/// The text of a file: UTF-8, or UTF-16 if its first bytes say so.
+fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    let read: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return String::from_utf8_lossy(bytes),
+    };
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|two| read([two[0], two[1]])).collect();
+    Cow::Owned(String::from_utf16_lossy(&units))
 }
 
 impl Rule {
@@ -253,6 +265,11 @@ impl RobotsBook {
         }
     }
 
+    /// Whether robots.txt is obeyed.
+    pub fn obeys(&self) -> bool {
+        !self.ignored
+    }
+
     /// Whether the origin's robots.txt is yet to be asked for.
     pub fn lacks(&self, url: &Url) -> bool {
         !self.by_origin.contains_key(&url.origin().ascii_serialization())
@@ -339,18 +356,18 @@ mod tests {
             (RobotsAnswer::Status(204, b""), true),
             (RobotsAnswer::Status(429, b""), false),
             (RobotsAnswer::Status(503, b""), false),
-            (RobotsAnswer::Unreachable, false),
+            (RobotsAnswer::Unreachable("it broke off"), false),
         ] {
             let robots = Robots::of(&at(), answer);
             assert_eq!(robots.allows(&at().join("/a").unwrap()), expected, "{answer:?}");
             assert_eq!(robots.remark().is_none(), expected, "{answer:?}");
         }
-        let remark = Robots::of(&at(), RobotsAnswer::Unreachable)
+        let remark = Robots::of(&at(), RobotsAnswer::Unreachable("it broke off"))
             .remark()
             .unwrap()
             .to_owned();
         assert!(
-            remark.starts_with("https://shop.example/robots.txt could not be reached"),
+            remark.starts_with("https://shop.example/robots.txt could not be read (it broke off), so nothing"),
             "{remark}"
         );
     }
@@ -379,6 +396,16 @@ mod tests {
         let mut deaf = RobotsBook::new(false);
         deaf.insert(&at(), robots("User-agent: *\nDisallow: /"));
         assert!(deaf.allows(&page));
+    }
+
+    #[test]
+    fn utf_16_is_read() {
+        let text = "\u{feff}User-agent: *\nDisallow: /ä";
+        for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
+            let body: Vec<u8> = text.encode_utf16().flat_map(bytes_of).chain([7]).collect();
+            let robots = Robots::of(&at(), RobotsAnswer::Status(200, &body));
+            assert!(!robots.allows(&at().join("/ä/b").unwrap()) && robots.allows(&at().join("/b").unwrap()));
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ pub fn parts(key: &str, past: &PastLook, rules: &Rules<'_>) -> Result<Vec<Part>,
     if past.mark.basis != rules.basis {
         return Err(Look::OtherBasis);
     }
-    let whole = evidence.gaps.is_empty() && !page.cut_short && page.status == Some(200);
+    let whole = evidence.gaps.is_empty() && !page.cut_short && page.broken_off.is_none() && page.status == Some(200);
     if !whole || !page.redirects.is_empty() || page.session_in_path || page.logged_in == Some(false) {
         return Err(Look::InPart);
     }

@@ -115,7 +115,22 @@ pub enum DialError {
     Cut,
 }
 
+/// What takes too long once there is a connection.
+pub(super) const WAITING: &str = "waiting for a response";
+/// How a connection ended that was there.
+pub(super) const BROKE: &str = "it broke before an answer came";
+
 impl DialError {
+    /// Whether there was a connection: another request may get an answer.
+    pub fn had_connection(&self) -> bool {
+        match self {
+            Self::Protocol { .. } => true,
+            Self::TimedOut { stage, .. } => *stage == WAITING,
+            Self::Connect { reason, .. } => reason.starts_with(BROKE),
+            _ => false,
+        }
+    }
+
     /// A stable word for the kind of error, the value of the header [`super::CODE_HEADER`]: `malformed`, `refused`,
     /// `resolve`, `connect`, `timeout`, `upstream`, `protocol`, `method`, `budget`, `cut`.
     pub fn code(&self) -> &'static str {

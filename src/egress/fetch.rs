@@ -90,6 +90,31 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// Whether the next try may bring something, and is soon over if not.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Reach { source, .. } => {
+                !matches!(source.code(), "resolve" | "refused" | "timeout" | "budget" | "cut")
+            }
+            Self::TimedOut { .. } | Self::Broken { .. } => true,
+            Self::Setup(_) | Self::Request { .. } | Self::Tls { .. } => false,
+        }
+    }
+
+    /// Whether nothing at all can be had of the origin of this URL, as far as this error says it.
+    pub fn loses_origin(&self, origin: &Url) -> bool {
+        let (url, lost) = match self {
+            Self::Setup(_) => return true,
+            Self::Reach { url, source } => (url, !source.had_connection()),
+            Self::Tls { url, .. } => (url, true),
+            Self::Request { .. } | Self::TimedOut { .. } | Self::Broken { .. } => return false,
+        };
+        // A redirect may have led elsewhere.
+        lost && Url::parse(url).is_ok_and(|url| url.origin() == origin.origin())
+    }
+}
+
 /// Makes requests of our own. Cheap to clone; redirects are never followed, cookies never kept.
 #[derive(Debug, Clone)]
 pub struct Fetcher {

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::CODE_HEADER;
-use super::error::DialError;
+use super::error::{BROKE, DialError, WAITING};
 use super::server::{Body, Client, MAX_HEAD, MAX_HEADERS};
 use super::target::Target;
 use super::upstream::Upstream;
@@ -156,7 +156,7 @@ async fn send(
         .await
         .map_err(|_| DialError::TimedOut {
             target: target.to_string(),
-            stage: "waiting for a response",
+            stage: WAITING,
             seconds,
         })?
         .map_err(|error| broken(&target, &error))?;
@@ -249,7 +249,7 @@ fn broken(target: &Target, error: &hyper::Error) -> DialError {
     } else {
         DialError::Connect {
             target,
-            reason: format!("it broke before an answer came: {reason}"),
+            reason: format!("{BROKE}: {reason}"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is known about vulnerable libraries: the set that is part of the program, or a newer one in the store.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,10 @@ const LONGEST: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Of a hundred libraries that are known, a new set names so many at least.
 const LEAST_OF_KNOWN: usize = 80;
+/// If they are known, no set that is one lacks them.
+const NEVER_GONE: [&str; 4] = ["angularjs", "bootstrap", "jquery", "jquery-ui"];
+/// Libraries that a set lacks, as far as they are named.
+const MOST_NAMED: usize = 5;
 
 /// A set of advisories as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,16 +105,29 @@ pub enum UpdateError {
     },
     /// It knows less than what it would replace.
     #[error(
-        "{origin} names {new} libraries, and {known} are known already; it is cut or an old one; the advisories that are \
-         known stay"
+        "{origin} lacks {lacks} of the {known} libraries that are known ({which}); it is cut, an old one or no real one; the \
+         advisories that are known stay"
     )]
     Less {
         /// Where it came from.
         origin: String,
-        /// Libraries in it.
-        new: usize,
+        /// Known libraries that are not in it.
+        lacks: usize,
         /// Libraries that are known.
         known: usize,
+        /// Some that it lacks.
+        which: String,
+    },
+    /// It is of a day that is still to come: nothing would be newer until then.
+    #[error(
+        "{origin} is of {date}, which is still to come; give the day on which it was fetched with --date; the advisories \
+         that are known stay"
+    )]
+    ToCome {
+        /// Where it came from.
+        origin: String,
+        /// Its date.
+        date: String,
     },
     /// It is older than what it would replace.
     #[error("{origin} is of {date}, and what is known is of {known}; the advisories that are known stay")]
@@ -204,15 +222,32 @@ pub async fn update(
         origin: origin.clone(),
         why,
     };
+    let today = now.to_zoned(TimeZone::UTC).date();
+    // Somewhere it is tomorrow already.
+    let latest = today.tomorrow().unwrap_or(today);
+    if date > latest {
+        let date = date.to_string();
+        return Err(UpdateError::ToCome { origin, date });
+    }
     let converted = from_retire(&json, &date.to_string()).map_err(bad)?;
     let known = in_use(store, now).await?;
-    let (new, _) = converted.advisories.counts();
-    if new * 100 < known.libraries * LEAST_OF_KNOWN {
-        let known = known.libraries;
-        return Err(UpdateError::Less { origin, new, known });
+    let lacking = current(store).await?.or_else(embedded);
+    let lacking = lacking
+        .map(|catalog| lacks(&converted.advisories, &catalog))
+        .unwrap_or_default();
+    let kept = known.libraries.saturating_sub(lacking.len());
+    let is_cut = kept * 100 < known.libraries * LEAST_OF_KNOWN;
+    if is_cut || lacking.iter().any(|name| NEVER_GONE.contains(&name.as_str())) {
+        return Err(UpdateError::Less {
+            origin,
+            lacks: lacking.len(),
+            known: known.libraries,
+            which: lacking[..lacking.len().min(MOST_NAMED)].join(", "),
+        });
     }
     let (date, known) = (date.to_string(), known.date);
-    if date < known {
+    // What an earlier version took in of a day that is still to come gives way.
+    if date < known && known <= latest.to_string() {
         return Err(UpdateError::Older { origin, date, known });
     }
     let text = converted.advisories.to_lines().map_err(bad)?;
@@ -220,6 +255,15 @@ pub async fn update(
     Advisories::parse(&text).map_err(bad)?;
     store.keep_advisories(&StoredAdvisories { date, origin, text }).await?;
     Ok(converted.dropped)
+}
+
+/// The names of known libraries that a set lacks, those first that none lacks.
+fn lacks(set: &Advisories, known: &Catalog) -> Vec<String> {
+    let there: HashSet<String> = set.names().map(str::to_ascii_lowercase).collect();
+    let lacking = known.names().filter(|name| !there.contains(&name.to_ascii_lowercase()));
+    let mut lacking: Vec<String> = lacking.map(str::to_owned).collect();
+    lacking.sort_by_key(|name| !NEVER_GONE.contains(&name.as_str()));
+    lacking
 }
 
 fn read(path: &Path) -> Result<String, UpdateError> {

@@ -100,6 +100,11 @@ impl Run {
             400.. => skipped(format!("the server answered {status}")),
             _ => match page.mime.as_deref().filter(|mime| !is_page(mime)) {
                 Some(mime) => skipped(format!("not a page: {mime}")),
+                None if page.broken_off.is_some() && self.second_tries.grants_one(&lease.key) => Err(Seen::Again {
+                    why: page.broken_off.clone().unwrap_or_default(),
+                    crashed: false,
+                    host_waits: None,
+                }),
                 None => Ok((captured, instead)),
             },
         }

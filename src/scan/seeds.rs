@@ -38,15 +38,27 @@ impl Run {
             return;
         }
         let Ok(at) = url.join("/robots.txt") else { return };
-        let Some(fetched) = self.fetch(&at, LONGEST_ROBOTS).await else {
+        let Some(mut fetched) = self.fetch(&at, LONGEST_ROBOTS).await else {
             return;
         };
+        if fetched.as_ref().is_err_and(FetchError::may_pass) {
+            // A network may have stumbled.
+            let Some(again) = self.fetch(&at, LONGEST_ROBOTS).await else {
+                return;
+            };
+            fetched = again;
+        }
+        if fetched.is_err() && self.egress.budget_exhausted() {
+            // It was cut off by ourselves.
+            return;
+        }
         let robots = match &fetched {
             Ok(file) => Robots::of(&at, RobotsAnswer::Status(file.status, &file.body)),
             // Its pages cannot be reached either, and will say why better than a rule that forbids them would.
-            Err(_) => Robots::default(),
+            Err(error) if error.loses_origin(&at) => Robots::default(),
+            Err(error) => Robots::of(&at, RobotsAnswer::Unreachable(&error.to_string())),
         };
-        if let Some(remark) = robots.remark() {
+        if let Some(remark) = robots.remark().filter(|_| self.robots().obeys()) {
             self.remark(remark.to_owned());
         }
         self.robots_mut().insert(url, robots);

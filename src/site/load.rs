@@ -29,7 +29,7 @@ impl Site {
 
     /// Reads a site from text; errors name `path`.
     pub fn from_str(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
+        let file = crate::config::named(path);
         let source = Source::new(&file, text);
         let tree = source.parse()?;
         let folder = path.parent().unwrap_or(Path::new(""));

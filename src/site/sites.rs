@@ -7,8 +7,8 @@ use url::Url;
 
 use super::load::shown;
 use super::{BadPattern, OutOfScope, ScopeRules, Site, SiteId};
-use crate::config::ConfigError;
 use crate::config::raw::nearest;
+use crate::config::{ConfigError, named};
 use crate::crawl::page_key;
 
 /// The file that explains the keys. It is no site.
@@ -24,7 +24,11 @@ pub enum SiteError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Files(Vec<ConfigError>),
     /// Two files have one id.
-    #[error("{} and {} both have the id `{id}`; give one of them another id", one.display(), other.display())]
+    #[error(
+        "{} and {} both have the id `{id}`; give one of them another id",
+        named(one),
+        named(other)
+    )]
     SameId {
         /// The id.
         id: SiteId,
@@ -34,7 +38,11 @@ pub enum SiteError {
         other: PathBuf,
     },
     /// Two files claim one URL.
-    #[error("{} and {} both claim {url}; exclude it under [scope] in one of them", one.display(), other.display())]
+    #[error(
+        "{} and {} both claim {url}; exclude it under [scope] in one of them",
+        named(one),
+        named(other)
+    )]
     SameUrl {
         /// The URL.
         url: String,
@@ -44,7 +52,10 @@ pub enum SiteError {
         other: PathBuf,
     },
     /// A file claims the host of a URL, but not the URL.
-    #[error("{url} is {why} in {}, which claims its host; include it there, or scan another URL", file.display())]
+    #[error(
+        "{url} is {why} in {}, which claims its host; include it there, or scan another URL",
+        named(file)
+    )]
     NotInItsScope {
         /// The URL.
         url: String,

@@ -243,8 +243,11 @@ const STARTS: &[Case] = &[
     ),
     case(
         &["scan", "https://odd.test/never", "--depth", "0"],
-        0,
-        &["/never never finished loading"],
+        3,
+        &[
+            "/never never finished loading",
+            "/never was seen in part: the document never ended",
+        ],
     ),
     case(
         &["scan", "https://odd.test/dialogs", "--depth", "0"],
@@ -431,7 +434,7 @@ async fn odd_pages_do_not_spoil_a_scan() {
     assert_eq!(ran.code, Some(3), "{ran:#?}");
     let pages = &report["scan"]["pages"];
     let counts = ["done", "failed", "skipped", "left", "known"].map(|name| pages[name].as_u64().unwrap());
-    assert_eq!(counts, [4, 4, 6, 0, 14], "{ran:#?}");
+    assert_eq!(counts, [3, 5, 6, 0, 14], "{ran:#?}");
     let reasons = report["not_checked"].to_string();
     for (page, reason) in [
         ("/doc.pdf", "not a page by its extension"),
@@ -444,6 +447,7 @@ async fn odd_pages_do_not_spoil_a_scan() {
         ("/cut", "ERR_"),
         ("/silent", "did not finish within 8s"),
         ("/spin", "did not finish"),
+        ("/never", "the document never ended"),
     ] {
         assert!(reasons.contains(page) && reasons.contains(reason), "{page}: {reasons}");
     }
@@ -460,6 +464,55 @@ async fn odd_pages_do_not_spoil_a_scan() {
         others.iter().all(|one| one["cause"]["parts"]["header"].is_string()),
         "only what all pages of the host lack: {findings:#?}"
     );
+}
+
+/// Pages whose document does not come whole, and one whose image does not.
+struct BrokenOff;
+
+/// Half a page, with a flaw in it.
+const HALF: &str = "<script src=http://img.test/old.js></script><p>half a page";
+
+impl Content for BrokenOff {
+    fn get(&self, ask: &Ask<'_>) -> Reply {
+        match ask.path {
+            "/" => Reply::html(
+                "<a href=/cut>x</a><a href=/hangs>x</a><a href=/gzip>x</a><a href=/brotli>x</a><a href=/image>x</a>",
+            ),
+            "/cut" => Reply::html("").body(Body::Cut(HALF.into())),
+            "/hangs" | "/image.png" => Reply::html("").body(Body::Never(HALF.into())),
+            "/gzip" => Reply::html(HALF).header("content-encoding", "gzip"),
+            "/brotli" => Reply::html(HALF).header("content-encoding", "br"),
+            "/image" => Reply::html("<p>whole<img src=/image.png>"),
+            _ => Reply::status(StatusCode::NOT_FOUND),
+        }
+    }
+}
+
+/// A document that was broken off is seen in part: what was found on it is kept, and the scan is incomplete.
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_are_broken_off_are_no_whole_pages() {
+    let bench = Bench::of(BrokenOff, "").await;
+    let (ran, report) = bench.scan(&["https://odd.test/", "--tabs", "3"]).await;
+    assert_eq!(ran.code, Some(3), "{ran:#?}");
+    assert_eq!(report["scan"]["state"], "incomplete", "{ran:#?}");
+    let pages = &report["scan"]["pages"];
+    let counts = ["done", "failed", "known"].map(|name| pages[name].as_u64().unwrap());
+    assert_eq!(counts, [2, 4, 6], "{ran:#?}");
+    let reasons = report["not_checked"].to_string();
+    for (page, reason) in [
+        ("/cut", "the document broke off (net::ERR_"),
+        ("/hangs", "the document never ended; it was looked at as far as it came"),
+        ("/gzip", "net::ERR_CONTENT_DECODING_FAILED"),
+        ("/brotli", "net::ERR_CONTENT_DECODING_FAILED"),
+    ] {
+        assert!(reasons.contains(page) && reasons.contains(reason), "{page}: {reasons}");
+    }
+    let findings = report["findings"].as_array().unwrap();
+    let mixed = findings.iter().find(|one| one["check"] == "mixed-content");
+    assert!(mixed.is_some(), "{findings:#?}");
+    let asked = bench.microsite.log.entries();
+    let tries = |path: &str| asked.iter().filter(|one| one.path == path).count();
+    assert_eq!((tries("/cut"), tries("/hangs")), (2, 2), "each has a second try");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,9 +36,9 @@ fn shop(ask: &Ask<'_>) -> Reply {
     match ask.path {
         "/" => Reply::ok("text/html; charset=utf-8", PAGE),
         "/jquery-3.4.1.min.js" => Reply::ok("text/javascript", b"/*! jQuery v3.4.1 | (c) JS Foundation */".to_vec()),
-        "/good.json" => Reply::ok("application/json", repository(100, "9.9.9")),
+        "/good.json" => Reply::ok("application/json", repository(usize::MAX, "9.9.9")),
         "/cut.json" => {
-            let mut whole = repository(100, "9.9.9");
+            let mut whole = repository(usize::MAX, "9.9.9");
             whole.truncate(whole.len() / 2);
             Reply::ok("application/json", whole)
         }
@@ -51,9 +51,10 @@ fn shop(ask: &Ask<'_>) -> Reply {
 fn repository(others: usize, below: &str) -> Vec<u8> {
     let advisory = |id: &str, below: &str| serde_json::json!([{"below": below, "severity": "critical", "cwe": ["CWE-79"], "identifiers": {"CVE": [id]}, "info": []}]);
     let mut all = serde_json::Map::new();
-    for number in 0..others {
+    let known = phantom_checks::vulnerable_library::embedded().unwrap();
+    for name in known.names().filter(|name| *name != "jquery").take(others) {
         all.insert(
-            format!("library-{number}"),
+            name.to_owned(),
             serde_json::json!({"vulnerabilities": advisory("CVE-1", "1.0.0")}),
         );
     }
@@ -173,7 +174,13 @@ async fn new_advisories_are_taken_in_and_bad_ones_change_nothing() {
     let own = known().await;
     assert_eq!(own["origin"], Value::Null);
     bench.write("broken.json", "{\"jquery\": ");
-    bench.write("whole.json", &String::from_utf8(repository(100, "9.9.9")).unwrap());
+    bench.write(
+        "whole.json",
+        &String::from_utf8(repository(usize::MAX, "9.9.9")).unwrap(),
+    );
+    // As many as are known, but one of them is another.
+    let whole = std::fs::read_to_string(bench.path("whole.json")).unwrap();
+    bench.write("invented.json", &whole.replace("\"jquery\":", "\"invented\":"));
     let today = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date()
@@ -183,7 +190,15 @@ async fn new_advisories_are_taken_in_and_bad_ones_change_nothing() {
         (vec!["none.json"], "cannot read none.json"),
         (vec!["whole.json", "--date", "2020-01-02"], "is of 2020-01-02"),
         (vec!["https://shop.test/cut.json"], "cannot be read"),
-        (vec!["https://shop.test/small.json"], "names 4 libraries"),
+        (
+            vec!["https://shop.test/small.json"],
+            "libraries that are known (angularjs, ",
+        ),
+        (vec!["invented.json"], "libraries that are known (jquery)"),
+        (
+            vec!["whole.json", "--date", "2999-01-02"],
+            "is of 2999-01-02, which is still to come",
+        ),
         (vec!["https://shop.test/missing.json"], "answered with the status 404"),
         (vec!["http://shop.test/good.json"], "is not an https URL"),
     ] {
@@ -201,7 +216,7 @@ async fn new_advisories_are_taken_in_and_bad_ones_change_nothing() {
         let new = known().await;
         assert_eq!(
             (&new["origin"], &new["date"], &new["libraries"]),
-            (&from.into(), &today.as_str().into(), &101.into())
+            (&from.into(), &today.as_str().into(), &own["libraries"])
         );
     }
     // What follows uses them: scans, and checks over what was stored.

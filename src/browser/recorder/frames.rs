@@ -27,6 +27,7 @@ impl Recorder {
             self.replaced |= std::mem::take(&mut self.submitted);
             self.dom_ready = false;
             self.loaded = false;
+            self.committed_at = Some(now);
             let kept = self.frames.remove(&frame.id);
             self.frames.clear();
             self.frames.insert(

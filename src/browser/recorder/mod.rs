@@ -11,7 +11,7 @@ mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType, Request, ResourceKind};
 
@@ -28,6 +28,8 @@ use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, 
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
+/// A document that has come for this long and has not ended is not one that has only just begun.
+const LONGEST_DOCUMENT: Duration = Duration::from_secs(1);
 /// Issues kept of one page.
 const MAX_ISSUES: usize = 500;
 /// Frames kept of one page.
@@ -114,6 +116,8 @@ pub(super) struct Recorder {
     pub replaced: bool,
     pub dom_ready: bool,
     pub loaded: bool,
+    /// When the document that is there now began to come.
+    pub(super) committed_at: Option<Instant>,
     /// A navigation that the page tried was stopped. The browser may then never say that the page has loaded.
     pub stopped: bool,
     /// It has scripts that wait for the page to be left, as far as is known.
@@ -172,6 +176,7 @@ impl Recorder {
             replaced: false,
             dom_ready: false,
             loaded: false,
+            committed_at: None,
             stopped: false,
             awaits_its_end: true,
             last_activity: now,
@@ -264,6 +269,21 @@ impl Recorder {
     pub fn oldest_in_flight(&self) -> Option<&str> {
         let open = self.requests.iter().find(|request| self.open.contains(&request.id))?;
         Some(&open.url)
+    }
+
+    /// How the main document ended before it was whole, or that it has not ended; `None` if it is whole. Nothing is wrong
+    /// with one whose page broke it off by itself, or that has only just begun.
+    pub fn broken_off(&self, now: Instant) -> Option<String> {
+        let loader = &self.frames.get(&self.main_frame)?.loader;
+        let document = self.requests.get(*self.index.get(loader)?)?;
+        if self.open.contains(&document.id) {
+            let began = self.committed_at?;
+            let late = !self.stopped && now.duration_since(began) >= LONGEST_DOCUMENT;
+            return late.then(|| "the document never ended".to_owned());
+        }
+        let failure = document.failure.as_ref()?;
+        let by_page = failure.canceled || failure.error == "net::ERR_ABORTED";
+        (!by_page).then(|| format!("the document broke off ({})", failure.error))
     }
 
     /// The session that can give the body of a request.

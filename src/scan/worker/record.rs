@@ -33,7 +33,13 @@ impl Worker {
         if captured.evidence.page.cut_short {
             run.remark(never_loaded(&lease.url, captured.evidence.page.waited_for.as_deref()));
         }
-        let recorded_as = redirected_to(&run, lease, &captured);
+        let in_part = captured.evidence.page.broken_off.clone();
+        let in_part = in_part.map(|why| format!("{why}; it was looked at as far as it came"));
+        if let Some(why) = in_part.as_ref().filter(|_| lease.depth == 0) {
+            run.remark(format!("the start page {} was seen in part: {why}", lease.url));
+        }
+        // What was seen in part says nothing of where it led to: that page may be asked for by itself.
+        let recorded_as = redirected_to(&run, lease, &captured).filter(|_| in_part.is_none());
         let at = recorded_as.as_ref().map_or(&lease.key, |page| &page.key);
         let found = if run.record.trigger.is_look() || foreign {
             Found::default()
@@ -56,7 +62,7 @@ impl Worker {
         let bodies: BTreeMap<String, String> = run.unstored(captured.scripts.iter()).into_iter().collect();
         let led_on = recorded_as.is_some();
         let looked_at = run.now() - jiff::SignedDuration::try_from(began.elapsed()).unwrap_or_default();
-        let plain = !led_on && instead.is_none();
+        let plain = !led_on && instead.is_none() && in_part.is_none();
         let mark = run
             .incremental
             .as_ref()
@@ -70,10 +76,10 @@ impl Worker {
             .complete(&Completion {
                 lease,
                 now: run.now(),
-                outcome: if recorded_as.is_some() {
-                    PageOutcome::Redirected
-                } else {
-                    PageOutcome::Done
+                outcome: match &in_part {
+                    Some(why) => PageOutcome::Failed(why.clone()),
+                    None if led_on => PageOutcome::Redirected,
+                    None => PageOutcome::Done,
                 },
                 recorded_as,
                 evidence: Some(&captured.evidence),
@@ -97,7 +103,13 @@ impl Worker {
         for picture in &inspected.pictures {
             run.store.keep_picture(picture).await?;
         }
-        self.tell_findings(lease, &inspected.observations, began).await
+        let Some(reason) = in_part else {
+            return self.tell_findings(lease, &inspected.observations, began).await;
+        };
+        self.tell_each(&inspected.observations).await?;
+        let (tab, url) = (self.number, lease.url.to_string());
+        run.tell(ScanEvent::PageFailed { tab, url, reason });
+        Ok(())
     }
 
     pub(in crate::scan) async fn tell_findings(
@@ -106,6 +118,20 @@ impl Worker {
         observations: &[phantom_checks::Observation],
         began: Instant,
     ) -> Result<(), ScanError> {
+        let run = &self.run;
+        let findings_new = self.tell_each(observations).await?;
+        let url = lease.url.to_string();
+        run.tell(ScanEvent::PageDone {
+            tab: self.number,
+            url,
+            took: began.elapsed(),
+            findings_new,
+        });
+        Ok(())
+    }
+
+    /// Tells of findings. Returns how many are new.
+    async fn tell_each(&self, observations: &[phantom_checks::Observation]) -> Result<u64, ScanError> {
         let run = &self.run;
         let mut findings_new = 0;
         for observation in observations {
@@ -121,14 +147,7 @@ impl Worker {
                 new,
             });
         }
-        let url = lease.url.to_string();
-        run.tell(ScanEvent::PageDone {
-            tab: self.number,
-            url,
-            took: began.elapsed(),
-            findings_new,
-        });
-        Ok(())
+        Ok(findings_new)
     }
 
     pub(super) async fn record_loss(&self, lease: &Lease, outcome: PageOutcome) -> Result<(), ScanError> {

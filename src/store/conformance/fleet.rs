@@ -198,6 +198,28 @@ pub(crate) async fn turns_are_apart(one: Handle, two: Handle) {
     assert_eq!(turn, Turn::Later(at(1200)));
 }
 
+/// What a clock that has gone back since has written days ahead holds nobody.
+pub(crate) async fn turns_of_a_wrong_clock_hold_nobody(one: Handle, two: Handle) {
+    let (pace, day) = (Duration::from_millis(500), 86_400_000);
+    let now = Turn::Now { refusals: 0 };
+    assert_eq!(one.take_turn("shop.test", at(3 * day), pace).await.unwrap(), now);
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let next = two.next_lease_at(&ask(&scan, "me", 1, 0)).await.unwrap();
+    assert!(next.is_some_and(|next| next <= at(0)), "{next:?}");
+    assert_eq!(two.take_turn("shop.test", at(0), pace).await.unwrap(), now);
+    let turn = one.take_turn("shop.test", at(100), pace).await.unwrap();
+    assert_eq!(turn, Turn::Later(at(500)), "from then on as always");
+
+    one.hold_host("help.test", at(3 * day), at(3 * day + 1000))
+        .await
+        .unwrap();
+    two.hold_host("help.test", at(0), at(2000)).await.unwrap();
+    let turn = one.take_turn("help.test", at(10), pace).await.unwrap();
+    assert_eq!(turn, Turn::Later(at(2000)));
+    let turn = one.take_turn("help.test", at(2000), pace).await.unwrap();
+    assert_eq!(turn, Turn::Now { refusals: 2 });
+}
+
 /// A host that asks to be left alone is, by all; what was under way when it did is no second time.
 pub(crate) async fn refusals_are_counted_once(one: Handle, two: Handle) {
     let pace = Duration::from_millis(500);

@@ -174,7 +174,7 @@ async fn keep(
     sqlx::query(DESCRIBE)
         .bind(page)
         .bind(seen.page.status.map(i64::from))
-        .bind(seen.gaps.is_empty() && !seen.page.cut_short)
+        .bind(seen.gaps.is_empty() && !seen.page.cut_short && seen.page.broken_off.is_none())
         .bind(i64::try_from(seen.forms.len()).unwrap_or(i64::MAX))
         .bind(if failed.is_empty() { None } else { Some(json(failed)?) })
         .bind(completion.obstacle)

@@ -136,9 +136,10 @@ impl Host {
 async fn hosts(connection: &mut Connection, scan: i64, now: i64) -> Result<Vec<Host>> {
     let found: Vec<(String, i64, i64, Option<i64>)> =
         sqlx::query_as(HOSTS).bind(scan).bind(now).fetch_all(connection).await?;
+    let furthest = super::turns::furthest(now);
     let host = |(name, next_allowed, held, first_end)| Host {
         name,
-        next_allowed,
+        next_allowed: if next_allowed > furthest { 0 } else { next_allowed },
         held,
         first_end,
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 use super::{Result, SqliteStore, StoreError, Writers};
@@ -20,6 +20,10 @@ const READERS: u32 = 4;
 
 /// Cache of a writing connection in KiB; the indexes of the frontier are read and written at random.
 const WRITER_CACHE: &str = "-16000";
+
+/// The tables of a file, but for what is there before our own first ones are.
+const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+     AND name <> '_sqlx_migrations' ORDER BY name";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
@@ -36,12 +40,10 @@ impl SqliteStore {
         let _lock = tokio::task::spawn_blocking(move || make_and_lock(&place))
             .await
             .map_err(|error| StoreError::Database(error.to_string()))??;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
+        let options = SqliteConnectOptions::new().filename(path);
+        let options = options.busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
+        refuse_what_is_not_ours(&options, path).await?;
+        let options = options.journal_mode(SqliteJournalMode::Wal).foreign_keys(true);
         let writer = options.clone().pragma("cache_size", WRITER_CACHE);
         let mut durable = writer.clone().synchronous(SqliteSynchronous::Full).connect().await?;
         migrate(&mut durable, path).await?;
@@ -138,6 +140,25 @@ fn at_open(path: &Path, error: StoreError) -> StoreError {
         why,
         hint: hint.to_owned(),
     }
+}
+
+/// A file that another program keeps its tables in stays as it is: already how we open ours would write to it.
+async fn refuse_what_is_not_ours(options: &SqliteConnectOptions, path: &Path) -> Result<()> {
+    let mut look = options.connect().await?;
+    let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut look).await?;
+    look.close().await?;
+    let has = |own: &str| tables.iter().any(|table| table == own);
+    let Some(first) = tables.first().filter(|_| !(has("installation") && has("scans"))) else {
+        return Ok(());
+    };
+    Err(StoreError::Open {
+        url: format!("sqlite:{}", path.display()),
+        why: format!(
+            "it is the database of another program (it has the table `{}`)",
+            first.escape_debug()
+        ),
+        hint: "name another file with --store; this one was not changed".to_owned(),
+    })
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
