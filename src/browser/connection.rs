@@ -20,6 +20,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::json;
+
 /// The longest message that is accepted. A page that makes the browser send more has broken it.
 const MAX_MESSAGE: usize = 128 << 20;
 /// Events that may wait for one tab. A page that floods us loses events, and its evidence says so.
@@ -77,7 +79,7 @@ pub(super) struct Event {
 impl Event {
     /// The parameters, or `None` if they are not of the expected shape at all.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.params.get()).ok()
+        json::read(self.params.get()).ok()
     }
 }
 
@@ -288,7 +290,7 @@ impl Session {
             }
         };
         match answer {
-            Ok(result) => serde_json::from_str(result.get()).map_err(|error| CdpError::Answer {
+            Ok(result) => json::read(result.get()).map_err(|error| CdpError::Answer {
                 method: method.into_owned(),
                 why: error.to_string(),
             }),
@@ -391,7 +393,15 @@ struct ErrorBody {
 }
 
 fn dispatch(shared: &Shared, message: &[u8]) {
-    let envelope: Envelope<'_> = match serde_json::from_slice(message) {
+    let text = String::from_utf8_lossy(message);
+    let mended;
+    let envelope = if let Ok(envelope) = serde_json::from_str(&text) {
+        Ok(envelope)
+    } else {
+        mended = json::well_formed(&text);
+        serde_json::from_str(&mended)
+    };
+    let envelope: Envelope<'_> = match envelope {
         Ok(envelope) => envelope,
         Err(error) => {
             tracing::debug!(%error, "a message of the browser was not understood");

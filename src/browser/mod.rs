@@ -12,6 +12,7 @@ mod connection;
 mod events;
 mod find;
 mod guard;
+mod json;
 mod picture;
 mod pool;
 mod process;

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::connection::CdpError;
 use super::events::{Evaluated, Nothing, ShotAnswer, WorldAnswer};
-use super::redact;
 use super::tab::{PageRequest, Tab};
+use super::{json, redact};
 
 const MASK: &str = include_str!("picture.js");
 /// A larger picture is not kept, in bytes.
@@ -103,7 +103,7 @@ impl Tab {
         let place: Option<Place> = text
             .as_ref()
             .and_then(serde_json::Value::as_str)
-            .and_then(|text| serde_json::from_str(text).ok());
+            .and_then(|text| json::read(text).ok());
         let Some(place) = place.filter(|place| redact::url(&place.url) == spot.document) else {
             return Ok(None);
         };

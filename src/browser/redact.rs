@@ -1,5 +1,7 @@
 //! What must not be kept is replaced here, before it becomes evidence.
 
+mod spellings;
+
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
@@ -12,6 +14,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
+use self::spellings::Spellings;
 use crate::crawl::unchanged::steady;
 use crate::crawl::{REDACTED, is_secret, is_web_token, without_session_segments};
 
@@ -24,15 +27,12 @@ const LONGEST_SECRET: usize = 4_096;
 /// What string literals begin and end with.
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// Shorter values are not looked for: half of each page would be masked.
-const SHORTEST_SECRET: usize = 4;
-
 /// Replaces secrets. Two installations never give equal hashes for equal values.
 #[derive(Clone)]
 pub struct Redactor {
     salt: [u8; 32],
-    /// Secrets of our own that pages may repeat, in every form that they may have there; the longest first.
-    own: Arc<[String]>,
+    /// Secrets of our own that pages may repeat.
+    own: Arc<Spellings>,
 }
 
 impl Redactor {
@@ -40,35 +40,25 @@ impl Redactor {
     pub fn new(salt: [u8; 32]) -> Self {
         Self {
             salt,
-            own: Arc::from([]),
+            own: Arc::default(),
         }
     }
 
     /// The same, which also masks these values wherever a page repeats them.
     #[must_use]
     pub fn masking(mut self, secrets: &[String]) -> Self {
-        let forms = |secret: &String| {
-            let plus = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
-            let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-            let json = serde_json::to_string(secret).unwrap_or_default();
-            let json = json.trim_matches('"').to_owned();
-            [secret.clone(), plus.replace('+', "%20"), plus, html, json]
-        };
-        let long = secrets
-            .iter()
-            .filter(|secret| secret.chars().count() >= SHORTEST_SECRET);
-        let mut own: Vec<String> = long.flat_map(forms).collect();
-        own.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        own.dedup();
-        self.own = own.into();
+        self.own = Arc::new(Spellings::of(secrets));
         self
+    }
+
+    /// Whether a text repeats a secret of our own.
+    pub fn holds(&self, text: &str) -> bool {
+        self.own.found_in(text)
     }
 
     /// A text without our own secrets.
     pub fn text(&self, text: &str) -> String {
-        self.own
-            .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), REDACTED))
+        self.own.masked(text).into_owned()
     }
 
     /// Evidence without our own secrets. A link that holds one is left out: where it leads is nobody's business.
@@ -76,11 +66,13 @@ impl Redactor {
         if self.own.is_empty() {
             return evidence;
         }
-        let holds = |text: &str| self.own.iter().any(|secret| text.contains(secret.as_str()));
-        evidence.links.retain(|link| !holds(&link.url));
+        evidence.links.retain(|link| !self.holds(&link.url));
         // To look through the text costs a third of what taking it apart does, and mostly there is nothing.
-        if serde_json::to_string(&evidence).is_ok_and(|text| !holds(&text)) {
+        if serde_json::to_string(&evidence).is_ok_and(|text| !self.holds(&text)) {
             return evidence;
+        }
+        for probe in &mut evidence.probes {
+            self.mask_names(&mut probe.value);
         }
         let Ok(mut tree) = serde_json::to_value(&evidence) else {
             return evidence;
@@ -116,8 +108,8 @@ impl Redactor {
 
     /// Masks a script's text.
     pub fn script(&self, text: &mut Arc<str>) {
-        if self.own.iter().any(|secret| text.contains(secret.as_str())) {
-            *text = self.text(text).into();
+        if let Cow::Owned(masked) = self.own.masked(text) {
+            *text = masked.into();
         }
     }
 
@@ -125,14 +117,30 @@ impl Redactor {
     fn mask(&self, tree: &mut serde_json::Value) -> bool {
         match tree {
             serde_json::Value::String(text) => {
-                let masked = self.text(text);
-                let changed = masked != *text;
+                let Cow::Owned(masked) = self.own.masked(text) else {
+                    return false;
+                };
                 *text = masked;
-                changed
+                true
             }
             serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, item| self.mask(item) | any),
             serde_json::Value::Object(fields) => fields.values_mut().fold(false, |any, item| self.mask(item) | any),
             _ => false,
+        }
+    }
+
+    /// Masks the names that a page gave to what a tree holds.
+    fn mask_names(&self, tree: &mut serde_json::Value) {
+        match tree {
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.mask_names(item)),
+            serde_json::Value::Object(fields) => {
+                fields.values_mut().for_each(|item| self.mask_names(item));
+                if fields.keys().any(|name| self.holds(name)) {
+                    let named = std::mem::take(fields).into_iter();
+                    *fields = named.map(|(name, item)| (self.text(&name), item)).collect();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -154,10 +162,14 @@ impl Redactor {
 
     /// A response header as it may be kept.
     pub fn header(&self, name: &str, value: &str) -> Header {
-        header(Header {
+        let header = header(Header {
             name: name.to_owned(),
             value: value.to_owned(),
-        })
+        });
+        Header {
+            value: self.text(&header.value),
+            ..header
+        }
     }
 
     /// A name as it is kept: some frameworks name a field by its token.
@@ -165,12 +177,7 @@ impl Redactor {
         if looks_random(name) {
             return Cow::Borrowed(REDACTED);
         }
-        let shown = self.text(name);
-        if shown == name {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(shown)
-        }
+        self.own.masked(name)
     }
 
     /// What stands for a value.

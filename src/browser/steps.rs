@@ -18,7 +18,7 @@ use super::events::{Evaluated, Navigated, Nothing, WorldAnswer};
 use super::recorder::MayVisit;
 use super::state::OriginState;
 use super::tab::Tab;
-use super::{CALL, redact};
+use super::{CALL, json, redact};
 use crate::crawl::Guard;
 use crate::site::{Selector, wildcard};
 
@@ -192,7 +192,7 @@ impl Tab {
                    return JSON.stringify({ origin: self.origin, localStorage: items(localStorage), sessionStorage: \
                    items(sessionStorage) }); })()";
         let text = self.evaluate(all, None).await.ok()?;
-        (text.len() <= MOST_STORAGE).then(|| serde_json::from_str(&text).ok())?
+        (text.len() <= MOST_STORAGE).then(|| json::read(&text).ok())?
     }
 
     async fn there(&self, selector: &Selector) -> bool {
@@ -312,7 +312,7 @@ impl Tab {
         let arguments = serde_json::to_string(&[selector.by.word(), &selector.text, act, value]);
         let expression = format!("({FIND})(...{})", arguments.unwrap_or_default());
         let text = self.evaluate(&expression, frame).await?;
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        json::read(&text).map_err(|error| error.to_string())
     }
 
     /// Asks a frame, in a world of our own, for a text.
@@ -371,9 +371,9 @@ pub(super) fn there(selector: &Selector) -> String {
 
 /// What a page says of its session, by the answers of [`there`] for both ways.
 pub(super) fn session_shown(answer: Option<&str>) -> Option<bool> {
-    let answers: [Option<String>; 2] = serde_json::from_str(answer?).ok()?;
+    let answers: [Option<String>; 2] = json::read(answer?).ok()?;
     let [is, is_not] = answers.map(|text| {
-        let place: Option<Place> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let place: Option<Place> = text.and_then(|text| json::read(&text).ok());
         place.is_some_and(|place| place.found)
     });
     match (is, is_not) {

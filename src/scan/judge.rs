@@ -51,8 +51,8 @@ impl Run {
 
     /// The page, with what answered in its place; or what is to be done instead of looking at it.
     pub(super) fn judge(&self, lease: &Lease, visit: Visit) -> Result<(Box<Captured>, Option<Instead>), Seen> {
-        let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(why)));
-        let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(why)));
+        let skipped = |why: String| Err(Seen::Not(PageOutcome::Skipped(self.redactor.text(&why))));
+        let failed = |why: String| Err(Seen::Not(PageOutcome::Failed(self.redactor.text(&why))));
         let captured = match visit {
             Visit::Page(captured) => captured,
             Visit::NotAPage { what } => return skipped(what),
@@ -63,7 +63,7 @@ impl Run {
                 {
                     return skipped(format!("redirects to a challenge at {host}"));
                 }
-                let to = self.redactor.text(&crate::browser::url_without_secrets(&to));
+                let to = crate::browser::url_without_secrets(&to);
                 return skipped(format!("redirects to {to}, which is not to be visited"));
             }
             Visit::Unreachable { error } if error == "net::ERR_TOO_MANY_REDIRECTS" => {

@@ -330,6 +330,11 @@ impl Run {
 
     /// Something to know about the scan as a whole; said once.
     pub fn remark(&self, remark: String) {
+        let remark = if self.redactor.holds(&remark) {
+            self.redactor.text(&remark)
+        } else {
+            remark
+        };
         let mut remarks = lock(&self.remarks);
         if remarks.len() < MOST_REMARKS && remarks.insert(remark.clone()) {
             drop(remarks);

@@ -90,6 +90,7 @@ impl Run {
                         sitemap
                             .pages
                             .iter()
+                            .filter(|url| !self.redactor.holds(url.as_str()))
                             .filter_map(|url| self.rules().page(url, 1, None).ok()),
                     );
                 }
@@ -119,6 +120,7 @@ impl Run {
                 {
                     let hints = text_hints(&file.body);
                     let urls = hints.iter().filter_map(|hint| at.join(hint).ok());
+                    let urls = urls.filter(|url| !self.redactor.holds(url.as_str()));
                     pages.extend(urls.filter_map(|url| self.rules().page(&url, 1, None).ok()));
                 }
             }
@@ -159,7 +161,9 @@ impl Run {
                 SideFile::SourceMap(_) => (source_map_hints(&fetched.body), &page),
                 SideFile::SpeculationRules(_) => (speculation_hints(&fetched.body), &at),
             };
-            let found = hints.iter().filter_map(|hint| base.join(hint).ok()).map(|url| Link {
+            let urls = hints.iter().filter_map(|hint| base.join(hint).ok());
+            let urls = urls.filter(|url| !self.redactor.holds(url.as_str()));
+            let found = urls.map(|url| Link {
                 url: url_without_secrets(url.as_str()),
                 frame: main.clone(),
                 source: LinkSource::Hint,

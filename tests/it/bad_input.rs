@@ -254,6 +254,11 @@ const STARTS: &[Case] = &[
         0,
         &["1 of 1 page looked at"],
     ),
+    case(
+        &["scan", "https://odd.test/halves", "--depth", "0"],
+        0,
+        &["1 of 1 page looked at"],
+    ),
 ];
 
 /// Start pages that are much work for the browser.
@@ -302,6 +307,16 @@ impl Content for Odd {
             "/dialogs" => Reply::html(
                 "<script>onbeforeunload = event => { event.preventDefault(); return 'stay'; };\
                  for (let i = 0; i < 100; i++) { alert(i); confirm(i); prompt(i); }</script><p>calm now",
+            ),
+            // Halves of UTF-16 surrogate pairs wherever a script can put them.
+            "/halves" => Reply::html(
+                "<body><script>const add = (name, words) => {\
+                 const element = document.createElement(name); element.textContent = words + '\\udc00';\
+                 element.setAttribute('name', '\\ud800'); document.body.append('\\ud800', element); };\
+                 document.title = '\\ud800 t'; add('form', 'f'); add('button', 'b'); add('script', '//'); add('a', 'x');\
+                 localStorage['\\udfff'] = '\\ud800'; console.error('\\ud800'); alert('\\ud800');\
+                 fetch('/calm?\\ud800', { method: 'POST', body: '{\"\\ud800\":1}' });\
+                 Promise.reject(new Error('\\ud800'));</script>",
             ),
             "/jump" => {
                 Reply::html("<script>location.href = '/jump?' + (Number(location.search.slice(1)) + 1);</script>")

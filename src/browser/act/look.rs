@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::Act;
 use crate::browser::events::{Evaluated, ListenerData, ListenersAnswer, Nothing, RemoteObject, ResolvedAnswer};
+use crate::browser::json::read;
 use crate::crawl::{Candidate, HandlerHints, hash_of};
 use crate::site::ExploreMode;
 
@@ -156,7 +157,7 @@ impl Act<'_> {
         let answer: Evaluated = self.session(&place.session).call(ask, self.patience()).await.ok()?;
         let value = answer.result.value.filter(|_| answer.exception_details.is_none())?;
         let text = value.as_str().filter(|text| text.len() <= MAX_ANSWER)?;
-        serde_json::from_str(text).ok()
+        read(text).ok()
     }
 
     async fn handle(&self, place: &Place, expression: &str) -> Option<String> {

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::capture::{Answers, Brought, Capture};
 use super::connection::Session;
 use super::events::Evaluated;
+use super::json::read;
 use super::tab::Tab;
 use crate::crawl::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 use input::Point;
@@ -412,10 +413,7 @@ impl<'a> Act<'a> {
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
         let prepare = format!("window.__phantomExplore.prepare({arguments})");
         let answer = self.ask((&frame.0, frame.1), prepare, self.patience()).await;
-        let prepared: Option<Prepared> = answer
-            .as_ref()
-            .and_then(Value::as_str)
-            .and_then(|text| serde_json::from_str(text).ok());
+        let prepared: Option<Prepared> = answer.as_ref().and_then(Value::as_str).and_then(|text| read(text).ok());
         let Some(prepared) = prepared.filter(|prepared| !prepared.gone) else {
             return;
         };
@@ -526,7 +524,7 @@ impl<'a> Act<'a> {
                 let after: After = asked
                     .as_ref()
                     .and_then(Value::as_str)
-                    .and_then(|text| serde_json::from_str(text).ok())
+                    .and_then(|text| read(text).ok())
                     .unwrap_or_default();
                 if let Some(place) = self.places.get_mut(at) {
                     if after.moves > 0 || (!after.url.is_empty() && after.url != place.url) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use phantom_checks::evidence::LinkSource;
 use serde::Deserialize;
 
+use crate::browser::json;
 use crate::crawl::hash_of;
 
 /// The longest answer that is read, in bytes. The script's own bounds stay far below it.
@@ -128,6 +129,6 @@ impl FrameAnswer {
         if text.len() > MAX_ANSWER {
             return Err("its scripts made the capture too large".to_owned());
         }
-        serde_json::from_str(text).map_err(|_| "its scripts falsified the capture".to_owned())
+        json::read(text).map_err(|_| "its scripts falsified the capture".to_owned())
     }
 }

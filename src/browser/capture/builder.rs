@@ -14,6 +14,7 @@ use super::endpoints::endpoint;
 use super::texts::{Text, final_url};
 use super::{Brought, Captured, Recorded, SideFile, Silence};
 use crate::browser::act::Finds;
+use crate::browser::json;
 use crate::browser::recorder::Calls;
 use crate::browser::redact::{self, Redactor};
 use crate::browser::steps::session_shown;
@@ -221,7 +222,7 @@ impl<'a> Builder<'a> {
         }
         for (check, version) in self.request.script.versions.iter() {
             let value = answer.probes.get(*check).cloned().flatten();
-            if let Some(value) = value.and_then(|json| serde_json::from_str(&json).ok()) {
+            if let Some(value) = value.and_then(|json| json::read(&json).ok()) {
                 let (check, frame) = ((*check).to_owned(), frame.to_owned());
                 self.evidence.probes.push(ProbeAnswer {
                     check,

@@ -3,6 +3,7 @@
 use phantom_checks::evidence::{Cookie, Endpoint, EndpointToken, Fate, Initiator, Request, Step};
 use url::{Url, form_urlencoded};
 
+use crate::browser::json;
 use crate::browser::recorder::Call;
 use crate::browser::redact::{self, Redactor};
 use crate::crawl::{REDACTED, is_secret};
@@ -117,7 +118,7 @@ fn pairs(call: &Call, content_type: &str) -> Vec<(String, String)> {
         .map(|(name, value)| (name.into_owned(), value.into_owned()));
     let mut pairs: Vec<_> = query.take(1_000).collect();
     if content_type.contains("json") || call.body.starts_with('{') {
-        if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(&call.body) {
+        if let Ok(serde_json::Value::Object(object)) = json::read(&call.body) {
             pairs.extend(object.into_iter().take(1_000).map(|(name, value)| {
                 let value = value.as_str().map(str::to_owned).unwrap_or_default();
                 (name, value)

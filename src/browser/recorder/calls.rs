@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::words::{bounded, resource_kind};
 use crate::browser::events::RequestPaused;
+use crate::browser::json;
 use crate::crawl::{Asked, AskedBody, Stopped, is_safe};
 
 /// Calls kept of one page.
@@ -153,7 +154,7 @@ impl Calls {
     /// Notes a message or a request that was not made. A page may say what it likes here.
     pub fn held(&mut self, url: &str, frame: Option<String>, worker: Option<String>) {
         if url.starts_with('{') && url.len() <= 2 * MOST_BODY {
-            if let Ok(request) = serde_json::from_str(url) {
+            if let Ok(request) = json::read(url) {
                 self.not_made(request, frame, worker);
             }
             return;
