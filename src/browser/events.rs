@@ -46,6 +46,7 @@ events! {
         from_disk_cache: bool,
         from_service_worker: bool,
     }
+    struct ResponseExtra { request_id: String, status_code: u16, headers: BTreeMap<String, serde_json::Value> }
     struct RequestServedFromCache { request_id: String }
     struct LoadingFinished { request_id: String }
     struct LoadingFailed { request_id: String, error_text: String, blocked_reason: Option<String>, canceled: bool }

@@ -426,6 +426,11 @@ impl Tab {
             });
         }
         let error = navigated.error_text.as_deref().filter(|error| !error.is_empty())?;
+        if let Some(scheme) = &recorder.led_nowhere {
+            return Some(Visit::NotAPage {
+                what: format!("redirects to a `{scheme}:` address, which is no page"),
+            });
+        }
         Some(match document.and_then(|document| document.status) {
             Some(204 | 205) => Visit::NotAPage {
                 what: "the server answers without content".to_owned(),

@@ -371,6 +371,19 @@ fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_file_that_is_not_utf_8_is_told_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("phantom\n.toml");
+    std::fs::write(&path, b"# caf\xc3\xa9\n# \xc3\xa9 \xff\n").unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    assert!(error.starts_with("the byte 0xff here is not UTF-8 ("), "{error}");
+    assert!(
+        error.ends_with("phantom\\n.toml:2:5); save the file as UTF-8"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(std::path::Path::new("no/such.toml"))
         .unwrap_err()

@@ -52,9 +52,9 @@ impl Robots {
         match answer {
             RobotsAnswer::Status(200..=299, body) => Self::parse(at, body),
             RobotsAnswer::Status(429 | 500..=599, _) | RobotsAnswer::Unreachable(_) => {
-                let why = match answer {
-                    RobotsAnswer::Status(status, _) => format!("answered with status {status}"),
-                    RobotsAnswer::Unreachable(why) => format!("could not be read ({why})"),
+                let (what, why) = match answer {
+                    RobotsAnswer::Status(status, _) => (format!("answered with status {status}"), String::new()),
+                    RobotsAnswer::Unreachable(why) => ("could not be read".to_owned(), format!(": {why}")),
                 };
                 Self {
                     rules: vec![Rule {
@@ -63,8 +63,7 @@ impl Robots {
                         to_the_end: false,
                     }],
                     remark: Some(format!(
-                        "{at} {why}, so nothing there was visited (RFC 9309); set `scope.obey_robots = false` to visit \
-                         it all the same"
+                        "{at} {what}, so nothing there was visited (RFC 9309; set `scope.obey_robots = false` to visit it){why}"
                     )),
                     ..Self::default()
                 }
@@ -367,7 +366,7 @@ mod tests {
             .unwrap()
             .to_owned();
         assert!(
-            remark.starts_with("https://shop.example/robots.txt could not be read (it broke off), so nothing"),
+            remark.starts_with("https://shop.example/robots.txt could not be read, so nothing"),
             "{remark}"
         );
     }

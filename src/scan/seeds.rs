@@ -56,7 +56,11 @@ impl Run {
             Ok(file) => Robots::of(&at, RobotsAnswer::Status(file.status, &file.body)),
             // Its pages cannot be reached either, and will say why better than a rule that forbids them would.
             Err(error) if error.loses_origin(&at) => Robots::default(),
-            Err(error) => Robots::of(&at, RobotsAnswer::Unreachable(&error.to_string())),
+            Err(error) => {
+                let why = error.to_string();
+                let why = why.strip_prefix(&format!("{at}: ")).unwrap_or(&why);
+                Robots::of(&at, RobotsAnswer::Unreachable(why))
+            }
         };
         if let Some(remark) = robots.remark().filter(|_| self.robots().obeys()) {
             self.remark(remark.to_owned());

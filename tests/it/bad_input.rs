@@ -287,7 +287,7 @@ impl Content for Odd {
     fn get(&self, ask: &Ask<'_>) -> Reply {
         match ask.path {
             "/" => {
-                let names = "doc.pdf doc empty loop away gone broken cut silent never spin dialogs calm";
+                let names = "doc.pdf doc empty loop away gone broken cut silent never spin script mail dialogs calm";
                 let links = names.split(' ').map(|name| format!("<a href=/{name}>x</a> "));
                 Reply::html(format!(
                     "<script src=http://img.test/old.js></script>{}",
@@ -298,6 +298,8 @@ impl Content for Odd {
             "/empty" => Reply::status(StatusCode::NO_CONTENT),
             "/loop" => Reply::redirect(StatusCode::FOUND, "/loop"),
             "/away" => Reply::redirect(StatusCode::FOUND, "https://elsewhere.test/"),
+            "/script" => Reply::redirect(StatusCode::FOUND, "javascript:alert(1)"),
+            "/mail" => Reply::redirect(StatusCode::FOUND, "mailto:ann@shop.test"),
             "/broken" => Reply::status(StatusCode::INTERNAL_SERVER_ERROR),
             "/busy" => Reply::status(StatusCode::TOO_MANY_REQUESTS).header("retry-after", "1"),
             "/cut" => Reply::html("").body(Body::Drop),
@@ -434,7 +436,7 @@ async fn odd_pages_do_not_spoil_a_scan() {
     assert_eq!(ran.code, Some(3), "{ran:#?}");
     let pages = &report["scan"]["pages"];
     let counts = ["done", "failed", "skipped", "left", "known"].map(|name| pages[name].as_u64().unwrap());
-    assert_eq!(counts, [3, 5, 6, 0, 14], "{ran:#?}");
+    assert_eq!(counts, [3, 5, 8, 0, 16], "{ran:#?}");
     let reasons = report["not_checked"].to_string();
     for (page, reason) in [
         ("/doc.pdf", "not a page by its extension"),
@@ -447,6 +449,8 @@ async fn odd_pages_do_not_spoil_a_scan() {
         ("/cut", "ERR_"),
         ("/silent", "did not finish within 8s"),
         ("/spin", "did not finish"),
+        ("/script", "redirects to a `javascript:` address, which is no page"),
+        ("/mail", "redirects to a `mailto:` address, which is no page"),
         ("/never", "the document never ended"),
     ] {
         assert!(reasons.contains(page) && reasons.contains(reason), "{page}: {reasons}");
@@ -457,6 +461,10 @@ async fn odd_pages_do_not_spoil_a_scan() {
             .contains("/never never finished loading"),
         "{report:#}"
     );
+    let asked = bench.microsite.log.entries();
+    for path in ["/script", "/mail"] {
+        assert_eq!(asked.iter().filter(|one| one.path == path).count(), 1, "{path}");
+    }
     let findings = report["findings"].as_array().unwrap();
     let (mixed, others): (Vec<&Value>, Vec<&Value>) = findings.iter().partition(|one| one["check"] == "mixed-content");
     assert_eq!(mixed.len(), 1, "{findings:#?}");

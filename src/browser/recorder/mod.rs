@@ -18,13 +18,15 @@ use phantom_checks::evidence::{Failure, Hop, Issue, LinkSource, MixedContentType
 use super::connection::{Event, MARK};
 use super::events::{
     BindingCalled, DialogOpening, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
-    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseReceived,
-    WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+    NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseExtra,
+    ResponseReceived, WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
 };
 use super::guard::HELD;
 use crate::crawl::{Guard, Stopped, is_safe};
 pub(super) use calls::{Call, Calls, asked};
-use words::{bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, resource_kind, sharing_headers};
+use words::{
+    bounded, csp_issue, headers, initiator, mixed, mixed_content_issue, no_page, resource_kind, sharing_headers,
+};
 
 /// Requests kept of one page; the rest is counted as a gap.
 const MAX_REQUESTS: usize = 3_000;
@@ -104,6 +106,8 @@ pub(super) struct Recorder {
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
     pub left_scope: Option<String>,
+    /// The scheme of a redirect of the main document that leads to no page: the browser does not follow it.
+    pub led_nowhere: Option<String>,
     /// Since when the page has been about to ask for another document; it has not done so yet.
     pub about_to_navigate: Option<Instant>,
     /// The URL that the page may be loaded from once more.
@@ -169,6 +173,7 @@ impl Recorder {
             calls: Calls::default(),
             tried: Vec::new(),
             left_scope: None,
+            led_nowhere: None,
             about_to_navigate: None,
             again: None,
             may_submit: false,
@@ -296,6 +301,7 @@ impl Recorder {
         match event.method.as_str() {
             "Network.requestWillBeSent" => self.request_sent(&event.read()?, &event.session, now),
             "Network.responseReceived" => self.response(&event.read()?, now),
+            "Network.responseReceivedExtraInfo" => self.answered_raw(&event.read()?),
             "Network.requestServedFromCache" => self.served_from_cache(&event.read()?),
             "Network.loadingFinished" => self.finished(&event.read::<LoadingFinished>()?.request_id, now),
             "Network.eventSourceMessageReceived" => self.said(&event.read::<LoadingFinished>()?.request_id, now),
@@ -375,6 +381,14 @@ impl Recorder {
         self.index.insert(request.id.clone(), self.requests.len());
         self.sessions_of.insert(self.requests.len(), Arc::clone(session));
         self.requests.push(request);
+    }
+
+    /// Only this tells of redirects that the browser refuses.
+    fn answered_raw(&mut self, raw: &ResponseExtra) {
+        let document = self.requests.first().filter(|document| document.id == raw.request_id);
+        if let Some(document) = document.filter(|_| (300..400).contains(&raw.status_code)) {
+            self.led_nowhere = no_page(&document.url, &raw.headers);
+        }
     }
 
     fn redirected(&mut self, at: usize, response: &ResponseData, to: &str, mixed_content: MixedContentType) {

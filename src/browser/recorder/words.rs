@@ -1,8 +1,11 @@
 //! The browser's words as those of evidence.
 
+use std::collections::BTreeMap;
+
 use phantom_checks::evidence::{
     CspBlocked, CspIssue, Header, Initiator, MixedContentIssue, MixedContentResolution, MixedContentType, ResourceKind,
 };
+use url::Url;
 
 use crate::browser::events::{CspDetails, InitiatorData, MixedContentDetails, ResponseData, Stack};
 
@@ -14,6 +17,13 @@ const MAX_URL: usize = 8_192;
 /// A URL as it is kept: a page can make them megabytes long.
 pub(super) fn bounded(url: &str) -> String {
     url.chars().take(MAX_URL).collect()
+}
+
+/// The scheme of where a redirect leads, if no page can be there.
+pub(super) fn no_page(from: &str, headers: &BTreeMap<String, serde_json::Value>) -> Option<String> {
+    let (_, to) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"))?;
+    let to = Url::parse(from).ok()?.join(to.as_str()?).ok()?;
+    (!matches!(to.scheme(), "http" | "https")).then(|| to.scheme().chars().take(40).collect())
 }
 
 pub(super) fn mixed(word: &str) -> MixedContentType {

@@ -107,6 +107,28 @@ async fn a_store_of_a_newer_version_is_refused() {
     assert!(error.contains("newer version"), "{error}");
 }
 
+#[tokio::test]
+async fn a_file_of_another_program_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("places.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("CREATE TABLE scans (id TEXT)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = open(&path).await.err().unwrap().to_string();
+    assert!(
+        error.contains("the database of another program (it has the table `scans`)"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
 /// Processes are stood for by threads with a runtime and connections each.
 #[test]
 fn many_may_open_a_new_store_at_once() {
