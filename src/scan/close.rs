@@ -66,17 +66,17 @@ pub(super) struct Worked {
 /// Ends a scan: compares its coverage with that of earlier ones, judges the findings that it did not see, and records
 /// all that at once. Returns the state in which it ended.
 pub(super) async fn close(run: &Run, worked: &Worked) -> Result<ScanState, ScanError> {
-    if matches!(worked.state, ScanState::Complete | ScanState::Incomplete) {
-        sessions::look_again(run).await?;
-    }
     let looks = run.store.page_looks(&run.scan).await?;
+    let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
+    if ran_through {
+        sessions::look_again(run, &looks).await?;
+    }
     let pages = pages_seen(run, &looks);
     let whole = is_whole(&run.record);
     // Asked of the store, because an earlier process may have met the limit.
     let cut = looks
         .iter()
         .any(|look| look.reason.as_deref().is_some_and(is_limit_reason));
-    let ran_through = matches!(worked.state, ScanState::Complete | ScanState::Incomplete);
     let walled = walled(run).await?;
     let ran_whole = whole && ran_through && !cut && !run.login_failed();
     let coverage = coverage(run, &looks, &pages, &walled, ran_whole);

@@ -13,7 +13,7 @@ use super::run::Run;
 use super::{ScanError, ScanEvent};
 use crate::crawl::PageState;
 use crate::store::StoreError;
-use crate::triage::Fingerprint;
+use crate::triage::{Fingerprint, PageLook};
 
 /// Session cookies that are kept of one scan.
 const MOST_SESSIONS: usize = 200;
@@ -45,7 +45,7 @@ impl Run {
 
 /// Looks at the pages again that were seen without a session that the scan has had elsewhere. A scan that only looks at
 /// some pages has the sessions of the last one of its site.
-pub(super) async fn look_again(run: &Run) -> Result<(), ScanError> {
+pub(super) async fn look_again(run: &Run, looks: &[PageLook]) -> Result<(), ScanError> {
     let mut sessions = run.store.sessions(&run.scan).await?;
     if run.record.trigger.is_look()
         && let Some(last) = run.store.newest_scan(Some(&run.site.id)).await?
@@ -55,11 +55,10 @@ pub(super) async fn look_again(run: &Run) -> Result<(), ScanError> {
     if sessions.is_empty() {
         return Ok(());
     }
-    let looks = run.store.page_looks(&run.scan).await?;
-    let obstacles = looks.into_iter().filter(|look| look.obstacle.is_some());
-    let obstacles: HashSet<String> = obstacles.map(|look| look.url).collect();
+    let obstacles = looks.iter().filter(|look| look.obstacle.is_some());
+    let obstacles: HashSet<&str> = obstacles.map(|look| look.url.as_str()).collect();
     for page in run.store.pages(&run.scan, PageState::Done, u32::MAX).await? {
-        if page.redirected_to.is_some() || obstacles.contains(&page.url) {
+        if page.redirected_to.is_some() || obstacles.contains(page.url.as_str()) {
             continue;
         }
         let Some(evidence) = run.store.evidence(&run.scan, &page.key).await? else {

@@ -301,7 +301,10 @@ impl Recorder {
         match event.method.as_str() {
             "Network.requestWillBeSent" => self.request_sent(&event.read()?, &event.session, now),
             "Network.responseReceived" => self.response(&event.read()?, now),
-            "Network.responseReceivedExtraInfo" => self.answered_raw(&event.read()?),
+            // Of all other answers it says nothing that is needed, and there are many.
+            "Network.responseReceivedExtraInfo" if self.navigation == Navigation::Sent => {
+                self.answered_raw(&event.read()?);
+            }
             "Network.requestServedFromCache" => self.served_from_cache(&event.read()?),
             "Network.loadingFinished" => self.finished(&event.read::<LoadingFinished>()?.request_id, now),
             "Network.eventSourceMessageReceived" => self.said(&event.read::<LoadingFinished>()?.request_id, now),
