@@ -18,12 +18,23 @@ pub struct Case {
     pub headers: Vec<(String, String)>,
     /// Lines of TOML for the `[checks]` table of the site's file.
     pub site: Vec<String>,
-    /// Forms are filled and sent.
-    pub full: bool,
+    /// How the page is used; `None` if it is only looked at.
+    pub explore: Option<Explored>,
+    /// The query of the page's address.
+    pub query: String,
     /// What other paths answer instead of a file.
     pub answers: Vec<Given>,
     /// What the case is about.
     pub why: String,
+}
+
+/// How a case's page is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explored {
+    /// As far as nothing changes.
+    Safe,
+    /// Forms are filled and sent.
+    Full,
 }
 
 /// What a path answers, over http and https.
@@ -91,7 +102,8 @@ impl Case {
             plain_http: false,
             headers: Vec::new(),
             site: Vec::new(),
-            full: false,
+            explore: None,
+            query: String::new(),
             answers: Vec::new(),
             why: String::new(),
         };
@@ -144,9 +156,11 @@ impl Case {
                 _ => return Err(wrong("`served: http` or `served: https`")),
             },
             "explore" => match value {
-                "full" => self.full = true,
-                _ => return Err(wrong("`explore: full`")),
+                "safe" => self.explore = Some(Explored::Safe),
+                "full" => self.explore = Some(Explored::Full),
+                _ => return Err(wrong("`explore: safe` or `explore: full`")),
             },
+            "query" => value.clone_into(&mut self.query),
             "answer" => {
                 let given = Given::parse(value).ok_or_else(|| wrong("`answer: /path STATUS Name: value`"))?;
                 self.answers.push(given);
@@ -165,7 +179,7 @@ impl Case {
             }
             _ => {
                 return Err(wrong(
-                    "one of expect, served, explore, answer, set-cookie, header, site, why",
+                    "one of expect, served, explore, query, answer, set-cookie, header, site, why",
                 ));
             }
         }
@@ -267,7 +281,7 @@ mod tests {
         assert_eq!(case.headers[0], ("set-cookie".into(), "PHPSESSID=0a; HttpOnly".into()));
         assert_eq!(case.headers[1], ("x-test".into(), "a: b".into()));
         assert_eq!(case.site, ["csrf_defence = \"origin\""]);
-        assert!(case.full);
+        assert_eq!(case.explore, Some(Explored::Full));
         let given = Given {
             path: "/save".into(),
             status: 307,

@@ -19,6 +19,12 @@ pub trait Check: Send + Sync {
         None
     }
 
+    /// Whether the check needs pages that are explored to be loaded once more, with marks in their address, to see in its
+    /// probe where these come to.
+    fn marks_address(&self) -> bool {
+        false
+    }
+
     /// Whether the check decides differently if a session is there. A scan whose session began late has such checks look
     /// again, with [`Subject::elsewhere`], at pages that were seen before.
     fn needs_session(&self) -> bool {

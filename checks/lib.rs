@@ -18,6 +18,7 @@ pub mod debug_page;
 pub mod declarative;
 pub mod directory_listing;
 pub mod docs;
+pub mod dom_xss;
 pub mod evidence;
 pub mod exposed_secret;
 mod fields;
@@ -60,6 +61,7 @@ const BUILT_IN: &[&dyn Check] = &[
     &insecure_form::InsecureForm,
     &vulnerable_library::VulnerableLibrary,
     &missing_csrf_token::MissingCsrfToken,
+    &dom_xss::DomXss,
     &exposed_secret::ExposedSecret,
     &compromised_script_host::CompromisedScriptHost,
     &permissive_cors::PermissiveCors,

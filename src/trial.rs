@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use phantom_checks::cases::{Case, CaseError, Flag};
+use phantom_checks::cases::{Case, CaseError, Explored, Flag};
 use phantom_checks::{Confidence, Severity};
 use tokio_util::sync::CancellationToken;
 
@@ -175,18 +175,27 @@ impl Trial {
 
     fn site(&self) -> Result<Site, NotTried> {
         let text = format!(
-            "id = \"case\"\nstart = [\"{}://case.test/{}\"]\nsitemaps = []\n[scope]\nrobots = \"ignore\"\n[limits]\n\
+            "id = \"case\"\nstart = [\"{}://case.test/{}{}\"]\nsitemaps = []\n[scope]\nrobots = \"ignore\"\n[limits]\n\
              pages = 1\ndepth = 0\npages_per_s = 1000\n[checks]\n{}\n[explore]\n{}\n",
             self.scheme(),
             self.page,
+            self.query(),
             self.case.site.join("\n"),
-            if self.case.full {
-                "mode = \"full\"\nallow_state_change = true"
-            } else {
-                ""
+            match self.case.explore {
+                Some(Explored::Full) => "mode = \"full\"\nallow_state_change = true",
+                Some(Explored::Safe) => "mode = \"safe\"",
+                None => "",
             },
         );
         Site::from_str(&text, Path::new(&self.name)).map_err(|error| NotTried::Other(error.to_string()))
+    }
+
+    /// With its question mark, if there is one.
+    fn query(&self) -> String {
+        match self.case.query.as_str() {
+            "" => String::new(),
+            query => format!("?{query}"),
+        }
     }
 
     fn content(&self) -> impl Content + use<> {

@@ -37,7 +37,7 @@ use crate::crawl::Guard;
 use crate::site::Selector;
 pub(super) use leave::Closed;
 
-pub(super) const EARLY: &str = include_str!("early.js");
+pub(super) const EARLY: &str = concat!(include_str!("early.js"), include_str!("marks.js"));
 const CAPTURE: &str = include_str!("capture.js");
 const WAITS: &str = include_str!("waits.js");
 

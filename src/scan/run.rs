@@ -94,6 +94,7 @@ pub(super) struct Run {
     pub consent: Vec<WalkStep>,
     pub guard: Arc<Guard>,
     pub pictures: Pictures,
+    pub marked: super::worker::Marked,
     pub page_deadline: Duration,
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
@@ -184,6 +185,7 @@ impl Run {
             keeper,
             consent,
             guard: parts.guard,
+            marked: super::worker::Marked::default(),
             pictures: Pictures::new(scanner.screenshots(&site)),
             page_deadline: scanner.config.browser.page_deadline,
             clean_scans: match &scanner.config.jira {

@@ -1,5 +1,6 @@
 //! One worker: leases a page, renders it in its tab, has it inspected, records it, and takes the next.
 
+mod marked;
 mod record;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::browser::{Captured, PageRequest, RenderError, SessionState, Shot, Slo
 use crate::crawl::reached::{Baseline, Instead};
 use crate::crawl::{Lease, PageOutcome, ROBOTS};
 use crate::triage::Picture;
+
+pub(super) use marked::Marked;
 
 /// After a stop, pages in flight get this long to end by themselves.
 const GRACE: Duration = Duration::from_millis(1_500);
@@ -139,7 +142,7 @@ impl Worker {
         }
     }
 
-    fn request(&self, url: &Url) -> PageRequest {
+    pub(super) fn request(&self, url: &Url) -> PageRequest {
         let run = &self.run;
         PageRequest {
             url: url.to_string(),
@@ -347,6 +350,9 @@ impl Worker {
                     let (mut captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
                     inspected.pictures = self.picture(&request, &captured, &inspected).await;
                     self.slot.leave(&request, &mut captured).await;
+                    if instead.is_none() {
+                        self.look_marked(lease, &request, &mut captured, &mut inspected).await;
+                    }
                     Ok(Seen::Page(Box::new(Looked {
                         captured,
                         inspected,

@@ -17,6 +17,7 @@ mod garden;
 mod guard;
 mod interrupt;
 mod login;
+mod marked;
 mod nights;
 mod pace;
 mod pictures;
