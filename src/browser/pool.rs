@@ -20,6 +20,7 @@ use super::find::{Found, find};
 use super::guard::{self, Lasting, Rules};
 use super::picture::{Shot, Spot};
 use super::process::{Launch, Process, sweep_profiles};
+use super::replay::{Replay, Replayed};
 use super::state::{OriginState, SessionState, StateCookie};
 use super::steps::{Walk, Walked};
 use super::tab::{Closed, PageRequest, Tab, Visit};
@@ -442,6 +443,19 @@ impl Slot {
         }
         self.open = Some((running, tab));
         Ok(walked)
+    }
+
+    /// Sends a form in several ways; see [`Replay`]. The inner error is why nothing can be known.
+    pub async fn replay(&mut self, replay: &Replay) -> Result<Result<Replayed, String>, RenderError> {
+        let cell = Arc::clone(&self.cell);
+        let _shared = cell.gate.read().await;
+        let (running, tab) = self.ready().await?;
+        let replayed = tab.replay(replay).await;
+        if tab.gone() || !running.alive() {
+            return Err(RenderError::Died("its renderer or browser ended".to_owned()));
+        }
+        self.open = Some((running, tab));
+        Ok(replayed)
     }
 
     /// Goes to a page and looks whether it shows one thing or another; see [`Walk`] for the bounds. The inner error is

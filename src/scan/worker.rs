@@ -87,6 +87,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn slot(&mut self) -> &mut Slot {
+        &mut self.slot
+    }
+
     /// Looks at the start page, alone, and gives the cookies of this worker's browser to all others: they share the
     /// session that it began. With `visited`, an earlier process has looked at it; then the page is visited for its
     /// session alone.
@@ -347,6 +351,7 @@ impl Worker {
                     let (mut captured, mut inspected) = self.examine(captured, instead.as_ref()).await;
                     inspected.pictures = self.picture(&request, &captured, &inspected).await;
                     self.slot.leave(&request, &mut captured).await;
+                    self.prove(&mut captured, &mut inspected).await;
                     Ok(Seen::Page(Box::new(Looked {
                         captured,
                         inspected,

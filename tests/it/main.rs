@@ -21,6 +21,7 @@ mod pace;
 mod pictures;
 mod preflight;
 mod processes;
+mod proof;
 mod reached;
 mod readme;
 mod redaction;
