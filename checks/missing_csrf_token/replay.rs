@@ -12,6 +12,8 @@ use crate::session_cookie;
 use crate::stable::template;
 
 /// What came of it.
+// They are the fields of an answer.
+#[allow(clippy::struct_excessive_bools)]
 struct Replayed {
     honest: bool,
     from_anybody: bool,

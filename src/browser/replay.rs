@@ -46,6 +46,8 @@ pub struct Replay {
 
 /// What the server took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+// Each stands for a submission of its own.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Replayed {
     /// The submission that the page itself makes. If not, the others say nothing.
     pub honest: bool,

@@ -16,6 +16,9 @@ use crate::crawl::{Asked, AskedBody, looks_destructive, reads_destructive};
 /// Kinds of forms that are sent in one scan. Each is sent four times at most.
 const MOST: usize = 10;
 
+/// Why a form was not sent that might have been at another time. Silence about it proves nothing.
+const NOT_NOW: &str = "the scan or its browser was about to end";
+
 /// What came of those that were sent in a scan, by the form and its token; `None` while it is being tried.
 #[derive(Default)]
 pub(super) struct Replays(Mutex<BTreeMap<(String, Option<String>), Option<Answer>>>);
@@ -52,46 +55,53 @@ impl Worker {
         }
         let run = Arc::clone(&self.run);
         for question in questions {
-            if let Question::Replay {
-                url,
-                form,
-                selector,
-                token,
-            } = &question
+            let answer = self.answer(&run, &question, &captured.evidence.forms).await;
+            if let Answer::NotAsked { why, .. } = &answer
+                && why == NOT_NOW
             {
-                let answer = match run.replays.claim(&question, form, token.as_deref()) {
-                    Some(known) => known,
-                    None => {
-                        let shown = captured.evidence.forms.iter().find(|form| form.selector == *selector);
-                        let answer = match shown.ok_or_else(|| "the form is not known".to_owned()) {
-                            Ok(shown) => {
-                                self.send(&run, (url.as_str(), selector.as_str()), token.as_deref(), shown)
-                                    .await
-                            }
-                            Err(why) => Err(why),
-                        };
-                        let answer = answer.map_or_else(
-                            |why| not_asked(&question, &why),
-                            |replayed| Answer::Replayed {
-                                form: form.clone(),
-                                token: token.clone(),
-                                honest: replayed.honest,
-                                from_anybody: replayed.from_anybody,
-                                without_token: replayed.without_token,
-                                wrong_token: replayed.wrong_token,
-                            },
-                        );
-                        tracing::info!(%form, ?answer, "a form was sent from another origin");
-                        run.replays.keep(form, token.as_deref(), &answer);
-                        answer
-                    }
-                };
-                captured.evidence.answers.push(answer);
+                let gap = format!("whether a server takes a form from another origin was not tried: {why}");
+                captured.evidence.gaps.push(gap);
             }
+            captured.evidence.answers.push(answer);
         }
         let (again, _) = run.inspector.run(&captured.evidence, &captured.scripts);
         let pictures = std::mem::take(&mut inspected.pictures);
         *inspected = Inspected { pictures, ..again };
+    }
+
+    async fn answer(&mut self, run: &Arc<Run>, question: &Question, forms: &[Form]) -> Answer {
+        let Question::Replay {
+            url,
+            form,
+            selector,
+            token,
+        } = question
+        else {
+            return not_asked(question, "it is no question about a form");
+        };
+        let token = token.as_deref();
+        if let Some(known) = run.replays.claim(question, form, token) {
+            return known;
+        }
+        let shown = forms.iter().find(|form| form.selector == *selector);
+        let replayed = match shown {
+            Some(shown) => self.send(run, (url, selector), token, shown).await,
+            None => Err("the form is not known".to_owned()),
+        };
+        let answer = match replayed {
+            Ok(replayed) => Answer::Replayed {
+                form: form.clone(),
+                token: token.map(str::to_owned),
+                honest: replayed.honest,
+                from_anybody: replayed.from_anybody,
+                without_token: replayed.without_token,
+                wrong_token: replayed.wrong_token,
+            },
+            Err(why) => not_asked(question, &why),
+        };
+        tracing::info!(%form, ?answer, "a form was to be sent from another origin");
+        run.replays.keep(form, token, &answer);
+        answer
     }
 
     async fn send(
@@ -125,9 +135,12 @@ impl Worker {
         };
         let replayed = run.stop.run_until_cancelled(self.slot().replay(&replay)).await;
         match replayed {
-            None => Err("the scan was stopped".to_owned()),
+            None => Err(NOT_NOW.to_owned()),
             Some(Ok(replayed)) => replayed,
-            Some(Err(error)) => Err(error.to_string()),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a form could not be sent from another origin");
+                Err(NOT_NOW.to_owned())
+            }
         }
     }
 }
