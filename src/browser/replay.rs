@@ -209,13 +209,12 @@ impl Filled {
 /// Another character of the same kind.
 fn another(character: char) -> char {
     match character {
-        '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(u32::from(character) + 1).unwrap_or('x'),
         '9' => '0',
         'f' => 'a',
         'F' => 'A',
         'z' => 'g',
         'Z' => 'G',
-        'g'..='y' | 'G'..='Y' => char::from_u32(u32::from(character) + 1).unwrap_or('x'),
+        _ if character.is_ascii_alphanumeric() => char::from_u32(u32::from(character) + 1).unwrap_or('x'),
         other => other,
     }
 }

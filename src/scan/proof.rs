@@ -21,7 +21,10 @@ const NOT_NOW: &str = "the scan or its browser was about to end";
 
 /// What came of those that were sent in a scan, by the form and its token; `None` while it is being tried.
 #[derive(Default)]
-pub(super) struct Replays(Mutex<BTreeMap<(String, Option<String>), Option<Answer>>>);
+pub(super) struct Replays(Mutex<BTreeMap<FormKind, Option<Answer>>>);
+
+/// A form's action and the name of its token: forms that are alike.
+type FormKind = (String, Option<String>);
 
 impl Replays {
     /// The right to send a form; else the answer in its place.
