@@ -471,7 +471,7 @@ pub(super) async fn draft(
 ) -> Result<Draft, StoreError> {
     let scan = store.scan(&finding.last_scan).await?;
     let (pages, page_count) = store
-        .finding_pages(&finding.last_scan, &finding.fingerprint, super::perform::MAX_LISTED)
+        .finding_pages(&finding.last_scan, &finding.fingerprint, super::attach::MAX_LISTED)
         .await?;
     let urls: Vec<&str> = pages.iter().map(|page| page.url.as_str()).collect();
     let defaults = defaults_for(config, finding, &urls);
