@@ -24,6 +24,7 @@ mod processes;
 mod reached;
 mod readme;
 mod redaction;
+mod remote;
 mod sites;
 mod support;
 mod tamper;
