@@ -154,7 +154,7 @@ pub(crate) fn is_search(form: &Form) -> bool {
     if only.kind == "textarea" || sensitive(only).is_some() {
         return false;
     }
-    let words = words(&[&only.name, &only.id]);
+    let words = name_words(&[&only.name, &only.id]);
     let named = [
         "q",
         "s",
@@ -238,7 +238,7 @@ fn by_autocomplete(field: &Field) -> Option<Sensitive> {
 }
 
 fn by_words(field: &Field) -> Option<Sensitive> {
-    let words = words(&[&field.name, &field.id]);
+    let words = name_words(&[&field.name, &field.id]);
     PHRASES
         .iter()
         .find(|(_, phrases)| phrases.iter().any(|phrase| contains(&words, phrase)))
@@ -246,7 +246,7 @@ fn by_words(field: &Field) -> Option<Sensitive> {
 }
 
 /// The words of names, in lower case, between single spaces and within them: `user[firstName]` → ` user first name `.
-fn words(names: &[&str]) -> String {
+pub(crate) fn name_words(names: &[&str]) -> String {
     let mut words = String::from(" ");
     for name in names {
         let mut previous = ' ';

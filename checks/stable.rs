@@ -8,6 +8,8 @@ use url::Url;
 
 /// The longest text that becomes part of a cause, in characters.
 const LONGEST: usize = 300;
+/// The longest text that a title shows of a URL, in characters.
+const LONGEST_SHOWN: usize = 110;
 
 /// The template of a page or an action: host and path with ids, hashes and dates replaced by `{id}`, without the
 /// query's values: `https://shop.example/user/17?tab=2` becomes `shop.example/user/{id}?tab`.
@@ -44,6 +46,22 @@ pub fn asset(url: &Url) -> String {
             folder_without_version(segment)
         }
     }))
+}
+
+/// Host and path of a URL as they are, for people to read: a script's own file name, not that of its [`asset`].
+///
+/// At most 110 characters, of which the last ones stay. Of a `data:` or `blob:` URL, the scheme.
+pub fn shown(url: &Url) -> String {
+    if url.host_str().is_none() {
+        return url.scheme().to_owned();
+    }
+    let text = place(url, |segment, _| Some(without_parameters(segment).to_owned()));
+    let over = text.chars().count().saturating_sub(LONGEST_SHOWN);
+    if over == 0 {
+        return text;
+    }
+    let rest: String = text.chars().skip(over + 1).collect();
+    format!("…{rest}")
 }
 
 /// The domain that a host was registered under, by the Public Suffix List: `www.shop.co.uk` → `shop.co.uk`.
@@ -338,6 +356,26 @@ mod tests {
     }
 
     #[test]
+    fn people_read_the_name_that_a_file_has() {
+        let long = format!("https://shop.example/{}/jquery-1.8.0.js", "a".repeat(200));
+        let table = [
+            (
+                "https://shop.example:8443/js/jquery-1.8.0.min.js?v=3#x",
+                "shop.example:8443/js/jquery-1.8.0.min.js",
+            ),
+            ("https://shop.example/app.js;jsessionid=0A1B2C", "shop.example/app.js"),
+            ("data:text/javascript,alert(1)", "data"),
+        ];
+        for (input, expected) in table {
+            assert_eq!(shown(&url(input)), expected, "{input}");
+        }
+        let shown = shown(&url(&long));
+        assert!(
+            shown.chars().count() == LONGEST_SHOWN && shown.starts_with('…') && shown.ends_with("/jquery-1.8.0.js")
+        );
+    }
+
+    #[test]
     fn domains() {
         let table = [
             ("www.shop.co.uk", "shop.co.uk"),
@@ -366,6 +404,7 @@ mod tests {
             if let Ok(url) = Url::parse(&format!("https://shop.example/{path}")) {
                 prop_assert!(template(&url).chars().count() <= LONGEST);
                 prop_assert!(asset(&url).chars().count() <= LONGEST);
+                prop_assert!(shown(&url).chars().count() <= LONGEST_SHOWN);
             }
         }
 

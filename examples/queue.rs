@@ -405,7 +405,7 @@ async fn real_pace(time: Duration) -> Result<()> {
     });
     let began = Instant::now();
     let clock: Arc<dyn Clock> = Arc::clone(&queue.clock) as Arc<dyn Clock>;
-    let report = Worker::new(Arc::clone(&queue.store), &queue.jira)?
+    let report = Worker::new(queue.store.clone(), &queue.jira)?
         .with_clock(clock)
         .run(Duration::from_hours(1), &stop)
         .await?;

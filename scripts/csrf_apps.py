@@ -1,5 +1,5 @@
 """Holds missing-csrf-token against applications of real frameworks, each with its protection and without: the verdict
-about every form beside what the application does when the form is sent without a token.
+about every form, and about a call of a script (/settings), beside what the application does without a token.
 
     scripts/csrf-apps
 
@@ -18,7 +18,7 @@ from review_pages import free_port, scan, serve, wait_for
 HERE = pathlib.Path(__file__).resolve().parent / "csrf_apps"
 # Missed, and said to be under the check's known limits: what a cookie for double submission may protect.
 KNOWN = {("django-on", "/hook")}
-FORMS = ["/transfer", "/comment", "/hook", "/search"]
+FORMS = ["/transfer", "/comment", "/hook", "/settings", "/search"]
 
 
 def install(work):
@@ -56,7 +56,7 @@ def accepts(https_port, name, path):
                 f"{name}.test:{https_port}:127.0.0.1", "-b", cookies.name, "-c", cookies.name]
         at = f"https://{name}.test:{https_port}{path}"
         subprocess.run([*curl, at], check=True, stdout=subprocess.DEVNULL)
-        sent = subprocess.run([*curl, "-d", "amount=1&to=eve&text=x&event=x", at], check=True, stdout=subprocess.PIPE)
+        sent = subprocess.run([*curl, "-d", "amount=1&to=eve&text=x&event=x&nick=x", at], check=True, stdout=subprocess.PIPE)
     return int(sent.stdout) < 400
 
 

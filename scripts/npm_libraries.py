@@ -173,7 +173,7 @@ def lay_out(work, below, wanted):
             page = pathlib.Path(path).parent / "index.html"
             (site / page).write_text(
                 f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{number}</title>'
-                f'<link rel="icon" href="data:,">{before}<script src="/{path}"></script>')
+                f'<link rel="icon" href="data:,">{before}<script src="/{path}"></script><h1>{package} {version}, {form}</h1>')
             pages["/" + str(page.parent) + "/"] = (form, package, version, target)
     links = "".join(f'<a href="{path}">{path}</a>\n' for path in pages)
     (site / "index.html").write_text(f"<!doctype html><title>Libraries</title>{links}")
@@ -193,7 +193,7 @@ def scan(work, site, phantom):
     (work / "phantom.toml").write_text('[network]\nallow_private = ["127.0.0.0/8"]\n')
     (work / "libraries.toml").write_text(
         f'id = "libraries"\nstart = ["{root}/"]\nsitemaps = []\n[scope]\ninclude = ["{root}/**"]\nrobots = "ignore"\n'
-        "allow_private = true\n[limits]\npages = 5000\npages_per_s = 1000\nconcurrency = 8\n")
+        "allow_private = true\n[limits]\npages = 5000\npages_per_template = 5000\npages_per_s = 1000\nconcurrency = 8\n")
     store = ["--store", f"sqlite:{work / 'libraries.db'}"]
     done = subprocess.run([phantom, "scan", "libraries.toml", *store, "--tickets", "off", "-q"], cwd=work)
     if done.returncode not in (0, 1):

@@ -9,8 +9,8 @@
 //! # How it decides
 //!
 //! The title is exactly the one that servers write above their lists (`Index of /path`, `Directory listing for /path`),
-//! with the page's own path in it, and the page links to the folder above it or sorts itself in the way of such lists
-//! (`?C=N;O=D`). There is one finding for each host.
+//! with the page's own path in it, and the page links to the folder above it, sorts itself in the way of such lists
+//! (`?C=N;O=D`), or links to nothing but what is in the folder. There is one finding for each host.
 //!
 //! Severity: always *low*: what the files hold is not known.
 //!
@@ -23,8 +23,7 @@
 //!
 //! # Known limits
 //!
-//! Lists with a look of their own are not known. A folder at the top of the host has nothing above it; it is known by its
-//! sorting only.
+//! Lists with a look of their own are not known, and neither is that of a folder with nothing in it.
 //!
 //! # References
 //!
@@ -42,7 +41,7 @@ pub struct DirectoryListing;
 
 static META: Meta = Meta {
     id: "directory-listing",
-    version: 1,
+    version: 2,
     title: "The server lists the files of a folder",
     severity: Severity::Low,
     cwe: 548,
@@ -96,19 +95,30 @@ fn decoded(path: &str) -> String {
 
 fn links_as_lists_do(subject: &Subject<'_>, url: &Url) -> bool {
     let above = url.join(if url.path().ends_with('/') { ".." } else { "." }).ok();
-    subject
+    let links: Vec<Url> = subject
         .evidence
         .links
         .iter()
         .filter(|link| link.source == LinkSource::Anchor)
         .filter_map(|link| Url::parse(&link.url).ok())
-        .any(|link| {
-            let sorts = link.path() == url.path() && link.query().is_some_and(is_sorting);
-            let up = above.as_ref().is_some_and(|above| {
-                above.path() != url.path() && link.path() == above.path() && link.host() == url.host()
-            });
-            sorts || up
-        })
+        .collect();
+    let marked = links.iter().any(|link| {
+        let sorts = link.path() == url.path() && link.query().is_some_and(is_sorting);
+        let up = above.as_ref().is_some_and(|above| {
+            above.path() != url.path() && link.path() == above.path() && link.host() == url.host()
+        });
+        sorts || up
+    });
+    // The list of Python's server has no way up, and at the top of a host there is none.
+    marked || (!links.is_empty() && links.iter().all(|link| is_child(link, url)))
+}
+
+/// Whether a link leads to a file or a folder right below a folder.
+fn is_child(link: &Url, folder: &Url) -> bool {
+    let below = link.path().strip_prefix(folder.path()).unwrap_or_default();
+    let name = below.strip_suffix('/').unwrap_or(below);
+    let same_host = link.host() == folder.host() && link.port_or_known_default() == folder.port_or_known_default();
+    same_host && folder.path().ends_with('/') && link.query().is_none() && !name.is_empty() && !name.contains('/')
 }
 
 /// `C=N;O=D` and the like.
@@ -142,7 +152,22 @@ mod tests {
             ),
             (
                 "Index of /pub/old files",
+                "https://case.test/pub/old%20files/a.txt?view",
+                false,
+            ),
+            (
+                "Directory listing for /pub/old files/",
                 "https://case.test/pub/old%20files/a.txt",
+                true,
+            ),
+            (
+                "Directory listing for /pub/old files/",
+                "https://case.test/pub/old%20files/a/b.txt",
+                false,
+            ),
+            (
+                "Directory listing for /pub/old files/",
+                "https://other.test/pub/old%20files/a.txt",
                 false,
             ),
             ("Index of /pub", "https://case.test/pub/", false),

@@ -27,6 +27,13 @@ pub struct Endpoint {
     /// The names of what is sent, in body and query, each once. Of JSON, those of the outermost object.
     #[serde(default)]
     pub fields: Vec<String>,
+    /// It had a body whose fields could not be read, or not all of them.
+    #[serde(default)]
+    pub unread: bool,
+    /// The names of the headers that the page has set itself, in lower case, beside the type of the body; `None` if they
+    /// were not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<String>>,
     /// Fields and headers whose value looks like a token.
     #[serde(default)]
     pub tokens: Vec<EndpointToken>,

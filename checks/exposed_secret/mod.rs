@@ -43,7 +43,7 @@ use crate::hosts;
 use crate::observation::Severity;
 use crate::observation::{Cause, Confidence, Fact, Observation};
 use crate::secrets;
-use crate::stable::{asset, template};
+use crate::stable::{asset, shown, template};
 
 /// Keys that everybody can read.
 pub struct ExposedSecret;
@@ -80,7 +80,10 @@ impl Check for ExposedSecret {
             let host = url.as_ref().or(document.as_ref()).and_then(Url::host_str);
             let third_party = !host.is_some_and(|host| hosts::is_own(subject, host));
             for kind in kinds {
-                let shown: String = place.chars().take(110).collect();
+                let shown: String = match &url {
+                    Some(url) => shown(url),
+                    None => place.chars().take(110).collect(),
+                };
                 let (script_word, preposition) = if url.is_some() {
                     ("script", "")
                 } else {

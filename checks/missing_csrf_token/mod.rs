@@ -1,7 +1,7 @@
 //! # What it looks for
 //!
-//! Rendered forms that change something (POST) on the same site, that a session cookie would accompany, and that carry
-//! no authenticity token.
+//! Rendered forms that change something (POST) on the same site, and calls of scripts (`fetch`, `XMLHttpRequest`) that do,
+//! that a session cookie would accompany, and that carry no authenticity token.
 //!
 //! # Why it matters
 //!
@@ -45,6 +45,14 @@
 //! If the session begins on another page of the scan, a form without a token that was seen before is judged with it, as
 //! far as the cookie is known by its name, and *tentative*: the server may add a token once there is a session.
 //!
+//! A call of a script counts by the same rules, as it was made or stopped, if it is sent by POST and its path does not read
+//! as one that searches, counts or logs. It is protected by a header of its own that names a token, is
+//! `X-Requested-With` or `Authorization`, or whose value looks random, and by a field that would protect a form. What
+//! another site's page may send only after the server gave leave (a body of JSON, a header of the call's own) is *low* at
+//! most where the cookie is `SameSite=None`, *info* where nothing is said, else nothing; *tentative*, as many servers read
+//! the same body as plain text or from a form. A token cookie that the call does not repeat, or a call to another origin
+//! of the site, makes it *tentative* as well. Where a form on the page is sent to the same address, the form is judged.
+//!
 //! # How to fix
 //!
 //! Switch on the protection of the framework and put its token into the form. Give session cookies `SameSite=Lax` or
@@ -56,8 +64,9 @@
 //! A token's presence does not prove that the server verifies it. A token that a script adds on submission is not seen,
 //! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token
 //! cookie for double submission is sent along, a form that the server exempts from the check of it is missed. State
-//! changed by GET, endpoints that only scripts call, and sessions by Basic authentication or client certificate are not
-//! looked at. `__VIEWSTATE` of `ASP.NET` is taken for a token, though it is one only if it is bound to the user.
+//! changed by GET, calls by other methods than POST (which another site's page may make with leave only), those of
+//! workers, beacons, and sessions by Basic authentication or client certificate are not looked at; nor whether a call's
+//! token is everybody's. `__VIEWSTATE` of `ASP.NET` is taken for a token, though it is one only if it is bound to the user.
 //!
 //! # References
 //!
@@ -66,6 +75,7 @@
 //!   <https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html>
 //! - IETF, Cookies (RFC 6265bis), `SameSite`: <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis>
 
+mod endpoint;
 mod token;
 
 use std::collections::BTreeMap;
@@ -86,7 +96,7 @@ pub struct MissingCsrfToken;
 
 static META: Meta = Meta {
     id: "missing-csrf-token",
-    version: 3,
+    version: 4,
     title: "A form can be submitted by another site in the visitor's name",
     severity: Severity::Medium,
     cwe: 352,
@@ -131,6 +141,11 @@ impl Check for MissingCsrfToken {
                 }
             }
         }
+        for endpoint in &subject.evidence.endpoints {
+            if let Some(observation) = endpoint::look(subject, endpoint, &mut questions) {
+                observations.entry(observation.cause.clone()).or_insert(observation);
+            }
+        }
         Outcome {
             observations: observations.into_values().collect(),
             questions,
@@ -164,7 +179,7 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
             if tokens.is_empty() && (!by_shape || verdict.kind == LOGIN) {
                 return Some(observe(subject, form, &target, &verdict, &cookies));
             }
-            let look = second_look(subject, form, (&document, &target), questions);
+            let look = second_look(subject, &form.frame, (&document, &target), questions);
             if tokens.is_empty() && look.is_none() {
                 return Some(observe(subject, form, &target, &verdict, &cookies));
             }
@@ -213,7 +228,7 @@ fn with_a_later_session(subject: &Subject<'_>, form: &Form, target: &Url) -> Opt
 /// known; `None` until then, and where it cannot be known.
 fn second_look<'e>(
     subject: &Subject<'e>,
-    form: &Form,
+    frame: &str,
     (document, target): (&Url, &Url),
     questions: &mut Vec<Question>,
 ) -> Option<(&'e [FreshValue], bool)> {
@@ -243,7 +258,7 @@ fn second_look<'e>(
     }
     // What capture took out of an address cannot be asked for.
     let whole = !document.as_str().contains("REDACTED") && !subject.evidence.page.session_in_path;
-    if whole && !hosts::is_third_party(subject, &form.frame) && !questions.contains(&question) {
+    if whole && !hosts::is_third_party(subject, frame) && !questions.contains(&question) {
         questions.push(question);
     }
     None
@@ -275,18 +290,20 @@ fn judge(form: &Form, cookies: &[(&Cookie, Recognised)], confirmed: bool) -> Opt
             token: None,
         });
     }
+    let grave = fields::asked(form, false)
+        .iter()
+        .any(|kind| !matches!(kind, Sensitive::Personal));
+    by_same_site(cookies, grave, confirmed)
+}
+
+/// What `SameSite` of the session cookies makes of something without a token. `grave`: it carries what is worth most.
+fn by_same_site(cookies: &[(&Cookie, Recognised)], grave: bool, confirmed: bool) -> Option<Verdict> {
     let (severity, confidence, reason) = match weakest(cookies)?.same_site {
-        SameSite::None => {
-            let grave = fields::asked(form, false)
-                .iter()
-                .any(|kind| !matches!(kind, Sensitive::Personal));
-            let severity = if grave { Severity::High } else { Severity::Medium };
-            (
-                severity,
-                Confidence::Firm,
-                "the session cookie has SameSite=None: any site can have it sent",
-            )
-        }
+        SameSite::None => (
+            if grave { Severity::High } else { Severity::Medium },
+            Confidence::Firm,
+            "the session cookie has SameSite=None: any site can have it sent",
+        ),
         SameSite::Unset | SameSite::Unknown => (
             Severity::Medium,
             Confidence::Tentative,

@@ -1,6 +1,8 @@
 use super::MissingCsrfToken;
 use crate::check::{CsrfDefence, Outcome};
-use crate::evidence::{Answer, Field, FormMethod, FreshPlace, FreshValue, Meta, SameSite, Submitter};
+use crate::evidence::{
+    Answer, Endpoint, EndpointToken, Field, FormMethod, FreshPlace, FreshValue, Meta, ResourceKind, SameSite, Submitter,
+};
 use crate::observation::{Confidence, Question, Severity};
 use crate::testing::{Scene, field, hidden, shape};
 use FormMethod::{Get, Post};
@@ -397,4 +399,66 @@ fn a_session_that_began_elsewhere_counts_for_forms_without_a_token() {
     assert!(outcome.questions.is_empty());
     scene.elsewhere[0].name = "visitor".into();
     assert!(passes(&scene), "what only looks like a session is not enough");
+}
+
+/// A call by `fetch` with the body of a form.
+fn call(scene: &mut Scene) -> &mut Endpoint {
+    scene.evidence.endpoints.push(Endpoint {
+        method: "POST".into(),
+        url: "https://case.test/api/settings/17".into(),
+        kind: ResourceKind::Fetch,
+        content_type: "application/x-www-form-urlencoded".into(),
+        fields: vec!["nick".into()],
+        headers: Some(Vec::new()),
+        frame: Some("main".into()),
+        ..Endpoint::default()
+    });
+    scene.evidence.endpoints.last_mut().unwrap()
+}
+
+/// What makes a call one that is not judged.
+type Change = fn(&mut Endpoint);
+
+#[test]
+fn a_call_is_judged_only_if_all_of_it_was_seen() {
+    let mut whole = scene(SameSite::None);
+    call(&mut whole);
+    assert_eq!(
+        one(&whole.run(&MissingCsrfToken)),
+        (
+            Severity::Medium,
+            Confidence::Firm,
+            "action=case.test/api/settings/{id} kind=call method=post".to_owned()
+        )
+    );
+    let changes: [(&str, Change); 6] = [
+        ("old evidence", |call| call.headers = None),
+        ("a body that was not read", |call| call.unread = true),
+        ("of a worker", |call| call.frame = None),
+        ("a form's", |call| call.kind = ResourceKind::Document),
+        ("a token by its name", |call| call.fields.push("csrf_token".into())),
+        ("a token by its look", |call| {
+            call.tokens.push(EndpointToken {
+                name: "proof".into(),
+                header: false,
+                value: shape(RANDOM),
+            });
+        }),
+    ];
+    for (why, change) in changes {
+        let mut scene = scene(SameSite::None);
+        change(call(&mut scene));
+        assert!(passes(&scene), "{why}");
+    }
+}
+
+#[test]
+fn a_login_by_a_call_is_a_login() {
+    let mut scene = scene(SameSite::None);
+    let call = call(&mut scene);
+    call.url = "https://case.test/api/login".into();
+    call.fields = vec!["user".into(), "password".into()];
+    let (severity, confidence, cause) = one(&scene.run(&MissingCsrfToken));
+    assert_eq!((severity, confidence), (Severity::Low, Confidence::Tentative));
+    assert!(cause.contains("kind=login-call"), "{cause}");
 }

@@ -143,7 +143,7 @@ fn is_token_itself(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {
+pub(super) fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {
     let named_by_site = subject
         .site
         .csrf_token_fields
@@ -157,11 +157,18 @@ fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {
         || name.ends_with("token") && !name.ends_with("accesstoken")
 }
 
+/// Whether a header of this name, in lower case, holds another site off: browsers let it through with leave only, and it
+/// is there to be looked for, or it is what authenticates.
+pub(super) fn is_guarding_header(name: &str) -> bool {
+    let bare = plain(name);
+    names_csrf(&bare) || bare.ends_with("token") || matches!(name, "x-requested-with" | "authorization")
+}
+
 fn names_csrf(name: &str) -> bool {
     name.contains("csrf") || name.contains("xsrf") || name == "authenticitytoken" || name == "requestverificationtoken"
 }
 
-fn looks_like_token(name: &str, value: &ValueShape) -> bool {
+pub(super) fn looks_like_token(name: &str, value: &ValueShape) -> bool {
     let name = plain(name);
     let is_identifier = IDENTIFIERS.split_ascii_whitespace().any(|known| known == name)
         || ["id", "uuid", "guid", "url", "uri", "hash", "checksum"]

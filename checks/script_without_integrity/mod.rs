@@ -43,7 +43,7 @@ use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::Script;
 use crate::hosts;
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
-use crate::stable::asset;
+use crate::stable::{asset, shown};
 
 /// Scripts of others that may change unseen.
 pub struct ScriptWithoutIntegrity;
@@ -71,8 +71,7 @@ impl Check for ScriptWithoutIntegrity {
             if script.integrity.as_deref().is_some_and(|hash| !hash.trim().is_empty()) {
                 continue;
             }
-            let place = asset(&url);
-            let shown: String = place.chars().take(110).collect();
+            let (place, shown) = (asset(&url), shown(&url));
             let observation = META.observe(
                 (Severity::Low, Confidence::Firm),
                 &format!("The script {shown} is loaded from another site without integrity"),

@@ -39,7 +39,7 @@ use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::Answer;
 use crate::hosts;
 use crate::observation::{Cause, Confidence, Fact, Question, Severity};
-use crate::stable::asset;
+use crate::stable::{asset, shown};
 
 /// Sources that anybody can fetch.
 pub struct SourceMap;
@@ -72,7 +72,7 @@ impl Check for SourceMap {
                 None => questions.push(Question::IsSourceMap { url: map.to_string() }),
                 Some(true) => {
                     let place = asset(&script);
-                    let shown: String = place.chars().take(110).collect();
+                    let shown = shown(&script);
                     found.entry(place.clone()).or_insert_with(|| {
                         META.observe(
                             (Severity::Info, Confidence::Certain),

@@ -60,8 +60,11 @@ pub mod version;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use url::Url;
+
 use crate::check::{Check, EndOfLife, Meta, Outcome, Probe, Subject};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
+use crate::stable::shown;
 use advisories::{Advisories, Advisory};
 pub use catalog::Catalog;
 use reconcile::Presence;
@@ -191,7 +194,11 @@ fn observe(
     } else {
         None
     };
-    let shown_place: String = place.chars().take(100).collect();
+    // What the place leaves out, its file's version, is what people look for.
+    let shown_place = affected
+        .iter()
+        .find_map(|presence| Url::parse(presence.url.as_deref()?).ok())
+        .map_or_else(|| place.chars().take(100).collect(), |url| shown(&url));
     Some(Observation {
         check: META.id.to_owned(),
         check_version: META.version,

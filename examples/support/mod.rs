@@ -154,7 +154,7 @@ pub async fn file(store: &Arc<dyn Store>, jira: &JiraConfig, clock: &Arc<StageCl
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let told = Arc::clone(&events);
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-    let worker = Worker::new(Arc::clone(store), jira)?
+    let worker = Worker::new(store.clone(), jira)?
         .with_clock(clock)
         .on_event(move |event| told.lock().unwrap().push(event.clone()));
     let report = worker.run(Duration::from_hours(1), &CancellationToken::new()).await?;

@@ -25,7 +25,7 @@ def show(request, name=""):
     if request.method == "POST":
         return HttpResponse("done")
     field = f'<input type="hidden" name="csrfmiddlewaretoken" value="{get_token(request)}">' if GUARDED else ""
-    return HttpResponse(page(request.path, field))
+    return HttpResponse(page(request.path, field, f"'X-CSRFToken': '{get_token(request)}'" if GUARDED else ""))
 
 
 urlpatterns = [path("hook", csrf_exempt(show)), path("", show), path("<slug:name>", show)]

@@ -20,7 +20,7 @@ def show(name=""):
     if request.method == "POST":
         return "done"
     field = f'<input type="hidden" name="csrf_token" value="{generate_csrf()}">' if GUARDED else ""
-    return page(request.path, field)
+    return page(request.path, field, f"'X-CSRFToken': '{generate_csrf()}'" if GUARDED else "")
 
 
 def hook():

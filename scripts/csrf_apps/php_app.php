@@ -11,17 +11,22 @@ $forms = [
     '/hook' => '<input name="event" value="ping">',
 ];
 if ($_SERVER['REQUEST_METHOD'] === 'POST') {
-    if ($guarded && $path !== '/hook' && !hash_equals($_SESSION['token'], $_POST['token'] ?? '')) {
+    $sent = $_POST['token'] ?? $_SERVER['HTTP_X_CSRF_TOKEN'] ?? '';
+    if ($guarded && $path !== '/hook' && !hash_equals($_SESSION['token'], $sent)) {
         http_response_code(403);
         exit('refused');
     }
     exit('done');
 }
-$links = implode(' ', array_map(fn($at) => "<a href=\"$at\">$at</a>", [...array_keys($forms), '/search']));
+$links = implode(' ', array_map(fn($at) => "<a href=\"$at\">$at</a>", [...array_keys($forms), '/settings', '/search']));
 $body = '';
 if (isset($forms[$path])) {
     $field = $guarded && $path !== '/hook' ? "<input type=\"hidden\" name=\"token\" value=\"{$_SESSION['token']}\">" : '';
     $body = "<form method=\"post\" action=\"$path\">{$forms[$path]}$field<button>Send</button></form>";
+}
+if ($path === '/settings') {
+    $headers = $guarded ? "'X-CSRF-Token': '{$_SESSION['token']}'" : '';
+    $body = "<script>fetch('/settings', { method: 'POST', headers: { $headers }, body: new URLSearchParams({ nick: 'ann' }) }).catch(() => {});</script>";
 }
 if ($path === '/search') {
     $body = '<form action="/search"><input name="q"><button>Search</button></form>';

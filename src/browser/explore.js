@@ -702,5 +702,5 @@
   };
   const rooted = (host, root) => { moves += 1; fresh.add(host); watch(root); };
   Object.defineProperty(window, '__phantomRooted', { value: rooted, enumerable: false });
-  Object.defineProperty(window, '__phantomExplore', { value: Object.freeze({ look, take, prepare, act, after, arrived, close }), enumerable: false });
+  Object.defineProperty(window, '__phantomExplore', { value: Object.freeze({ look, take, prepare, act, after, arrived, close, frame }), enumerable: false });
 })();

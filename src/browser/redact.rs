@@ -24,6 +24,8 @@ const MOST_OF_OTHER_URL: usize = 200;
 const LONGEST_NAME: usize = 120;
 /// What is longer is data, in bytes.
 const LONGEST_SECRET: usize = 4_096;
+/// A word of letters and digits in a file's name is not longer, in bytes; a content hash may be as long.
+const LONGEST_MIXED: usize = 12;
 /// What string literals begin and end with.
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
@@ -339,7 +341,8 @@ pub fn script(text: &str) -> String {
     });
     let text = replace(&text, literal, |found| {
         let (before, value, after) = last_literal(found)?;
-        (value.len() <= LONGEST_SECRET && looks_random(value)).then(|| format!("{before}{REDACTED}{after}"))
+        let secret = value.len() <= LONGEST_SECRET && looks_random(value) && !names_a_file(value);
+        secret.then(|| format!("{before}{REDACTED}{after}"))
     });
     parameters(&text)
 }
@@ -351,6 +354,22 @@ fn last_literal(text: &str) -> Option<(&str, &str, &str)> {
     let body = body.strip_suffix('\\').unwrap_or(body);
     let start = body.rfind(QUOTES)? + 1;
     Some((&text[..start], &body[start..], &text[body.len()..]))
+}
+
+/// Whether a literal is the path of a file, `/lib/jquery-1.8.0.min.js`: the ending is that of what pages load, and none
+/// of its words is long and mixed. The paths of URLs are kept anyway.
+fn names_a_file(text: &str) -> bool {
+    const ENDINGS: &str = "avif css gif htm html ico jpeg jpg js json map mjs png svg ttf wasm webp woff woff2 xml";
+    let Some((path, ending)) = text.rsplit_once('.') else {
+        return false;
+    };
+    let is_word = |word: &str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        digits == 0 || (word.len() <= LONGEST_MIXED && !text.contains('+'))
+    };
+    ENDINGS.split_ascii_whitespace().any(|known| known == ending)
+        && !is_web_token(text)
+        && path.split(|c: char| !c.is_ascii_alphanumeric()).all(is_word)
 }
 
 /// Whether a word looks like a secret. Names of files and modules hold few digits, or repeat as words do.
@@ -455,6 +474,21 @@ mod tests {
                 r#"import "./components/navigation-bar.js""#,
             ),
             (r#"jQuery.fn.jquery="1.12.4""#, r#"jQuery.fn.jquery="1.12.4""#),
+            (
+                r#"<script src="/jquery-1.8.0.min.js">"#,
+                r#"<script src="/jquery-1.8.0.min.js">"#,
+            ),
+            (
+                r#"<script src="/assets/index.3f2a9c1b77.js" data-user="m8Qw1rT5yU7iO3pA6s">"#,
+                r#"<script src="/assets/index.3f2a9c1b77.js" data-user="REDACTED">"#,
+            ),
+            (r#"<script src="m8Qw1rT5yU7iO3pA6s.js">"#, r#"<script src="REDACTED">"#),
+            (r#"load("/k/m8Qw1rT5yU7iO3pA6s/f.json")"#, r#"load("REDACTED")"#),
+            (r#"key("m8Qw1rT5.yU7iO3pA6s2x")"#, r#"key("REDACTED")"#),
+            (
+                r#"x("eyJhbGciOiJIUzI1NiJ9eyJzdWIiOiIxMjM0In0.abc.js")"#,
+                r#"x("REDACTED")"#,
+            ),
             (
                 r#"a('m8Qw1rT5yU7iO3pA6s');b("\"m8Qw1rT5yU7iO3pA6s\"")"#,
                 r#"a('REDACTED');b("\"REDACTED\"")"#,

@@ -13,7 +13,7 @@ use phantom_checks::{Check, all, by_id, docs};
 use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
-use super::output::{Shape, print};
+use super::output::{Shape, print, table};
 use super::paint;
 use super::session::{Setup, read_config};
 use crate::config::{BrowserConfig, Config};
@@ -192,18 +192,16 @@ fn list(shape: Shape) -> Ended {
         .collect();
     shape.show(&listed, || {
         let style = Style::new();
-        let heading = format!("{:<26}  {:<8}  {:<8}  title", "id", "usually", "weakness");
-        let mut lines = vec![style.clone().dim().apply_to(heading).to_string()];
-        lines.extend(listed.iter().map(|check| {
-            format!(
-                "{:<26}  {:<8}  {:<8}  {}",
-                check.id,
-                paint::severity(check.severity, &style),
+        let cells = |check: &Listed| {
+            [
+                check.id.to_owned(),
+                paint::severity(check.severity, &style).to_string(),
                 format!("CWE-{}", check.cwe),
-                check.title
-            )
-        }));
-        lines
+                check.title.to_owned(),
+            ]
+        };
+        let cells: Vec<_> = listed.iter().map(cells).collect();
+        table(["id", "usually", "weakness", "title"], &cells)
     })
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use phantom_checks::Severity;
 
 use super::exit::{Ended, Failure, OrExit};
-use super::output::{Shape, print, print_json};
+use super::output::{Shape, print, print_json, table};
 use super::paint;
 use super::session::{self, Setup, sites};
 use crate::config::{Config, parse_duration, parse_end_of_day};
@@ -244,21 +244,17 @@ async fn list(filter: Filter, shape: Shape, setup: &Setup) -> Ended {
         return print_json(&findings);
     }
     let style = Style::new();
-    let heading = format!(
-        "{:<12}  {:<8}  {:<12}  {:<20}  finding",
-        "fingerprint", "severity", "state", "site"
-    );
-    let mut lines = vec![style.clone().dim().apply_to(heading).to_string()];
-    lines.extend(findings.iter().map(|finding| {
-        format!(
-            "{:<12}  {:<8}  {:<12}  {:<20}  {}",
-            finding.fingerprint.short(),
-            paint::severity(finding.severity, &style),
-            finding.state,
+    let cells = |finding: &Finding| {
+        [
+            finding.fingerprint.short().to_owned(),
+            paint::severity(finding.severity, &style).to_string(),
+            finding.state.to_string(),
             fit(&finding.site.0, 20),
-            fit(&finding.title, 100)
-        )
-    }));
+            fit(&finding.title, 100),
+        ]
+    };
+    let cells: Vec<_> = findings.iter().map(cells).collect();
+    let mut lines = table(["fingerprint", "severity", "state", "site", "finding"], &cells);
     lines.push(plural(findings.len() as u64, "finding"));
     print(lines)
 }

@@ -1,7 +1,7 @@
 //! What commands write: lines for people, or JSON for machines. Both are safe to show on a terminal.
 
 use clap::Args;
-use console::Term;
+use console::{Alignment, Style, Term, measure_text_width, pad_str};
 use serde::Serialize;
 
 use super::exit::{Ended, Exit, OrExit};
@@ -32,6 +32,27 @@ pub fn print(lines: impl IntoIterator<Item = String>) -> Ended {
     Ok(Exit::Clean)
 }
 
+/// Lines of columns under their heads, if there are any. Columns are as wide as what is in them.
+pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let heads = heads.map(str::to_owned);
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = rows.iter().chain([&heads]).map(|row| measure_text_width(&row[column]));
+        cells.max().unwrap_or_default()
+    });
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| pad_str(cell, width, Alignment::Left, None));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let heading = Style::new().dim().apply_to(line(&heads)).to_string();
+    [heading].into_iter().chain(rows.iter().map(line)).collect()
+}
+
 /// Says to the standard error stream that there is nothing to write: programs read the other one.
 pub fn nothing(why: &str) {
     // Nobody is left to tell if this fails.
@@ -42,4 +63,17 @@ pub fn nothing(why: &str) {
 pub fn print_json<T: Serialize + ?Sized>(what: &T) -> Ended {
     Term::stdout().write_str(&safe_json(what).or_usage()?).or_usage()?;
     Ok(Exit::Clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_in_them() {
+        let rows = [["a", "22222", "end"], ["猫猫", "3", ""]].map(|row| row.map(str::to_owned));
+        let lines = table(["id", "n", "title"], &rows);
+        let lines: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line)).collect();
+        assert_eq!(lines, ["id    n      title", "a     22222  end", "猫猫  3"]);
+    }
 }

@@ -217,7 +217,7 @@ impl ScanArgs {
             let Some(record) = left else {
                 let whose = site.map_or(String::new(), |site| format!(" of {site}"));
                 return Err(anyhow::anyhow!(
-                    "there is no scan{whose} to resume; leave out --resume to begin one"
+                    "no scan{whose} waits to be resumed: each is complete, or a complete one came after it. To go on with one all the same, name it (phantom scans list); to begin one, leave out --resume"
                 ))
                 .or_usage();
             };

@@ -91,6 +91,8 @@ struct Row {
     trigger: Trigger,
     state: ScanState,
     wish: Option<Wish>,
+    /// It runs, and no process has it: it waits for one.
+    waits: bool,
     started: Timestamp,
     ended: Option<Timestamp>,
     /// The process that has it, as it signs.
@@ -100,9 +102,10 @@ struct Row {
     pages_failed: u64,
 }
 
-impl From<ScanLine> for Row {
-    fn from(line: ScanLine) -> Self {
+impl Row {
+    fn new(line: ScanLine, now: Timestamp) -> Self {
         Self {
+            waits: line.is_orphan(now) && line.wish.is_none(),
             scan: line.id.0,
             site: line.site.0,
             trigger: line.trigger,
@@ -131,16 +134,20 @@ fn plain(text: &str) -> String {
     one_line(text).into_owned()
 }
 
-fn line(row: &Row) -> String {
-    plain(&format!(
-        "{:<20}  {:<11}  {}  {:>6} done  {:>6} left  {}",
-        row.scan,
-        words(row.state, row.wish),
-        row.started.strftime("%Y-%m-%d %H:%M UTC"),
-        row.pages_done,
-        row.pages_left,
-        row.site,
-    ))
+fn listed(rows: &[Row]) -> Vec<String> {
+    let cells = |row: &Row| {
+        let state = if row.waits { "waits" } else { words(row.state, row.wish) };
+        [
+            row.scan.clone(),
+            state.to_owned(),
+            row.started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            row.pages_done.to_string(),
+            row.pages_left.to_string(),
+            plain(&row.site),
+        ]
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output::table(["scan", "state", "began", "done", "left", "site"], &rows)
 }
 
 /// Lists scans, or watches one.
@@ -154,7 +161,8 @@ pub async fn scans(args: ScansArgs) -> Ended {
         } => {
             let store = setup.store(&setup.config()?).await?;
             let lines = store.scan_lines(running, limit).await.or_incomplete()?;
-            let rows: Vec<Row> = lines.into_iter().map(Row::from).collect();
+            let now = Timestamp::now();
+            let rows: Vec<Row> = lines.into_iter().map(|line| Row::new(line, now)).collect();
             if rows.is_empty() {
                 output::nothing(if running {
                     "no scan runs"
@@ -162,7 +170,7 @@ pub async fn scans(args: ScansArgs) -> Ended {
                     "there is no scan in this store yet"
                 });
             }
-            shape.show(&rows, || rows.iter().map(line).collect())
+            shape.show(&rows, || listed(&rows))
         }
         ScansCommand::Watch { scan, setup } => {
             let store = setup.store(&setup.config()?).await?;
@@ -283,7 +291,7 @@ pub async fn resume(args: OneScan) -> Ended {
         .or_incomplete()?;
     session::audit(&*store, "scan-resumed", &scan.0, None).await?;
     output::print([format!(
-        "scan {scan} goes on with the next worker (phantom work, phantom serve); without one: phantom scan --resume {scan}"
+        "scan {scan} waits for a worker (phantom work, phantom serve); to go on with it here: phantom scan --resume {scan}"
     )])
 }
 
@@ -295,16 +303,16 @@ pub async fn audit(args: AuditArgs) -> Ended {
         output::nothing("nobody has done anything in this store yet");
     }
     args.shape.show(&entries, || {
-        let line = |entry: &crate::scan::AuditEntry| {
+        let cells = |entry: &crate::scan::AuditEntry| {
             let why = entry.why.as_ref().map_or_else(String::new, |why| format!("  ({why})"));
-            plain(&format!(
-                "{}  {:<18}  {:<20}  {}{why}",
-                entry.at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                entry.what,
-                entry.who,
-                entry.subject
-            ))
+            [
+                entry.at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+                plain(&entry.what),
+                plain(&entry.who),
+                plain(&format!("{}{why}", entry.subject)),
+            ]
         };
-        entries.iter().map(line).collect()
+        let rows: Vec<_> = entries.iter().map(cells).collect();
+        output::table(["when", "what", "who", "about"], &rows)
     })
 }

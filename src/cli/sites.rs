@@ -108,14 +108,13 @@ fn list(shape: Shape) -> Ended {
                 "There is no site in {SITES}/; `phantom sites add URL` writes one."
             )];
         }
-        let widest = rows.iter().map(|row| row.id.0.len()).max().unwrap_or(0);
-        let line = |row: &Row<'_>| {
+        let cells = |row: &Row<'_>| {
             let start = row.start.first().map_or("", String::as_str);
-            let owner = row.owner.map_or_else(String::new, |owner| format!(", {owner}"));
-            let text = format!("{:<widest$}  {start}  {}{owner}  {}", row.id.0, row.title, row.file);
-            one_line(&text).into_owned()
+            [&row.id.0, start, row.title, row.owner.unwrap_or_default(), &row.file]
+                .map(|cell| one_line(cell).into_owned())
         };
-        rows.iter().map(line).collect()
+        let cells: Vec<_> = rows.iter().map(cells).collect();
+        output::table(["site", "starts at", "title", "owner", "file"], &cells)
     })?;
     for problem in &checked.problems {
         exit::say(&problem.to_string());

@@ -39,7 +39,7 @@ pub async fn file(
     stop: &CancellationToken,
 ) -> Result<Report, Failure> {
     let events = Arc::clone(listener);
-    let worker = Worker::new(Arc::clone(store), jira).or_usage()?.on_event(move |event| {
+    let worker = Worker::new(store.clone(), jira).or_usage()?.on_event(move |event| {
         if let Some(event) = shown(event) {
             events(event);
         }

@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::interrupt;
-use super::output::Shape;
+use super::output::{self, Shape};
 use super::session::{self, Setup};
 use super::tickets::file;
 use crate::config::{Config, JiraConfig};
 use crate::jira::Client;
+use crate::report::plural;
 use crate::report::safe::one_line;
 use crate::scan::{Listener, ScanEvent};
 use crate::tickets::{self, Verdict};
@@ -105,42 +106,43 @@ async fn list(waiting: bool, shape: Shape, setup: &Setup) -> Ended {
     if waiting {
         let rows = tickets::waiting(&*store, config.jira.as_ref()).await.or_incomplete()?;
         shape.show(&rows, || {
-            let row = |row: &tickets::WaitingRow| {
-                let due = row.due.strftime("%Y-%m-%d %H:%M UTC");
-                let title = one_line(&row.title);
-                format!(
-                    "{:<12}  {:<8}  {due}  {title}  ({})",
-                    row.fingerprint.short(),
-                    row.severity,
-                    row.why
-                )
+            let cells = |row: &tickets::WaitingRow| {
+                [
+                    row.fingerprint.short().to_owned(),
+                    row.severity.clone(),
+                    row.due.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+                    format!("{}  ({})", one_line(&row.title), row.why),
+                ]
             };
+            let cells: Vec<_> = rows.iter().map(cells).collect();
+            let lines = output::table(["finding", "severity", "due", "title"], &cells);
             let waiting = rows.iter().filter(|row| row.files).count();
             let end = match rows.len() - waiting {
                 0 => format!("{waiting} waiting"),
                 not => format!("{waiting} waiting, {not} not to be filed"),
             };
-            rows.iter().map(row).chain([end]).collect()
+            lines.into_iter().chain([end]).collect()
         })?;
     } else {
         let rows = tickets::tickets(&*store).await.or_incomplete()?;
         shape.show(&rows, || {
-            let row = |row: &tickets::TicketRow| {
+            let cells = |row: &tickets::TicketRow| {
                 let ticket = match (row.orphan, row.closed) {
                     (true, _) => "gone",
                     (_, Some(_)) => "closed",
                     _ => "open",
                 };
-                let (key, title) = (one_line(&row.key), one_line(&row.title));
-                format!(
-                    "{key:<12}  {ticket:<6}  {:<8}  {:<12}  {title}",
-                    row.severity, row.state
-                )
+                [
+                    one_line(&row.key).into_owned(),
+                    ticket.to_owned(),
+                    row.severity.clone(),
+                    row.state.clone(),
+                    one_line(&row.title).into_owned(),
+                ]
             };
-            rows.iter()
-                .map(row)
-                .chain([format!("{} tickets", rows.len())])
-                .collect()
+            let cells: Vec<_> = rows.iter().map(cells).collect();
+            let lines = output::table(["ticket", "state", "severity", "finding", "title"], &cells);
+            lines.into_iter().chain([plural(rows.len() as u64, "ticket")]).collect()
         })?;
     }
     Ok(Exit::Clean)

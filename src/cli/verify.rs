@@ -98,7 +98,7 @@ fn commenter(asked: bool, jira: Option<&JiraConfig>, store: &Arc<dyn Store>) -> 
         .or_usage();
     }
     live.filter(|jira| asked || jira.lifecycle.verify_comment)
-        .map(|jira| Worker::new(Arc::clone(store), jira).or_usage())
+        .map(|jira| Worker::new(store.clone(), jira).or_usage())
         .transpose()
 }
 

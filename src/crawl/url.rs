@@ -27,7 +27,7 @@ pub enum NotAPage {
 /// The URL keeps its scheme, host, path and query, and a fragment that is a route (`#/cart`, `#!/cart`); it loses any
 /// other fragment, credentials, an empty query, parameters that the site ignores, and whatever looks like a session id or a token, since those must not reach the store.
 /// Escapes are in their normal form (RFC 3986, section 6.2.2). In the key the parameters are sorted by name as well, and
-/// what a form would have escaped in them is not.
+/// what a form would have escaped in them is not; a space is a `+`, as a form writes it.
 /// Doing it again changes nothing.
 pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPage> {
     if !matches!(url.scheme(), "http" | "https") {
@@ -59,7 +59,7 @@ pub fn page_key(url: &Url, scope: &ScopeRules) -> Result<(PageKey, Url), NotAPag
     }
     let parameters: Vec<Cow<'_, str>> = parameters
         .into_iter()
-        .map(|parameter| unescaped(parameter, SAME_IN_QUERIES))
+        .map(|parameter| one_space(unescaped(parameter, SAME_IN_QUERIES)))
         .collect();
     let mut parameters: Vec<&str> = parameters.iter().map(Cow::as_ref).collect();
     parameters.sort_by_key(|parameter| name_of(parameter));
@@ -108,6 +108,15 @@ const UNRESERVED: &[u8] = b"-._~";
 /// What is the same with and without an escape where names and values of parameters are read: a form escapes them, and
 /// those who write links by hand do not.
 const SAME_IN_QUERIES: &[u8] = b"-._~/:,@!$()*[]";
+
+/// A parameter in which a space is written as forms do, not as those do who write links by hand or in scripts.
+fn one_space(parameter: Cow<'_, str>) -> Cow<'_, str> {
+    if parameter.contains("%20") {
+        Cow::Owned(parameter.replace("%20", "+"))
+    } else {
+        parameter
+    }
+}
 
 /// The path of a URL or its query with normal escapes: hexadecimal digits in upper case, and no escapes for letters,
 /// digits, `-`, `.`, `_` and `~`. A `%` that begins no escape stays as it is, with what follows it.
@@ -195,6 +204,10 @@ mod tests {
             ),
             ("https://shop.example/?q=%2B+%26", "https://shop.example/?q=%2B+%26"),
             (
+                "https://shop.example/a+b%20c?q=a%20b+c%2520",
+                "https://shop.example/a+b%20c?q=a+b+c%2520",
+            ),
+            (
                 "https://shop.example/?route=%2Fsql&f%5Ba%5D=1%3a2&r=%2526%3B",
                 "https://shop.example/?f[a]=1:2&r=%2526%3B&route=/sql",
             ),
@@ -232,6 +245,19 @@ mod tests {
         let (key, url) = key("https://shop.example/?b=2&utm_id=1&a=1").unwrap();
         assert_eq!(key, "https://shop.example/?a=1&b=2");
         assert_eq!(url, "https://shop.example/?b=2&a=1");
+    }
+
+    #[test]
+    fn a_space_in_a_query_is_written_in_two_ways() {
+        let [(one, asked), (other, _)] = ["q=green%20tea&page=2", "q=green+tea&page=2"]
+            .map(|query| key(&format!("https://shop.example/?{query}")).unwrap());
+        assert_eq!(one, other);
+        assert_eq!(
+            asked, "https://shop.example/?q=green%20tea&page=2",
+            "asked for as it was written"
+        );
+        let paths = ["/green+tea", "/green%20tea"].map(|path| key(&format!("https://shop.example{path}")).unwrap().0);
+        assert_ne!(paths[0], paths[1], "in a path a plus is a plus");
     }
 
     #[test]

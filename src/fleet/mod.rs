@@ -332,7 +332,7 @@ impl Desk {
                 continue;
             }
             let _turn = self.filing.lock().await;
-            let filed = match tickets::Worker::new(Arc::clone(&self.store), jira) {
+            let filed = match tickets::Worker::new(self.store.clone(), jira) {
                 Err(error) => Err(error.to_string()),
                 Ok(worker) => worker
                     .run(TICKETS_PATIENCE, &self.stop)
@@ -348,7 +348,7 @@ impl Desk {
     async fn file(&self, site: &SiteId) {
         let Some(jira) = &self.jira else { return };
         let _turn = self.filing.lock().await;
-        let trouble = match tickets::Worker::new(Arc::clone(&self.store), jira) {
+        let trouble = match tickets::Worker::new(self.store.clone(), jira) {
             Err(error) => Some(error.to_string()),
             Ok(worker) => match worker.for_site(site).run(TICKETS_PATIENCE, &self.stop).await {
                 Err(error) => Some(error.to_string()),

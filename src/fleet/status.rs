@@ -142,6 +142,9 @@ impl Status {
                 self.pages.get_or_create(&outcome_of("left")).inc();
                 tracing::info!(scan, page = url, reason, "a page was left");
             }
+            ScanEvent::HostWaits { host, wait } => {
+                tracing::info!(scan, host, seconds = wait.as_secs_f64(), "a host asks to be left alone");
+            }
             ScanEvent::BrowserRestarted { reason } => {
                 self.restarts.inc();
                 tracing::warn!(scan, reason, "a browser was replaced");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::adf::plain;
 use super::wire::{
     IssueEdit, IssueLinkRequest, NewComment, NewIssue, RemoteLinkRequest, SearchRequest, Stamp, TransitionRequest,
     Upload,
@@ -310,7 +311,7 @@ impl Call {
 }
 
 impl fmt::Display for Call {
-    /// Method, path and query on one line, the body as indented JSON below.
+    /// Method, path and query on one line, the body as indented JSON below; a description last, as people read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())?;
         for (index, (name, value)) in self.query.iter().enumerate() {
@@ -319,10 +320,15 @@ impl fmt::Display for Call {
         if let Some(file) = &self.upload {
             write!(f, "\n{} ({}, {} bytes)", file.name, file.mime, file.bytes.len())?;
         }
-        match &self.body {
-            Some(body) => write!(f, "\n{body:#}"),
-            None => Ok(()),
-        }
+        let Some(body) = &self.body else { return Ok(()) };
+        let mut body = body.clone();
+        let Some(description) = body.pointer_mut("/fields/description").map(Value::take) else {
+            return write!(f, "\n{body:#}");
+        };
+        body["fields"]["description"] = "as below".into();
+        write!(f, "\n{body:#}")?;
+        let text = description.as_str().map_or_else(|| plain(&description), str::to_owned);
+        text.lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -402,6 +408,19 @@ mod tests {
             (&json!(0), None)
         );
         assert_eq!(body(dc.next_page(None, 50))["startAt"], 50);
+    }
+
+    #[test]
+    fn a_description_is_shown_as_people_read_it() {
+        let paragraph = |text: &str| json!({ "type": "paragraph", "content": [{ "type": "text", "text": text }] });
+        let adf = json!({ "type": "doc", "version": 1, "content": [paragraph("One."), paragraph("Two.")] });
+        for description in [adf, "One.\nTwo.".into()] {
+            let mut call = Call::search(CLOUD, &SearchRequest::for_ticket(&[], &Fingerprint(String::new()), 1));
+            call.body = Some(json!({ "fields": { "summary": "S", "description": description } }));
+            let shown = call.to_string();
+            assert!(shown.contains("\"summary\": \"S\""), "{shown}");
+            assert!(shown.ends_with("}\n  One.\n  Two."), "{shown}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::ReportError;
 use super::build::{MAX_PAGES, ticket_part};
 use super::model::{DecisionPart, TicketPart};
 use super::suppressed::decision_part;
-use crate::store::Store;
+use crate::store::TicketStore;
 use crate::triage::exchange::{self, Exported};
 use crate::triage::{Finding, FindingEvent, FindingPage, Suppression};
 
@@ -29,7 +29,11 @@ pub struct FindingSheet {
 }
 
 /// Gathers all that is known of a finding. Where people open tickets is `browse_url`, if a Jira is configured.
-pub async fn sheet(store: &dyn Store, finding: Finding, browse_url: Option<&Url>) -> Result<FindingSheet, ReportError> {
+pub async fn sheet(
+    store: &dyn TicketStore,
+    finding: Finding,
+    browse_url: Option<&Url>,
+) -> Result<FindingSheet, ReportError> {
     let (pages, pages_total) = store
         .finding_pages(&finding.last_scan, &finding.fingerprint, MAX_PAGES)
         .await?;
@@ -52,7 +56,7 @@ fn in_effect<'a>(suppressions: &'a [Suppression], finding: &Finding) -> Option<&
 
 /// Findings as JSON that `DefectDojo` imports.
 pub async fn export(
-    store: &dyn Store,
+    store: &dyn TicketStore,
     findings: &[Finding],
     browse_url: Option<&Url>,
 ) -> Result<serde_json::Value, ReportError> {

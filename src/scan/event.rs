@@ -63,6 +63,14 @@ pub enum ScanEvent {
         /// Why.
         reason: String,
     },
+    /// A host asks to be left alone, and is, by all who scan it.
+    HostWaits {
+        /// The host.
+        host: String,
+        /// For how long.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        wait: Duration,
+    },
     /// A finding was seen on a page. The same finding may be told many times.
     Finding {
         /// What it is known by.

@@ -204,7 +204,12 @@ impl Worker {
             } => {
                 turn = Turn::Again;
                 if let Some(wait) = host_waits {
-                    self.run.turns.refused(host_of(&lease.url), wait).await?;
+                    let host = host_of(&lease.url);
+                    self.run.turns.refused(host, wait).await?;
+                    self.run.tell(ScanEvent::HostWaits {
+                        host: host.to_owned(),
+                        wait,
+                    });
                 }
                 self.run.store.release(&lease, crashed).await?;
                 self.run.give_page_back();

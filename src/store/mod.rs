@@ -11,10 +11,12 @@ macro_rules! columns_of_finding {
 mod codec;
 #[cfg(test)]
 mod conformance;
+mod findings;
 mod location;
 mod news;
 mod postgres;
 mod sqlite;
+mod tickets;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -23,21 +25,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::Observation;
 use phantom_checks::evidence::{Cookie, Evidence};
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
-    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, StoredAdvisories, Wish,
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, ScanState,
+    StoredAdvisories, Wish,
 };
 use crate::site::SiteId;
-use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
-use crate::triage::{
-    Coverage, Finding, FindingEvent, FindingPage, Fingerprint, Judgement, PageLook, Picture, Suppression,
-};
 
+pub use findings::FindingStore;
 pub use news::News;
+pub use tickets::TicketStore;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -122,10 +121,10 @@ pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// What is kept, and the transactions on it. Every method is atomic: after a crash at any instant it has happened
-/// wholly or not at all.
+/// What is kept, and the transactions on it: scans with their pages, and what [`TicketStore`] and [`FindingStore`] keep.
+/// Every method is atomic: after a crash at any instant it has happened wholly or not at all.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: TicketStore {
     /// The salt of this installation, 32 random bytes made when the store was.
     async fn salt(&self) -> Result<[u8; 32]>;
 
@@ -146,8 +145,6 @@ pub trait Store: Send + Sync {
 
     /// Records a new scan with its start pages.
     async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()>;
-    /// One scan.
-    async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>>;
     /// The newest scan that is not complete, of one site or of any. One whose site was scanned to the end later is not
     /// worth going on with, nor is a look at one finding; the latter are left out below, too.
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
@@ -192,22 +189,12 @@ pub trait Store: Send + Sync {
     async fn counts(&self, id: &ScanId) -> Result<ScanCounts>;
     /// Its pages in one state, by key, `limit` at most.
     async fn pages(&self, id: &ScanId, state: PageState, limit: u32) -> Result<Vec<PageRow>>;
-
     /// The hosts of the organisation that a scan saw outside of its site, by name.
     async fn seen_hosts(&self, id: &ScanId) -> Result<Vec<SeenHost>>;
-
     /// Keeps session cookies that the browser held on some page of a scan; those that are known stay as they are.
     async fn keep_sessions(&self, scan: &ScanId, cookies: &[Cookie]) -> Result<()>;
     /// The session cookies of a scan, by name.
     async fn sessions(&self, scan: &ScanId) -> Result<Vec<Cookie>>;
-    /// Records what else was observed on a page that was looked at already. False if it was not.
-    async fn observe(
-        &self,
-        scan: &ScanId,
-        page: &PageKey,
-        now: Timestamp,
-        observations: &[Observation],
-    ) -> Result<bool>;
 
     // Frontier
 
@@ -244,7 +231,6 @@ pub trait Store: Send + Sync {
     async fn skip_waiting(&self, scan: &ScanId, reason: &str) -> Result<u64>;
     /// The same for the waiting pages of one template, or of one family.
     async fn skip_alike(&self, scan: &ScanId, alike: &str, reason: &str) -> Result<u64>;
-
     /// Puts pages that were looked at, or given up, back to the waiting ones; those that are leased stay. Returns how
     /// many. What was recorded of them stays until they are recorded again.
     async fn reopen_pages(&self, scan: &ScanId, pages: &[PageKey]) -> Result<u64>;
@@ -273,114 +259,15 @@ pub trait Store: Send + Sync {
     /// counted), all evidence older than `before`, and the texts of scripts that only scans without evidence name. Not
     /// one transaction: what a crash leaves undone the next call does.
     async fn prune_evidence(&self, keep_scans: u32, before: Timestamp) -> Result<()>;
-
     /// What is known about vulnerable libraries, if anything was fetched.
     async fn advisories(&self) -> Result<Option<StoredAdvisories>>;
     /// Keeps it in place of what was known.
     async fn keep_advisories(&self, set: &StoredAdvisories) -> Result<()>;
 
-    /// Keeps the picture of a finding in place of an earlier one. It is deleted with the evidence of its scan.
-    async fn keep_picture(&self, picture: &Picture) -> Result<()>;
-    /// The picture of a finding.
-    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>>;
-    /// Deletes the pictures that scans of a site took.
-    async fn drop_pictures(&self, site: &SiteId) -> Result<()>;
-
-    // Findings
-
-    /// The findings that this scan saw, worst first, then by check, then by title.
-    async fn findings(&self, scan: &ScanId) -> Result<Vec<Finding>>;
-    /// The open findings of a site that this scan did not see.
-    async fn unseen_findings(&self, scan: &ScanId) -> Result<Vec<Finding>>;
-    /// One finding.
-    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>>;
-    /// The pages on which a scan saw a finding, by URL, `limit` at most, and how many there are in all.
-    async fn finding_pages(
-        &self,
-        scan: &ScanId,
-        fingerprint: &Fingerprint,
-        limit: u32,
-    ) -> Result<(Vec<FindingPage>, u64)>;
-    /// The pages that led a scan to this URL, the start page first, the page itself last; 20 at most.
-    async fn way_to(&self, scan: &ScanId, url: &str) -> Result<Vec<String>>;
-    /// All findings, of one site or of any, whatever their state, worst first.
-    async fn all_findings(&self, site: Option<&SiteId>) -> Result<Vec<Finding>>;
-    /// What became of a finding through time, oldest first.
-    async fn finding_events(&self, fingerprint: &Fingerprint) -> Result<Vec<FindingEvent>>;
-
     // Triage
-
-    /// The pages of a scan and how each was seen, by key.
-    async fn page_looks(&self, scan: &ScanId) -> Result<Vec<PageLook>>;
-    /// The coverage of the newest whole scans of a site, `limit` at most, newest first; the scan `but` is left out.
-    async fn coverages(&self, site: &SiteId, but: &ScanId, limit: u32) -> Result<Vec<Coverage>>;
-    /// Ends a scan: its state, its coverage, and where its findings stand; each whose state changes wishes for its
-    /// ticket. A finding that is no longer as it was judged stays as it is. Returns how many changed their state; `None`
-    /// if another process has the scan: then nothing was recorded.
-    async fn close_scan(&self, close: &ScanClose<'_>) -> Result<Option<u64>>;
 
     /// Adds to the audit log, which nothing is ever taken out of.
     async fn audit(&self, entry: &AuditEntry) -> Result<()>;
     /// The audit log, newest first, `limit` at most.
     async fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>>;
-
-    /// Records where findings stand by a person's word; each whose state changes wishes for its ticket. A finding that
-    /// is no longer as it was judged stays as it is. Returns how many changed their state.
-    async fn judge(&self, judgements: &[Judgement], now: Timestamp) -> Result<u64>;
-    /// Records a decision, or that it holds again, and suppresses the open findings that it covers on all pages on
-    /// which they were seen last. Returns how many it suppressed.
-    async fn suppress(&self, suppression: &Suppression, now: Timestamp) -> Result<u64>;
-    /// The suppressions that were not lifted, expired ones too, oldest first.
-    async fn suppressions(&self) -> Result<Vec<Suppression>>;
-    /// Ends a suppression. What it covered is open again, unless another one covers it. False if there is none with
-    /// this id, or it was lifted before.
-    async fn lift_suppression(&self, id: &str, by: &str, now: Timestamp) -> Result<bool>;
-    /// Makes these the suppressions that the file of a site asks for; those it asked for before and no longer does are
-    /// lifted. They take hold of findings when a scan sees them, and let go of them when it ends.
-    async fn set_file_suppressions(&self, site: &SiteId, all: &[Suppression], now: Timestamp) -> Result<()>;
-
-    // Tickets
-
-    /// Intents that are due, of one site or of all, oldest first, at most `limit`.
-    async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>>;
-    /// All intents that wait, due or not.
-    async fn intent_count(&self, site: Option<&SiteId>) -> Result<u64>;
-    /// Removes an intent, unless a newer wish has arrived since it was read.
-    async fn finish_intent(&self, intent: &Intent) -> Result<()>;
-    /// Puts an intent off and counts the attempt.
-    async fn postpone_intent(&self, intent: &Intent, due: Timestamp) -> Result<()>;
-    /// Puts an intent off for a reason that is no failure.
-    async fn hold_intent(&self, intent: &Intent, due: Timestamp, why: Held) -> Result<()>;
-    /// Wishes for the tickets of findings. Those that are not known are left out.
-    async fn wish(&self, fingerprints: &[Fingerprint], now: Timestamp) -> Result<()>;
-    /// The newest ticket of a finding.
-    async fn ticket(&self, fingerprint: &Fingerprint) -> Result<Option<TicketLink>>;
-    /// All tickets of a finding, the oldest generation first.
-    async fn tickets_of(&self, fingerprint: &Fingerprint) -> Result<Vec<TicketLink>>;
-    /// The newest ticket of each finding, by key.
-    async fn all_tickets(&self) -> Result<Vec<TicketLink>>;
-    /// Records the ticket of a finding.
-    async fn link_ticket(&self, link: &TicketLink) -> Result<()>;
-    /// One recorded action.
-    async fn action(&self, key: &str) -> Result<Option<ActionRecord>>;
-    /// Records an action or what became of it.
-    async fn record_action(&self, action: &ActionRecord) -> Result<()>;
-    /// What was done to the tickets of a finding, oldest first.
-    async fn actions(&self, fingerprint: &Fingerprint) -> Result<Vec<ActionRecord>>;
-    /// The creations that may have happened since then, oldest first.
-    async fn creations(&self, since: Timestamp) -> Result<Vec<ActionRecord>>;
-    /// When the first scan of the whole site ended; `None` if there was none.
-    async fn baseline_end(&self, site: &SiteId) -> Result<Option<Timestamp>>;
-    /// The projects in which nothing is changed, or whose hold was released.
-    async fn holds(&self) -> Result<Vec<Hold>>;
-    /// Records a hold, or its release.
-    async fn put_hold(&self, hold: &Hold) -> Result<()>;
-    /// Forgets a hold.
-    async fn remove_hold(&self, project: &str) -> Result<()>;
-    /// The dead actions, oldest first.
-    async fn dead_actions(&self) -> Result<Vec<ActionRecord>>;
-    /// Takes or renews the lease that lets one process work the outbox. False if another holds it.
-    async fn lease_outbox(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool>;
-    /// Gives that lease back.
-    async fn release_outbox(&self, owner: &str) -> Result<()>;
 }

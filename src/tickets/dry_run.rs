@@ -5,7 +5,7 @@ use super::route::search_projects;
 use crate::config::JiraConfig;
 use crate::jira::{Call, SearchRequest};
 use crate::site::SiteId;
-use crate::store::{Result, Store};
+use crate::store::{Result, TicketStore};
 use crate::triage::Fingerprint;
 
 /// Intents that a dry run looks at, at most.
@@ -25,7 +25,7 @@ pub struct Planned {
 /// What a live run would send for all that waits of one site or of all, due or not. Nothing is sent, and nothing changes in the store.
 ///
 /// What is sent for a finding that has a ticket depends on the ticket, so for these only the look at it is shown.
-pub async fn dry_run(store: &dyn Store, config: &JiraConfig, site: Option<&SiteId>) -> Result<Vec<Planned>> {
+pub async fn dry_run(store: &dyn TicketStore, config: &JiraConfig, site: Option<&SiteId>) -> Result<Vec<Planned>> {
     let policy = policy(config);
     let mut plans = Vec::new();
     for intent in store.due_intents(Timestamp::MAX, LIMIT, site).await? {

@@ -16,7 +16,7 @@ use super::route::defaults_for;
 use crate::config::{Baseline, JiraConfig, Resolve};
 use crate::jira::Policy;
 use crate::site::SiteId;
-use crate::store::{Result, Store};
+use crate::store::{Result, TicketStore};
 use crate::triage::{Finding, FindingState};
 
 /// Changes that the circuit breaker never minds, however few tickets a project has.
@@ -86,7 +86,7 @@ struct Candidate {
 
 impl Gate {
     /// Reads what was done before.
-    pub async fn open(store: &dyn Store, config: &JiraConfig, now: Timestamp) -> Result<Self> {
+    pub async fn open(store: &dyn TicketStore, config: &JiraConfig, now: Timestamp) -> Result<Self> {
         let mut state = State::default();
         for link in store.all_tickets().await? {
             state.projects.entry(link.project().to_owned()).or_default().tickets += 1;
@@ -127,7 +127,7 @@ impl Gate {
     }
 
     /// The first whole scan of its site found it, or there was none yet.
-    pub async fn is_baseline(&self, store: &dyn Store, finding: &Finding) -> Result<bool> {
+    pub async fn is_baseline(&self, store: &dyn TicketStore, finding: &Finding) -> Result<bool> {
         let known = self.state().baseline_ends.get(&finding.site).copied();
         let end = if let Some(end) = known {
             end
@@ -210,7 +210,7 @@ impl Gate {
     /// Says what is done with these intents, before anything is sent.
     pub async fn plan(
         &self,
-        store: &dyn Store,
+        store: &dyn TicketStore,
         config: &JiraConfig,
         policy: &Policy,
         intents: Vec<Intent>,
@@ -266,7 +266,7 @@ impl Gate {
 
     async fn candidate(
         &self,
-        store: &dyn Store,
+        store: &dyn TicketStore,
         config: &JiraConfig,
         policy: &Policy,
         intent: Intent,
@@ -361,7 +361,7 @@ fn expected(finding: &Finding, link: &TicketLink, policy: &Policy, seen: bool, n
 }
 
 /// The project in which the ticket of a finding is filed.
-pub(super) async fn project_of(store: &dyn Store, config: &JiraConfig, finding: &Finding) -> Result<String> {
+pub(super) async fn project_of(store: &dyn TicketStore, config: &JiraConfig, finding: &Finding) -> Result<String> {
     if config.routes.is_empty() {
         return Ok(config.defaults.project.clone());
     }

@@ -17,7 +17,7 @@ use super::{ActionState, Clock, Held, Report, Worker};
 use crate::config::{Baseline, Deployment, JiraAuth, JiraConfig, Resolve, SecretSource};
 use crate::jira::{label, plain_adf, plain_wiki};
 use crate::sandbox::{Faults, Sandbox, SandboxIssue, SandboxOptions};
-use crate::store::Store;
+use crate::store::TicketStore;
 use crate::triage::{Decision, FindingState};
 
 const LONG: Duration = Duration::from_hours(1);

@@ -1,5 +1,6 @@
 //! Findings become tickets: intents from the scan, the outbox worker, and the record of what was sent.
 
+mod attach;
 mod check;
 mod clock;
 mod dry_run;

@@ -1,17 +1,15 @@
 //! Each action: recorded as being sent before it is, and recorded as what came of it.
 
+use super::attach;
 use super::gate::{Change, project_of};
 use super::outbox::{ActionKind, ActionRecord, ActionState, Detail, Held, TicketLink};
 use super::reconcile::{Case, Reconciler, Trouble, create_key, draft};
-use super::sheet;
 use crate::jira::{
     Action, Block, Description, Failure, IssueEdit, IssueLinkRequest, NewIssue, Remark, RemoteLinkRequest, Ruling,
-    Says, Stamp, Ticket, TicketView, Transition, TransitionRequest, Upload, marked, marker, remark,
+    Says, Stamp, Ticket, TicketView, Transition, TransitionRequest, marked, marker, remark,
 };
-use crate::triage::{DecidedIn, Fingerprint, PICTURE_PREFIX, Picture, Suppression, SuppressionScope};
+use crate::triage::{DecidedIn, Fingerprint, PICTURE_PREFIX, Suppression, SuppressionScope};
 
-/// Pages that are listed at most, in the attached file too.
-pub(super) const MAX_LISTED: u32 = 10_000;
 /// The type of link between tickets of one finding.
 pub(super) const LINK_TYPE: &str = "Relates";
 
@@ -123,7 +121,10 @@ impl Reconciler<'_> {
             }
             Action::AttachPicture => match self.store.picture(&record.fingerprint).await? {
                 // Another picture may have been taken since one was sent whose answer was lost.
-                Some(picture) => self.attach(case, view, record, upload(picture), PICTURE_PREFIX).await,
+                Some(picture) => {
+                    self.attach(case, view, record, attach::upload(picture), PICTURE_PREFIX)
+                        .await
+                }
                 None => Ok(Done::Silent),
             },
             Action::LinkFinding { url } => {
@@ -318,42 +319,6 @@ impl Reconciler<'_> {
         self.settle(record, sent.map(|_| ())).await
     }
 
-    /// All pages of a finding.
-    async fn sheet(&self, case: &Case) -> Result<Upload, Trouble> {
-        let finding = &case.finding;
-        let (pages, _) = self
-            .store
-            .finding_pages(&finding.last_scan, &finding.fingerprint, MAX_LISTED)
-            .await?;
-        Ok(sheet::of_pages(&pages))
-    }
-
-    /// Attaches once: a file whose name begins so is looked for before it is sent, and waited for if it may still be on
-    /// its way.
-    async fn attach(
-        &self,
-        case: &Case,
-        view: &TicketView,
-        record: Recorded,
-        upload: Upload,
-        name: &str,
-    ) -> Result<Done, Trouble> {
-        let now = self.clock.now();
-        self.fence.check().await?;
-        let issue = self.jira.issue(&view.id).await?;
-        if issue.fields.attachments.iter().any(|one| one.starts_with(name)) {
-            self.record(&record, ActionState::Sent, None).await?;
-            return Ok(Done::Changed);
-        }
-        let before = case.recorded(&record.key);
-        if before.is_some_and(|action| self.may_still_show(action, now)) {
-            return Err(Trouble::Settling);
-        }
-        let permit = self.ready(&record).await?;
-        let sent = self.jira.attach(permit, &view.id, &upload).await;
-        self.settle_extra(&record, sent).await
-    }
-
     /// The same text put twice is the same text, so that an uncertain outcome needs no search.
     async fn edit(&self, case: &Case, view: &TicketView, record: Recorded) -> Result<Done, Trouble> {
         let draft = draft(self.store, self.config, &case.finding, view.generation, Some(&view.key)).await?;
@@ -450,7 +415,7 @@ impl Reconciler<'_> {
     }
 
     /// Waits for the pace and records that the request is about to leave. Between the two, that the outbox is ours.
-    async fn ready(&self, record: &Recorded) -> Result<crate::jira::Permit, Trouble> {
+    pub(super) async fn ready(&self, record: &Recorded) -> Result<crate::jira::Permit, Trouble> {
         let permit = self.jira.permit().await;
         self.fence.check().await?;
         self.record(record, ActionState::Sending, None).await?;
@@ -468,7 +433,7 @@ impl Reconciler<'_> {
     }
 
     /// The same of what a ticket can do without: who may not do it may do all else.
-    async fn settle_extra(&self, record: &Recorded, sent: Result<(), Failure>) -> Result<Done, Trouble> {
+    pub(super) async fn settle_extra(&self, record: &Recorded, sent: Result<(), Failure>) -> Result<Done, Trouble> {
         match sent {
             Err(failure @ Failure::Forbidden { .. }) => {
                 let error = failure.to_string();
@@ -523,14 +488,6 @@ impl Reconciler<'_> {
             })
             .await?;
         Ok(())
-    }
-}
-
-fn upload(picture: Picture) -> Upload {
-    Upload {
-        name: picture.name(),
-        mime: "image/png".to_owned(),
-        bytes: picture.png,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::outbox::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent};
 use super::reconcile::{is_seen, policy};
 use crate::config::JiraConfig;
-use crate::store::{Result, Store};
+use crate::store::{Result, TicketStore};
 use crate::triage::{Finding, Fingerprint};
 
 /// Intents that are looked at, at most.
@@ -55,7 +55,7 @@ pub struct WaitingRow {
 }
 
 /// The tickets, by key.
-pub async fn tickets(store: &dyn Store) -> Result<Vec<TicketRow>> {
+pub async fn tickets(store: &dyn TicketStore) -> Result<Vec<TicketRow>> {
     let mut rows = Vec::new();
     for link in store.all_tickets().await? {
         let finding = store.finding(&link.fingerprint).await?;
@@ -78,7 +78,7 @@ pub async fn tickets(store: &dyn Store) -> Result<Vec<TicketRow>> {
 }
 
 /// The findings whose tickets wait, by the time at which they are due. What is filed depends on the settings.
-pub async fn waiting(store: &dyn Store, config: Option<&JiraConfig>) -> Result<Vec<WaitingRow>> {
+pub async fn waiting(store: &dyn TicketStore, config: Option<&JiraConfig>) -> Result<Vec<WaitingRow>> {
     let mut rows = Vec::new();
     for intent in store.due_intents(Timestamp::MAX, LIMIT, None).await? {
         let finding = store.finding(&intent.fingerprint).await?;
@@ -129,7 +129,7 @@ fn waits(intent: &Intent, configured: bool) -> &'static str {
 }
 
 /// Wishes that all tickets be looked at again. Returns how many.
-pub async fn sync(store: &dyn Store, now: Timestamp) -> Result<usize> {
+pub async fn sync(store: &dyn TicketStore, now: Timestamp) -> Result<usize> {
     let all: Vec<Fingerprint> = store
         .all_tickets()
         .await?
@@ -142,7 +142,12 @@ pub async fn sync(store: &dyn Store, now: Timestamp) -> Result<usize> {
 
 /// Lets dead letters be sent again: all, or those of a ticket's key or a finding (its first digits are enough). With
 /// `recreate`, a ticket that is gone is replaced by a new one. Returns the findings.
-pub async fn retry(store: &dyn Store, which: Option<&str>, recreate: bool, now: Timestamp) -> Result<Vec<Fingerprint>> {
+pub async fn retry(
+    store: &dyn TicketStore,
+    which: Option<&str>,
+    recreate: bool,
+    now: Timestamp,
+) -> Result<Vec<Fingerprint>> {
     let mut chosen: Vec<Fingerprint> = Vec::new();
     for action in store.dead_actions().await? {
         let link = store.ticket(&action.fingerprint).await?;
@@ -188,7 +193,7 @@ fn named(fingerprint: &Fingerprint, which: &str) -> bool {
 
 /// Lets the changes go that the circuit breaker holds in a project; for a day it does not trip there again. Returns how
 /// many findings they are; `None` if nothing is held there.
-pub async fn release(store: &dyn Store, project: &str, now: Timestamp) -> Result<Option<usize>> {
+pub async fn release(store: &dyn TicketStore, project: &str, now: Timestamp) -> Result<Option<usize>> {
     let Some(hold) = store.holds().await?.into_iter().find(|one| one.project == project) else {
         return Ok(None);
     };

@@ -13,7 +13,7 @@ use crate::jira::{
     Action, Client, Failure, History, MAX_ROWS, Material, NewIssue, ORPHAN_NIGHTS, Policy, Situation, StatusCategory,
     Ticket, TicketView, decide, new_issue,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{StoreError, TicketStore};
 use crate::triage::{DecidedIn, Finding, FindingState, Fingerprint};
 
 /// Earlier fingerprints under which a ticket is looked for.
@@ -64,7 +64,7 @@ impl From<Failure> for Trouble {
 
 /// What one reconciliation works with.
 pub(super) struct Reconciler<'a> {
-    pub store: &'a dyn Store,
+    pub store: &'a dyn TicketStore,
     pub jira: &'a Client,
     pub config: &'a JiraConfig,
     pub timing: &'a Timing,
@@ -463,7 +463,7 @@ pub(super) struct Draft {
 
 /// Writes the ticket of a finding.
 pub(super) async fn draft(
-    store: &dyn Store,
+    store: &dyn TicketStore,
     config: &JiraConfig,
     finding: &Finding,
     generation: u32,
@@ -471,7 +471,7 @@ pub(super) async fn draft(
 ) -> Result<Draft, StoreError> {
     let scan = store.scan(&finding.last_scan).await?;
     let (pages, page_count) = store
-        .finding_pages(&finding.last_scan, &finding.fingerprint, super::perform::MAX_LISTED)
+        .finding_pages(&finding.last_scan, &finding.fingerprint, super::attach::MAX_LISTED)
         .await?;
     let urls: Vec<&str> = pages.iter().map(|page| page.url.as_str()).collect();
     let defaults = defaults_for(config, finding, &urls);

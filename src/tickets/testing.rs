@@ -6,19 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::evidence::{Cookie, Evidence};
 use phantom_checks::{Cause, Confidence, Fact, Observation, Severity};
 
 use super::clock::{Clock, after};
 use super::{ActionKind, ActionRecord, ActionState, Held, Hold, Intent, TicketLink};
 use crate::config::{Deployment, JiraAuth, JiraConfig, Lifecycle, SecretSource, TicketDefaults};
-use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
-use crate::scan::{
-    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, StoredAdvisories, Wish,
-};
+use crate::crawl::PageKey;
+use crate::scan::{ScanClose, ScanId, ScanRecord};
 use crate::site::SiteId;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{FindingStore, Result, StoreError, TicketStore};
 use crate::triage::{
     Coverage, Finding, FindingEvent, FindingPage, FindingState, Fingerprint, Judgement, PageLook, Past, Picture,
     Suppression,
@@ -237,7 +233,134 @@ fn not_here<T>() -> Result<T> {
 }
 
 #[async_trait]
-impl Store for FakeStore {
+impl FindingStore for FakeStore {
+    async fn baseline_end(&self, _: &SiteId) -> Result<Option<Timestamp>> {
+        self.inside(|inner| inner.baseline_end).await
+    }
+
+    async fn way_to(&self, _: &ScanId, url: &str) -> Result<Vec<String>> {
+        self.inside(|_| vec![url.to_owned()]).await
+    }
+
+    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
+        self.inside(|inner| inner.findings.get(fingerprint).cloned()).await
+    }
+
+    async fn finding_pages(
+        &self,
+        _: &ScanId,
+        fingerprint: &Fingerprint,
+        limit: u32,
+    ) -> Result<(Vec<FindingPage>, u64)> {
+        self.inside(|inner| {
+            let count = inner.pages.get(fingerprint).copied().unwrap_or(1);
+            let page = |number: u64| FindingPage {
+                url: format!(
+                    "https://shop.test/{}",
+                    if number == 0 { String::new() } else { number.to_string() }
+                ),
+                facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
+            };
+            ((0..count.min(limit.into())).map(page).collect(), count)
+        })
+        .await
+    }
+
+    async fn scan(&self, _: &ScanId) -> Result<Option<ScanRecord>> {
+        self.inside(|_| None).await
+    }
+
+    async fn observe(&self, _: &ScanId, _: &PageKey, _: Timestamp, _: &[Observation]) -> Result<bool> {
+        not_here()
+    }
+
+    async fn keep_picture(&self, picture: &Picture) -> Result<()> {
+        self.inside(|inner| {
+            inner.pictures.insert(picture.fingerprint.clone(), picture.clone());
+        })
+        .await
+    }
+
+    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>> {
+        self.inside(|inner| inner.pictures.get(fingerprint).cloned()).await
+    }
+
+    async fn drop_pictures(&self, _: &SiteId) -> Result<()> {
+        not_here()
+    }
+
+    async fn findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
+        not_here()
+    }
+
+    async fn unseen_findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
+        not_here()
+    }
+
+    async fn all_findings(&self, _: Option<&SiteId>) -> Result<Vec<Finding>> {
+        not_here()
+    }
+
+    async fn finding_events(&self, _: &Fingerprint) -> Result<Vec<FindingEvent>> {
+        not_here()
+    }
+
+    async fn page_looks(&self, _: &ScanId) -> Result<Vec<PageLook>> {
+        not_here()
+    }
+
+    async fn coverages(&self, _: &SiteId, _: &ScanId, _: u32) -> Result<Vec<Coverage>> {
+        not_here()
+    }
+
+    async fn judge(&self, _: &[Judgement], _: Timestamp) -> Result<u64> {
+        not_here()
+    }
+
+    async fn close_scan(&self, _: &ScanClose<'_>) -> Result<Option<u64>> {
+        not_here()
+    }
+
+    async fn suppress(&self, suppression: &Suppression, _: Timestamp) -> Result<u64> {
+        self.inside(|inner| {
+            inner.suppressions.retain(|one| one.id != suppression.id);
+            inner.suppressions.push(suppression.clone());
+            let covered = suppression.scope.fingerprint.clone();
+            if let Some(finding) = covered.and_then(|one| inner.findings.get_mut(&one)) {
+                finding.state = FindingState::Suppressed;
+                finding.past.suppressed_by = Some(suppression.id.clone());
+            }
+            1
+        })
+        .await
+    }
+
+    async fn suppressions(&self) -> Result<Vec<Suppression>> {
+        self.inside(|inner| inner.suppressions.clone()).await
+    }
+
+    async fn lift_suppression(&self, id: &str, _: &str, now: Timestamp) -> Result<bool> {
+        self.inside(|inner| {
+            inner.suppressions.retain(|one| one.id != id);
+            let held = |one: &&Finding| one.past.suppressed_by.as_deref() == Some(id);
+            let lifted: Vec<Finding> = inner.findings.values().filter(held).cloned().collect();
+            for mut finding in lifted {
+                finding.state = FindingState::Seen;
+                finding.past.suppressed_by = None;
+                inner.wish(finding, now);
+            }
+            true
+        })
+        .await
+    }
+
+    async fn set_file_suppressions(&self, _: &SiteId, _: &[Suppression], _: Timestamp) -> Result<()> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl TicketStore for FakeStore {
     async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>> {
         self.inside(|inner| {
             let of_site = |one: &&Intent| site.is_none_or(|site| inner.findings[&one.fingerprint].site == *site);
@@ -342,10 +465,6 @@ impl Store for FakeStore {
         .await
     }
 
-    async fn baseline_end(&self, _: &SiteId) -> Result<Option<Timestamp>> {
-        self.inside(|inner| inner.baseline_end).await
-    }
-
     async fn holds(&self) -> Result<Vec<Hold>> {
         self.inside(|inner| inner.holds.values().cloned().collect()).await
     }
@@ -362,10 +481,6 @@ impl Store for FakeStore {
             inner.holds.remove(project);
         })
         .await
-    }
-
-    async fn way_to(&self, _: &ScanId, url: &str) -> Result<Vec<String>> {
-        self.inside(|_| vec![url.to_owned()]).await
     }
 
     async fn link_ticket(&self, link: &TicketLink) -> Result<()> {
@@ -419,237 +534,5 @@ impl Store for FakeStore {
     async fn release_outbox(&self, owner: &str) -> Result<()> {
         self.inside(|inner| inner.lease = inner.lease.take().filter(|(holder, _)| holder != owner))
             .await
-    }
-
-    async fn finding(&self, fingerprint: &Fingerprint) -> Result<Option<Finding>> {
-        self.inside(|inner| inner.findings.get(fingerprint).cloned()).await
-    }
-
-    async fn finding_pages(
-        &self,
-        _: &ScanId,
-        fingerprint: &Fingerprint,
-        limit: u32,
-    ) -> Result<(Vec<FindingPage>, u64)> {
-        self.inside(|inner| {
-            let count = inner.pages.get(fingerprint).copied().unwrap_or(1);
-            let page = |number: u64| FindingPage {
-                url: format!(
-                    "https://shop.test/{}",
-                    if number == 0 { String::new() } else { number.to_string() }
-                ),
-                facts: vec![Fact::new("resource", "http://cdn.test/a.js")],
-            };
-            ((0..count.min(limit.into())).map(page).collect(), count)
-        })
-        .await
-    }
-
-    async fn scan(&self, _: &ScanId) -> Result<Option<ScanRecord>> {
-        self.inside(|_| None).await
-    }
-
-    async fn salt(&self) -> Result<[u8; 32]> {
-        not_here()
-    }
-    async fn create_scan(&self, _: &ScanRecord, _: &[NewPage]) -> Result<()> {
-        not_here()
-    }
-    async fn unfinished_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
-        not_here()
-    }
-    async fn newest_scan(&self, _: Option<&SiteId>) -> Result<Option<ScanRecord>> {
-        not_here()
-    }
-    async fn scan_owner(&self, _: &ScanId) -> Result<Option<ScanOwner>> {
-        not_here()
-    }
-    async fn hand_over_scan(&self, _: &ScanId, _: Option<&str>, _: Option<&str>, _: Timestamp) -> Result<bool> {
-        not_here()
-    }
-    async fn create_nightly(&self, _: &ScanRecord, _: &[NewPage], _: Timestamp, _: &ScanOwner) -> Result<bool> {
-        not_here()
-    }
-    async fn last_nightly(&self, _: &SiteId) -> Result<Option<ScanLine>> {
-        not_here()
-    }
-    async fn scan_lines(&self, _: bool, _: u32) -> Result<Vec<ScanLine>> {
-        not_here()
-    }
-    async fn beat(&self, _: &Pulse<'_>) -> Result<Beat> {
-        not_here()
-    }
-    async fn set_wish(&self, _: &ScanId, _: Option<Wish>) -> Result<bool> {
-        not_here()
-    }
-    async fn add_remarks(&self, _: &ScanId, _: &[String]) -> Result<()> {
-        not_here()
-    }
-    async fn take_turn(&self, _: &str, _: Timestamp, _: Duration) -> Result<Turn> {
-        not_here()
-    }
-    async fn audit(&self, _: &AuditEntry) -> Result<()> {
-        not_here()
-    }
-    async fn audit_log(&self, _: u32) -> Result<Vec<AuditEntry>> {
-        not_here()
-    }
-    async fn set_scan_state(&self, _: &ScanId, _: ScanState, _: Option<Timestamp>, _: &[String]) -> Result<()> {
-        not_here()
-    }
-    async fn counts(&self, _: &ScanId) -> Result<ScanCounts> {
-        not_here()
-    }
-    async fn pages(&self, _: &ScanId, _: PageState, _: u32) -> Result<Vec<PageRow>> {
-        not_here()
-    }
-    async fn keep_sessions(&self, _: &ScanId, _: &[Cookie]) -> Result<()> {
-        not_here()
-    }
-    async fn sessions(&self, _: &ScanId) -> Result<Vec<Cookie>> {
-        not_here()
-    }
-    async fn observe(&self, _: &ScanId, _: &PageKey, _: Timestamp, _: &[Observation]) -> Result<bool> {
-        not_here()
-    }
-    async fn add_pages(&self, _: &ScanId, _: &[NewPage]) -> Result<u64> {
-        not_here()
-    }
-    async fn lease(&self, _: &LeaseRequest<'_>) -> Result<Vec<Lease>> {
-        not_here()
-    }
-    async fn next_lease_at(&self, _: &LeaseRequest<'_>) -> Result<Option<Timestamp>> {
-        not_here()
-    }
-    async fn renew(&self, _: &Lease, _: Timestamp) -> Result<bool> {
-        not_here()
-    }
-    async fn release(&self, _: &Lease, _: bool) -> Result<()> {
-        not_here()
-    }
-    async fn hold_host(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<()> {
-        not_here()
-    }
-    async fn forgive_host(&self, _: &str) -> Result<()> {
-        not_here()
-    }
-    async fn release_owner(&self, _: &ScanId, _: &str) -> Result<u64> {
-        not_here()
-    }
-    async fn lease_owners(&self, _: &ScanId) -> Result<Vec<String>> {
-        not_here()
-    }
-    async fn complete(&self, _: &Completion<'_>) -> Result<bool> {
-        not_here()
-    }
-    async fn skip_waiting(&self, _: &ScanId, _: &str) -> Result<u64> {
-        not_here()
-    }
-    async fn skip_alike(&self, _: &ScanId, _: &str, _: &str) -> Result<u64> {
-        not_here()
-    }
-    async fn seen_hosts(&self, _: &ScanId) -> Result<Vec<SeenHost>> {
-        not_here()
-    }
-    async fn reopen_pages(&self, _: &ScanId, _: &[PageKey]) -> Result<u64> {
-        not_here()
-    }
-    async fn begin_login(&self, _: &str, _: Timestamp) -> Result<LoginTurn> {
-        not_here()
-    }
-    async fn end_login(&self, _: &str, _: LoginEnd) -> Result<()> {
-        not_here()
-    }
-    async fn unlock_account(&self, _: &str) -> Result<bool> {
-        not_here()
-    }
-    async fn evidence(&self, _: &ScanId, _: &PageKey) -> Result<Option<Evidence>> {
-        not_here()
-    }
-    async fn past_look(&self, _: &SiteId, _: &PageKey, _: &ScanId) -> Result<Option<PastLook>> {
-        not_here()
-    }
-    async fn bodies(&self, _: &[String]) -> Result<BTreeMap<String, String>> {
-        not_here()
-    }
-    async fn prune_evidence(&self, _: u32, _: Timestamp) -> Result<()> {
-        not_here()
-    }
-    async fn advisories(&self) -> Result<Option<StoredAdvisories>> {
-        Ok(None)
-    }
-
-    async fn keep_advisories(&self, _: &StoredAdvisories) -> Result<()> {
-        Ok(())
-    }
-
-    async fn keep_picture(&self, picture: &Picture) -> Result<()> {
-        self.inside(|inner| {
-            inner.pictures.insert(picture.fingerprint.clone(), picture.clone());
-        })
-        .await
-    }
-    async fn picture(&self, fingerprint: &Fingerprint) -> Result<Option<Picture>> {
-        self.inside(|inner| inner.pictures.get(fingerprint).cloned()).await
-    }
-    async fn drop_pictures(&self, _: &SiteId) -> Result<()> {
-        not_here()
-    }
-    async fn findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
-        not_here()
-    }
-    async fn unseen_findings(&self, _: &ScanId) -> Result<Vec<Finding>> {
-        not_here()
-    }
-    async fn all_findings(&self, _: Option<&SiteId>) -> Result<Vec<Finding>> {
-        not_here()
-    }
-    async fn finding_events(&self, _: &Fingerprint) -> Result<Vec<FindingEvent>> {
-        not_here()
-    }
-    async fn page_looks(&self, _: &ScanId) -> Result<Vec<PageLook>> {
-        not_here()
-    }
-    async fn coverages(&self, _: &SiteId, _: &ScanId, _: u32) -> Result<Vec<Coverage>> {
-        not_here()
-    }
-    async fn judge(&self, _: &[Judgement], _: Timestamp) -> Result<u64> {
-        not_here()
-    }
-    async fn close_scan(&self, _: &ScanClose<'_>) -> Result<Option<u64>> {
-        not_here()
-    }
-    async fn suppress(&self, suppression: &Suppression, _: Timestamp) -> Result<u64> {
-        self.inside(|inner| {
-            inner.suppressions.retain(|one| one.id != suppression.id);
-            inner.suppressions.push(suppression.clone());
-            let covered = suppression.scope.fingerprint.clone();
-            if let Some(finding) = covered.and_then(|one| inner.findings.get_mut(&one)) {
-                finding.state = FindingState::Suppressed;
-                finding.past.suppressed_by = Some(suppression.id.clone());
-            }
-            1
-        })
-        .await
-    }
-    async fn suppressions(&self) -> Result<Vec<Suppression>> {
-        self.inside(|inner| inner.suppressions.clone()).await
-    }
-    async fn lift_suppression(&self, id: &str, _: &str, now: Timestamp) -> Result<bool> {
-        self.inside(|inner| {
-            inner.suppressions.retain(|one| one.id != id);
-            let held = |one: &&Finding| one.past.suppressed_by.as_deref() == Some(id);
-            let lifted: Vec<Finding> = inner.findings.values().filter(held).cloned().collect();
-            for mut finding in lifted {
-                finding.state = FindingState::Seen;
-                finding.past.suppressed_by = None;
-                inner.wish(finding, now);
-            }
-            true
-        })
-        .await
-    }
-    async fn set_file_suppressions(&self, _: &SiteId, _: &[Suppression], _: Timestamp) -> Result<()> {
-        not_here()
     }
 }

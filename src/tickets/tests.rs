@@ -15,7 +15,7 @@ use super::{ActionState, Clock, Event, Report, Timing, Worker, dry_run};
 use crate::config::{JiraAuth, JiraConfig, SecretSource};
 use crate::jira::{PROPERTY, label};
 use crate::sandbox::{Faults, Sandbox, SandboxOptions, SandboxStatus};
-use crate::store::Store;
+use crate::store::TicketStore;
 
 const LONG: Duration = Duration::from_hours(1);
 

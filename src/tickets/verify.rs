@@ -10,7 +10,7 @@ use super::reconcile::{Case, Reconciler, Trouble};
 use super::worker::{Fence, PLANNED, Worker};
 use crate::jira::{Block, Inline, Ticket, TicketView, cut, line};
 use crate::scan::{Presence, Verified};
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Result, StoreError, TicketStore};
 use crate::triage::{Finding, Fingerprint, named};
 
 /// The first part of the occasion of a comment on a look.
@@ -55,7 +55,7 @@ pub enum Unclear {
 
 /// The finding that a person means: by the key of one of its tickets, by its fingerprint, or by the first digits of
 /// that. A fingerprint of an earlier definition of its cause counts, because a ticket may still show it.
-pub async fn meant(store: &dyn Store, asked: &str) -> std::result::Result<Finding, Unclear> {
+pub async fn meant(store: &dyn TicketStore, asked: &str) -> std::result::Result<Finding, Unclear> {
     let findings = store.all_findings(None).await?;
     let mut links = Vec::new();
     for link in store.all_tickets().await? {

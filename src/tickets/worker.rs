@@ -20,7 +20,7 @@ use super::report::{DeadLetter, Event, Report};
 use crate::config::JiraConfig;
 use crate::jira::{Client, Failure, SetupError};
 use crate::site::SiteId;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Result, StoreError, TicketStore};
 use crate::triage::{DecidedIn, Decision};
 
 /// Intents read at once.
@@ -67,7 +67,7 @@ type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Works the outbox of one store into one Jira.
 pub struct Worker {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn TicketStore>,
     pub(super) jira: Client,
     pub(super) config: JiraConfig,
     pub(super) timing: Timing,
@@ -80,7 +80,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker. Nothing is sent yet.
-    pub fn new(store: Arc<dyn Store>, config: &JiraConfig) -> std::result::Result<Self, SetupError> {
+    pub fn new(store: Arc<dyn TicketStore>, config: &JiraConfig) -> std::result::Result<Self, SetupError> {
         let timing = Timing::default();
         Ok(Self {
             store,

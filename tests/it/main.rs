@@ -12,6 +12,7 @@ mod demo;
 mod deploys;
 mod faults;
 mod fleet;
+mod full_disk;
 mod garden;
 mod guard;
 mod interrupt;

@@ -24,8 +24,9 @@ pub(in crate::browser) struct Point {
 
 impl Act<'_> {
     /// Does with the mouse what an action of this kind asks for. False if the browser did not take it in time.
-    pub(super) async fn mouse(&self, kind: StepKind, at: Point) -> bool {
+    pub(super) async fn mouse(&mut self, kind: StepKind, at: Point) -> bool {
         use DispatchMouseEventType::{MouseMoved, MousePressed, MouseReleased};
+        self.paint_whole().await;
         let left = || Some(MouseButton::Left);
         let moved = event(MouseMoved, at, None, 0);
         let events = match kind {
@@ -122,6 +123,21 @@ impl Act<'_> {
         });
         join_all(sent).await.into_iter().all(|taken| taken)
     }
+}
+
+/// What is done with the mouse, where that finds the element.
+pub(super) fn is_mouse(kind: StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Click
+            | StepKind::DoubleClick
+            | StepKind::ContextMenu
+            | StepKind::Hover
+            | StepKind::Leave
+            | StepKind::LongPress
+            | StepKind::Slide
+            | StepKind::Submit
+    )
 }
 
 /// One event of the mouse.

@@ -13,7 +13,7 @@ use phantom_checks::evidence::{Step, StepKind};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Act;
+use super::{Act, Painting};
 use crate::browser::events::{Evaluated, ListenerData, ListenersAnswer, Nothing, RemoteObject, ResolvedAnswer};
 use crate::browser::json::read;
 use crate::crawl::{Candidate, HandlerHints, hash_of};
@@ -250,6 +250,20 @@ impl Act<'_> {
             object: RemoteObject { object_id, .. },
         } = answer.ok()?;
         object_id
+    }
+
+    /// Has the page painted at its size, if it is not yet.
+    pub(super) async fn paint_whole(&mut self) {
+        if self.painting == Painting::Whole {
+            return;
+        }
+        self.painting = Painting::Whole;
+        self.view(self.tab.view.whole()).await;
+        let Some(main) = self.places.first() else { return };
+        let frame = (Arc::clone(&main.session), main.context);
+        // The mouse meets what was drawn last.
+        let drawn = "window.__phantomExplore.frame()".to_owned();
+        self.ask((&frame.0, frame.1), drawn, self.patience()).await;
     }
 
     pub(super) async fn view(&self, view: SetDeviceMetricsOverrideParams) {

@@ -22,6 +22,7 @@ use super::capture::{Answers, Brought, Capture};
 use super::connection::Session;
 use super::events::Evaluated;
 use super::json::read;
+use super::redact;
 use super::tab::Tab;
 use crate::crawl::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 use input::Point;
@@ -83,6 +84,16 @@ pub(super) struct Act<'a> {
     finds: Finds,
     silences: u32,
     base: String,
+    painting: Painting,
+}
+
+/// How the page is painted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Painting {
+    /// As a small picture, which the mouse does not meet.
+    Small,
+    /// At its size, which costs more: from the first action on that needs it.
+    Whole,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +142,7 @@ impl<'a> Act<'a> {
             finds: Finds::default(),
             silences: 0,
             base: String::new(),
+            painting: Painting::Small,
         }
     }
 
@@ -162,7 +174,6 @@ impl<'a> Act<'a> {
             .map(|(url, _)| url.clone())
             .collect();
         self.meet(at_first.iter().map(hash_of));
-        self.view(self.tab.view.whole()).await;
         // The page before is not to be gone back to.
         self.session(self.tab.session().id())
             .tell(&page::ResetNavigationHistoryParams::default());
@@ -177,7 +188,9 @@ impl<'a> Act<'a> {
         self.base = self.places.first().map(|place| place.url.clone()).unwrap_or_default();
         let mut explorer = Explorer::new(self.state(), self.plan.actions);
         self.explore(&mut explorer).await;
-        self.view(self.tab.view.small()).await;
+        if self.painting != Painting::Small {
+            self.view(self.tab.view.small()).await;
+        }
         let cut_off = explorer.left(&self.candidates(), &self.experience());
         let over = explorer.done() >= self.plan.actions || Instant::now() >= self.until;
         self.finds.worn = self.silences >= MOST_SILENCES;
@@ -202,6 +215,7 @@ impl<'a> Act<'a> {
                     let before = self.before();
                     self.perform(candidate).await;
                     let outcome = self.consequences(&before, path).await;
+                    told(&self.base, &candidate.step, outcome, &before);
                     let experience = Arc::clone(&self.plan.experience);
                     let mut experience = experience.lock().unwrap_or_else(PoisonError::into_inner);
                     explorer.learn(candidate, outcome, &mut experience);
@@ -407,8 +421,12 @@ impl<'a> Act<'a> {
         let frame = (Arc::clone(&place.session), place.context);
         let step = &candidate.step;
         if step.kind == StepKind::Resize {
+            self.painting = Painting::Whole;
             self.view(self.tab.view.narrow()).await;
             return;
+        }
+        if input::is_mouse(step.kind) {
+            self.paint_whole().await;
         }
         let arguments = format!("{element}, {}, {}", json!(step.kind), json!(step.value));
         let prepare = format!("window.__phantomExplore.prepare({arguments})");
@@ -588,5 +606,14 @@ impl<'a> Act<'a> {
             });
         }
         met
+    }
+}
+
+/// Says what was done, for those who want to know why a page was not found.
+fn told(page: &str, step: &Step, outcome: Outcome, before: &Before) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let (page, took) = (redact::url(page), before.began.elapsed().as_millis());
+        let (kind, element, state, news) = (step.kind, &step.element, outcome.state, outcome.news);
+        tracing::debug!(page, ?kind, ?element, state, news, took, "done on a page");
     }
 }

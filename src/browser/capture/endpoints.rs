@@ -10,6 +10,8 @@ use crate::crawl::{REDACTED, is_secret};
 
 /// Fields kept of one endpoint.
 const MOST_FIELDS: usize = 100;
+/// Fields looked at of one body.
+const MOST_PAIRS: usize = 1_000;
 /// The longest name kept, in characters.
 const LONGEST_NAME: usize = 120;
 
@@ -24,7 +26,8 @@ pub(super) fn endpoint(
     let content_type = header(&call, "content-type").to_owned();
     let mut tokens = Vec::new();
     let mut fields: Vec<String> = Vec::new();
-    for (name, value) in pairs(&call, &content_type) {
+    let (pairs, understood) = pairs(&call, &content_type);
+    for (name, value) in pairs {
         let secret = is_secret(&name, &value) || redact::looks_random(&value);
         let name = kept_name(&name);
         if fields.len() < MOST_FIELDS && !fields.contains(&name) {
@@ -47,6 +50,10 @@ pub(super) fn endpoint(
             });
         }
     }
+    let headers = call.whole.then(|| {
+        let own = call.headers.iter().filter(|(name, _)| is_own(name));
+        own.map(|(name, _)| kept_name(name)).collect()
+    });
     let request = requests
         .iter()
         .find(|request| Some(&request.id) == call.request.as_ref());
@@ -64,7 +71,9 @@ pub(super) fn endpoint(
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase(),
+        unread: call.body_lost || !understood || fields.len() == MOST_FIELDS,
         fields,
+        headers,
         tokens,
         initiator: request.map(|request| initiator(&request.initiator)).unwrap_or_default(),
         frame: call.frame,
@@ -93,12 +102,23 @@ fn is_own(name: &str) -> bool {
         && !matches!(
             name,
             "accept"
+                | "accept-encoding"
                 | "accept-language"
+                | "cache-control"
+                | "connection"
+                | "content-length"
                 | "content-type"
+                | "cookie"
+                | "dnt"
+                | "host"
                 | "origin"
+                | "pragma"
+                | "priority"
+                | "purpose"
                 | "referer"
-                | "user-agent"
+                | "save-data"
                 | "upgrade-insecure-requests"
+                | "user-agent"
         )
 }
 
@@ -109,34 +129,41 @@ fn kept_name(name: &str) -> String {
     name.chars().take(LONGEST_NAME).collect()
 }
 
-/// The names and values that are sent, as far as the body is understood.
-fn pairs(call: &Call, content_type: &str) -> Vec<(String, String)> {
+/// The names and values that are sent, as far as the body is understood, and whether all of it is.
+fn pairs(call: &Call, content_type: &str) -> (Vec<(String, String)>, bool) {
     let query = Url::parse(&call.url).ok();
     let query = query
         .iter()
         .flat_map(Url::query_pairs)
         .map(|(name, value)| (name.into_owned(), value.into_owned()));
-    let mut pairs: Vec<_> = query.take(1_000).collect();
+    let mut pairs: Vec<_> = query.take(MOST_PAIRS).collect();
+    let before = pairs.len();
+    let mut understood = true;
     if content_type.contains("json") || call.body.starts_with('{') {
         if let Ok(serde_json::Value::Object(object)) = json::read(&call.body) {
-            pairs.extend(object.into_iter().take(1_000).map(|(name, value)| {
+            pairs.extend(object.into_iter().take(MOST_PAIRS).map(|(name, value)| {
                 let value = value.as_str().map(str::to_owned).unwrap_or_default();
                 (name, value)
             }));
+        } else {
+            understood = false;
         }
     } else if content_type.starts_with("application/x-www-form-urlencoded") {
-        let body = form_urlencoded::parse(call.body.as_bytes()).take(1_000);
+        let body = form_urlencoded::parse(call.body.as_bytes()).take(MOST_PAIRS);
         pairs.extend(body.map(|(name, value)| (name.into_owned(), value.into_owned())));
     } else if content_type.starts_with("multipart/form-data") {
-        pairs.extend(call.body.split("name=\"").skip(1).take(1_000).filter_map(|part| {
+        pairs.extend(call.body.split("name=\"").skip(1).take(MOST_PAIRS).filter_map(|part| {
             let (name, rest) = part.split_once('"')?;
             let value = rest
                 .split_once("\r\n\r\n")
                 .map(|(_, value)| value.lines().next().unwrap_or_default());
             Some((name.to_owned(), value.unwrap_or_default().to_owned()))
         }));
+    } else {
+        understood = call.body.is_empty();
     }
-    pairs
+    let whole = understood && pairs.len() - before < MOST_PAIRS;
+    (pairs, whole)
 }
 
 /// Whether a cookie is for a URL, as far as its domain, path and scheme say.

@@ -55,6 +55,12 @@ pub struct Captured {
 }
 
 impl Captured {
+    /// Something was done on the page, so it may not be as it was when it had settled.
+    pub(super) fn acted_upon(&self) -> bool {
+        let explored = self.evidence.explored.as_ref();
+        explored.is_some_and(|explored| explored.actions > 0 || explored.reloads > 0)
+    }
+
     /// Adds what the page spoke to since it was captured.
     pub(super) fn add_calls(&mut self, recorder: &Recorder, redactor: &Redactor) {
         let cookies = &self.evidence.cookies;

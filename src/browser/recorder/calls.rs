@@ -10,6 +10,8 @@ use crate::crawl::{Asked, AskedBody, Stopped, is_safe};
 
 /// Calls kept of one page.
 const MOST: usize = 500;
+/// Headers kept of one call.
+const MOST_HEADERS: usize = 100;
 /// Bodies are looked at as far as this, in bytes.
 const MOST_BODY: usize = 64 << 10;
 
@@ -22,7 +24,11 @@ pub(in crate::browser) struct Call {
     pub why: Option<Stopped>,
     pub times: u32,
     pub headers: Vec<(String, String)>,
+    /// Its headers are all that it would have been sent with.
+    pub whole: bool,
     pub body: String,
+    /// It has a body that is not kept.
+    pub body_lost: bool,
     /// The request, as the network knows it.
     pub request: Option<String>,
     pub frame: Option<String>,
@@ -87,10 +93,11 @@ impl Calls {
         // Those of workers and reports are not told by the network of the page.
         let told = matches!(kind, ResourceKind::Fetch | ResourceKind::Xhr | ResourceKind::Ping) && worker.is_none();
         let mut body = request.post_data.clone().unwrap_or_default();
-        if body.len() > MOST_BODY {
+        let body_lost = body.len() > MOST_BODY || (body.is_empty() && request.has_post_data);
+        if body_lost {
             body.clear();
         }
-        let headers = request.headers.iter().take(100).filter_map(|(name, value)| {
+        let headers = request.headers.iter().take(MOST_HEADERS).filter_map(|(name, value)| {
             let value = value.as_str().filter(|value| value.len() <= 4_096)?;
             Some((name.to_ascii_lowercase(), value.to_owned()))
         });
@@ -101,7 +108,9 @@ impl Calls {
             why,
             times: 1,
             headers: headers.collect(),
+            whole: request.headers.len() <= MOST_HEADERS,
             body,
+            body_lost,
             request: paused.network_id.clone(),
             frame: Some(paused.frame_id.clone()).filter(|frame| !frame.is_empty() && worker.is_none()),
             worker,

@@ -5,6 +5,7 @@
 
 mod calls;
 mod frames;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -19,7 +20,7 @@ use super::connection::{Event, MARK};
 use super::events::{
     BindingCalled, DialogOpening, FrameNavigated, IssueAdded, LoadingFailed, LoadingFinished, NavigatedWithinDocument,
     NavigationRequested, RequestPaused, RequestServedFromCache, RequestWillBeSent, ResponseData, ResponseExtra,
-    ResponseReceived, WebSocketClosed, WebSocketCreated, WebSocketHandshake, WindowOpen,
+    ResponseReceived, WindowOpen,
 };
 use super::guard::HELD;
 use crate::crawl::{Guard, Stopped, is_safe};
@@ -472,46 +473,6 @@ impl Recorder {
                 canceled: failed.canceled,
             });
             self.calls.ended(request);
-        }
-    }
-
-    fn web_socket(&mut self, created: WebSocketCreated, session: &Arc<str>, now: Instant) {
-        if self.navigation == Navigation::Before {
-            return;
-        }
-        self.last_activity = now;
-        let worker = self.workers.get(&**session).cloned();
-        let frame = self.frame_of_session(session);
-        self.calls
-            .socket(&created.url, Some(&created.request_id), frame, worker);
-        let request = Request {
-            id: created.request_id,
-            url: bounded(&created.url),
-            method: "GET".to_owned(),
-            kind: ResourceKind::WebSocket,
-            frame: self.frame_of_session(session),
-            worker: self.workers.get(&**session).cloned(),
-            initiator: initiator(&created.initiator),
-            ..Request::default()
-        };
-        self.add(request, session);
-    }
-
-    fn handshake(&mut self, handshake: &WebSocketHandshake) {
-        if let Some(request) = self.request_mut(&handshake.request_id) {
-            request.status = Some(handshake.response.status);
-        }
-    }
-
-    fn web_socket_closed(&mut self, closed: &WebSocketClosed) {
-        if let Some(request) = self.request_mut(&closed.request_id)
-            && request.status.is_none()
-        {
-            request.failure = Some(Failure {
-                error: "closed before it was open".to_owned(),
-                blocked: None,
-                canceled: false,
-            });
         }
     }
 

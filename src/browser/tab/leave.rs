@@ -30,7 +30,7 @@ impl Tab {
             let recorder = self.recorder();
             (recorder.has_last_words(), recorder.awaits_its_end)
         };
-        if request.explore.is_none() && !has_last_words {
+        if !captured.acted_upon() && !has_last_words {
             return true;
         }
         let left = self.left().await;

@@ -13,6 +13,7 @@ pub fn verbosity_of(event: &ScanEvent) -> Option<Verbosity> {
     match event {
         ScanEvent::TicketProblem(_) => Some(Verbosity::Quiet),
         ScanEvent::Started { .. }
+        | ScanEvent::HostWaits { .. }
         | ScanEvent::PageFailed { .. }
         | ScanEvent::Finding { .. }
         | ScanEvent::Remark(_)
@@ -71,6 +72,7 @@ fn words(event: &ScanEvent) -> Option<(&'static str, String)> {
         ScanEvent::PageDone { url, took, .. } => ("done", format!("{:.1} s  {url}", took.as_secs_f64())),
         ScanEvent::PageFailed { url, reason, .. } => ("failed", format!("{url}: {reason}")),
         ScanEvent::PageLeft { url, reason, .. } => ("left", format!("{url}: {reason}")),
+        ScanEvent::HostWaits { host, wait } => ("wait", format!("{host} asks to be left alone for {}", span(*wait))),
         ScanEvent::Remark(text) => ("note", text.clone()),
         ScanEvent::Wished(Wish::Stop) => ("stop", "somebody asked for it; what was found is saved".to_owned()),
         ScanEvent::Wished(Wish::Pause) => ("pause", "somebody asked for it; what was found is saved".to_owned()),
@@ -145,5 +147,13 @@ mod tests {
             reason: "timeout".to_owned(),
         };
         assert_eq!(of(&failed, &plain, 80).unwrap(), "failed   https://a.test/: timeout");
+        let waits = ScanEvent::HostWaits {
+            host: "a.test".to_owned(),
+            wait: std::time::Duration::from_mins(1),
+        };
+        assert_eq!(
+            of(&waits, &plain, 80).unwrap(),
+            "wait     a.test asks to be left alone for 1 min 0 s"
+        );
     }
 }

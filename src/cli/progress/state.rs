@@ -67,7 +67,8 @@ impl State {
             ScanEvent::Counts(counts) => self.counts = *counts,
             ScanEvent::TicketCreated { .. } => self.tickets_created += 1,
             ScanEvent::TicketsLeft(left) => self.tickets_left = *left,
-            ScanEvent::Remark(_)
+            ScanEvent::HostWaits { .. }
+            | ScanEvent::Remark(_)
             | ScanEvent::Wished(_)
             | ScanEvent::BrowserRestarted { .. }
             | ScanEvent::TicketAdopted { .. }

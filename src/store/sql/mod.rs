@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use phantom_checks::Observation;
 use phantom_checks::evidence::{Cookie, Evidence};
 
-use super::super::{News, Result, Store, StoreError, codec, no_such_scan, versions};
+use super::super::{FindingStore, News, Result, Store, StoreError, TicketStore, codec, no_such_scan, versions};
 use super::{
     Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, migrations, outward, rows,
     tell_of_pages, tell_of_scans,
@@ -73,10 +73,6 @@ impl Store for Backend {
 
     async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {
         again!(scans::create(self, scan, pages))
-    }
-
-    async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>> {
-        again!(scans::one(self, id))
     }
 
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>> {
@@ -173,16 +169,6 @@ impl Store for Backend {
         again!(sessions::all(self, scan))
     }
 
-    async fn observe(
-        &self,
-        scan: &ScanId,
-        page: &PageKey,
-        now: Timestamp,
-        observations: &[Observation],
-    ) -> Result<bool> {
-        again!(sessions::observe(self, scan, page, now, observations))
-    }
-
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {
         again!(frontier::add_pages(self, scan, pages))
     }
@@ -270,6 +256,23 @@ impl Store for Backend {
     async fn keep_advisories(&self, set: &StoredAdvisories) -> Result<()> {
         again!(advisories::keep(self, set))
     }
+}
+
+#[async_trait]
+impl FindingStore for Backend {
+    async fn scan(&self, id: &ScanId) -> Result<Option<ScanRecord>> {
+        again!(scans::one(self, id))
+    }
+
+    async fn observe(
+        &self,
+        scan: &ScanId,
+        page: &PageKey,
+        now: Timestamp,
+        observations: &[Observation],
+    ) -> Result<bool> {
+        again!(sessions::observe(self, scan, page, now, observations))
+    }
 
     async fn keep_picture(&self, picture: &Picture) -> Result<()> {
         again!(pictures::keep(self, picture))
@@ -348,6 +351,13 @@ impl Store for Backend {
         again!(suppressions::set_of_file(self, site, all, now))
     }
 
+    async fn baseline_end(&self, site: &SiteId) -> Result<Option<Timestamp>> {
+        again!(tickets::baseline_end(self, site))
+    }
+}
+
+#[async_trait]
+impl TicketStore for Backend {
     async fn due_intents(&self, now: Timestamp, limit: u32, site: Option<&SiteId>) -> Result<Vec<Intent>> {
         again!(tickets::due_intents(self, now, limit, site))
     }
@@ -386,10 +396,6 @@ impl Store for Backend {
 
     async fn creations(&self, since: Timestamp) -> Result<Vec<ActionRecord>> {
         again!(tickets::creations(self, since))
-    }
-
-    async fn baseline_end(&self, site: &SiteId) -> Result<Option<Timestamp>> {
-        again!(tickets::baseline_end(self, site))
     }
 
     async fn holds(&self) -> Result<Vec<Hold>> {
