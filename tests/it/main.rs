@@ -26,6 +26,7 @@ mod proof;
 mod reached;
 mod readme;
 mod redaction;
+mod remote;
 mod sites;
 mod support;
 mod tamper;
