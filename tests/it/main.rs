@@ -25,6 +25,7 @@ mod processes;
 mod reached;
 mod readme;
 mod redaction;
+mod remote;
 mod sites;
 mod support;
 mod tamper;
