@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::BrowserError;
-use super::find::find;
+use super::find::{find, usual_user_agent};
 use super::process::{Launch, Process, sweep_profiles};
 use crate::config::BrowserConfig;
 use crate::site::Device;
@@ -17,16 +17,21 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Starts one. It may still fail to listen.
-    pub async fn start(config: &BrowserConfig, at: SocketAddr) -> Result<Self, BrowserError> {
+    /// Starts one, which says who it is by this template. It may still fail to listen.
+    pub async fn start(config: &BrowserConfig, user_agent: &str, at: SocketAddr) -> Result<Self, BrowserError> {
         sweep_profiles();
-        let process = Process::start(&launch(config, at).await?)?;
+        let process = Process::start(&launch(config, user_agent, at).await?)?;
         Ok(Self { process })
     }
 
     /// The command line that does the same, for whoever starts browsers otherwise. `profile` is a folder of its own.
-    pub async fn command(config: &BrowserConfig, at: SocketAddr, profile: &Path) -> Result<Vec<String>, BrowserError> {
-        let launch = launch(config, at).await?;
+    pub async fn command(
+        config: &BrowserConfig,
+        user_agent: &str,
+        at: SocketAddr,
+        profile: &Path,
+    ) -> Result<Vec<String>, BrowserError> {
+        let launch = launch(config, user_agent, at).await?;
         let mut words = vec![launch.found.path.display().to_string()];
         // Nobody is at the other end of a pipe.
         let flags = launch.arguments(profile).into_iter();
@@ -50,10 +55,11 @@ impl Listening {
     }
 }
 
-async fn launch(config: &BrowserConfig, at: SocketAddr) -> Result<Launch, BrowserError> {
+async fn launch(config: &BrowserConfig, user_agent: &str, at: SocketAddr) -> Result<Launch, BrowserError> {
     let found = find(config).await?;
     Ok(Launch {
-        user_agent: super::find::usual_user_agent(&found.version),
+        // Scans say it to each tab; but not to what fetches the script of a service worker.
+        user_agent: user_agent.replace("{{ browser }}", &usual_user_agent(&found.version)),
         found,
         config: config.clone(),
         device: Device::default(),

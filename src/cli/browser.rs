@@ -33,15 +33,18 @@ pub struct BrowserArgs {
 
 /// Runs a browser until it ends or somebody interrupts.
 pub async fn run(args: BrowserArgs) -> Ended {
-    let mut config = session::read_config(args.config.as_deref())?.browser;
+    let settings = session::read_config(args.config.as_deref())?;
+    let (mut config, user_agent) = (settings.browser, settings.network.user_agent);
     config.endpoints.clear();
     if args.print {
         let profile = PathBuf::from("/tmp/phantom-gang-browser");
-        let words = Listening::command(&config, args.listen, &profile).await.or_usage()?;
+        let words = Listening::command(&config, &user_agent, args.listen, &profile)
+            .await
+            .or_usage()?;
         let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         return output::print([quoted.join(" \\\n  ")]);
     }
-    let browser = Listening::start(&config, args.listen).await.or_usage()?;
+    let browser = Listening::start(&config, &user_agent, args.listen).await.or_usage()?;
     output::print([format!(
         "a browser listens at {}; write browser.endpoints = [\"http://{}\"] where scans run; Ctrl-C ends it",
         args.listen, args.listen
