@@ -133,6 +133,8 @@ pub struct SiteFacts {
     pub csrf_token_fields: Vec<String>,
     /// What the server is known to verify instead of tokens.
     pub csrf_defence: CsrfDefence,
+    /// Forms may be sent from another origin, to see whether the server takes them.
+    pub csrf_proof: bool,
     /// Libraries that carry backported fixes, as `name@version`.
     pub patched: Vec<String>,
     /// How bad it is that a library's line of versions is no longer maintained.

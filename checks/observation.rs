@@ -228,6 +228,18 @@ pub enum Question {
         /// The template of the form's action: forms that are alike are looked at once.
         form: String,
     },
+    /// Does the server take this form from another origin, without its token or with a wrong one? Asked only where the
+    /// site's file says that forms may be sent for that.
+    Replay {
+        /// The URL of the form's document, absolute, http or https.
+        url: String,
+        /// The template of the form's action: forms that are alike are sent once.
+        form: String,
+        /// A CSS selector that finds the form.
+        selector: String,
+        /// The field that holds its token, if it has one.
+        token: Option<String>,
+    },
     /// A question of a newer version, found in old evidence or asked of an old scanner.
     #[serde(other)]
     Unknown,

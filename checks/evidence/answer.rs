@@ -39,6 +39,26 @@ pub enum Answer {
         #[serde(default)]
         refused: bool,
     },
+    /// To [`Question::Replay`].
+    Replayed {
+        /// The form of the question.
+        form: String,
+        /// The token of the question.
+        #[serde(default)]
+        token: Option<String>,
+        /// What the page itself sends has an effect that can be seen; if not, the others say nothing.
+        #[serde(default)]
+        honest: bool,
+        /// It has without any cookie as well.
+        #[serde(default)]
+        from_anybody: bool,
+        /// It has from another origin and without the token, if there is one.
+        #[serde(default)]
+        without_token: bool,
+        /// It has from another origin and with a token that was never given out.
+        #[serde(default)]
+        wrong_token: bool,
+    },
     /// The question could not be asked: out of scope, over budget, or not understood. It is not asked again.
     NotAsked {
         /// The question.

@@ -22,6 +22,13 @@
 //! token cookie for double submission would be sent along. Search forms never count. If the site's file says that the
 //! server verifies `Origin` or fetch metadata, nothing is reported.
 //!
+//! With `csrf_proof` in the site's file, which takes the mode `full`, forms that ask for nothing but words and do not read
+//! as if they ended or removed something are sent a few times, ten kinds of them in a scan: as the page does, without any
+//! cookie, and from another origin, without the token and with a wrong one, each with a word of its own that is looked
+//! for afterwards on a page that is asked for anew. If the first word is there and the second is not, so that the session
+//! counts, then a third one there is a proof: *certain*, also for a token that is present but not verified. If the session
+//! cookie has `SameSite=None` and only the page's own submission has an effect, a form without a token is *tentative*.
+//!
 //! Severity and confidence follow the weakest `SameSite` of the session cookies that would be sent:
 //! - `None`: any site can send it. *high* if the form asks for a password, card data, a one-time code, an identity
 //!   number or an e-mail address, else *medium*; *firm*.
@@ -61,7 +68,7 @@
 //!
 //! # Known limits
 //!
-//! A token's presence does not prove that the server verifies it. A token that a script adds on submission is not seen,
+//! A token's presence does not prove that the server verifies it, unless `csrf_proof` has it tried. A token that a script adds on submission is not seen,
 //! and one that a script makes, or that is shown only after a login, is not compared with a new visitor's. Where a token
 //! cookie for double submission is sent along, a form that the server exempts from the check of it is missed. State
 //! changed by GET, calls by other methods than POST (which another site's page may make with leave only), those of
@@ -76,6 +83,7 @@
 //! - IETF, Cookies (RFC 6265bis), `SameSite`: <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis>
 
 mod endpoint;
+mod replay;
 mod token;
 
 use std::collections::BTreeMap;
@@ -168,45 +176,57 @@ fn look(subject: &Subject<'_>, form: &Form, questions: &mut Vec<Question>) -> Ve
         .filter_map(|(action, _)| Url::parse(action).ok())
         .filter(|target| is_same_site(&document, target))
         .filter_map(|target| {
-            let mut cookies = session_cookie::sent_to(&subject.evidence.cookies, &target);
-            let in_target = token::in_target(subject, &target);
-            let tokens: Vec<&Token<'_>> = in_document.iter().chain(&in_target).collect();
-            if cookies.is_empty() && tokens.is_empty() && !fields::is_login(form) {
-                return with_a_later_session(subject, form, &target);
-            }
-            let verdict = judge(form, &cookies, false)?;
-            let by_shape = cookies.iter().all(|(_, how)| *how == Recognised::ByShape);
-            if tokens.is_empty() && (!by_shape || verdict.kind == LOGIN) {
-                return Some(observe(subject, form, &target, &verdict, &cookies));
-            }
-            let look = second_look(subject, &form.frame, (&document, &target), questions);
-            if tokens.is_empty() && look.is_none() {
-                return Some(observe(subject, form, &target, &verdict, &cookies));
-            }
-            let (values, refused) = look?;
-            // What every visitor gets is no session either.
-            cookies.retain(|(cookie, how)| *how == Recognised::ByName || !is_common(cookie, values));
-            let verdict = judge(form, &cookies, refused && cookies.len() == 1)?;
-            if tokens.is_empty() {
-                return Some(observe(subject, form, &target, &verdict, &cookies));
-            }
-            let lives = |token: &&Token<'_>| token.nobodys || !token.is_in(values);
-            if tokens.iter().any(lives) {
-                return None;
-            }
-            let verdict = match tokens.iter().find(|token| token.named) {
-                Some(token) => Verdict {
-                    kind: "static-token",
-                    confidence: Confidence::Firm,
-                    token: Some(token.name.to_owned()),
-                    ..verdict
-                },
-                // By its look alone it was taken for a token, and is none.
-                None => verdict,
-            };
-            Some(observe(subject, form, &target, &verdict, &cookies))
+            let seen = look_at(subject, form, (&document, &target), &in_document, questions);
+            replay::settle(subject, form, (&document, &target), seen, questions)
         })
         .collect()
+}
+
+/// What is said of a form that is sent to one of its targets, by what can be seen.
+fn look_at(
+    subject: &Subject<'_>,
+    form: &Form,
+    (document, target): (&Url, &Url),
+    in_document: &[Token<'_>],
+    questions: &mut Vec<Question>,
+) -> Option<Observation> {
+    let mut cookies = session_cookie::sent_to(&subject.evidence.cookies, target);
+    let in_target = token::in_target(subject, target);
+    let tokens: Vec<&Token<'_>> = in_document.iter().chain(&in_target).collect();
+    if cookies.is_empty() && tokens.is_empty() && !fields::is_login(form) {
+        return with_a_later_session(subject, form, target);
+    }
+    let verdict = judge(form, &cookies, false)?;
+    let by_shape = cookies.iter().all(|(_, how)| *how == Recognised::ByShape);
+    if tokens.is_empty() && (!by_shape || verdict.kind == LOGIN) {
+        return Some(observe(subject, form, target, &verdict, &cookies));
+    }
+    let look = second_look(subject, &form.frame, (document, target), questions);
+    if tokens.is_empty() && look.is_none() {
+        return Some(observe(subject, form, target, &verdict, &cookies));
+    }
+    let (values, refused) = look?;
+    // What every visitor gets is no session either.
+    cookies.retain(|(cookie, how)| *how == Recognised::ByName || !is_common(cookie, values));
+    let verdict = judge(form, &cookies, refused && cookies.len() == 1)?;
+    if tokens.is_empty() {
+        return Some(observe(subject, form, target, &verdict, &cookies));
+    }
+    let lives = |token: &&Token<'_>| token.nobodys || !token.is_in(values);
+    if tokens.iter().any(lives) {
+        return None;
+    }
+    let verdict = match tokens.iter().find(|token| token.named) {
+        Some(token) => Verdict {
+            kind: "static-token",
+            confidence: Confidence::Firm,
+            token: Some(token.name.to_owned()),
+            ..verdict
+        },
+        // By its look alone it was taken for a token, and is none.
+        None => verdict,
+    };
+    Some(observe(subject, form, target, &verdict, &cookies))
 }
 
 /// A form that was seen before the session began, on another page. The server may add a token from then on, so this is

@@ -462,3 +462,96 @@ fn a_login_by_a_call_is_a_login() {
     assert_eq!((severity, confidence), (Severity::Low, Confidence::Tentative));
     assert!(cause.contains("kind=login-call"), "{cause}");
 }
+
+/// A form for a word, sent from another origin with this outcome: `honest`, `from_anybody`, `without_token`, `wrong_token`.
+fn replayed(same_site: SameSite, fields: &[Field], outcome: Option<[bool; 4]>) -> Outcome {
+    let mut scene = scene(same_site);
+    scene.site.csrf_proof = true;
+    scene.form(Post, "https://case.test/save/17", fields);
+    if let Some([honest, from_anybody, without_token, wrong_token]) = outcome {
+        let token = fields.iter().find(|field| field.kind == "hidden");
+        // What a new visitor gets is another token.
+        scene.evidence.answers.push(Answer::Fresh {
+            url: "https://case.test/settings".into(),
+            form: "case.test/save/{id}".into(),
+            values: Vec::new(),
+            refused: false,
+        });
+        scene.evidence.answers.push(Answer::Replayed {
+            form: "case.test/save/{id}".into(),
+            token: token.map(|field| field.name.clone()),
+            honest,
+            from_anybody,
+            without_token,
+            wrong_token,
+        });
+    }
+    scene.run(&MissingCsrfToken)
+}
+
+fn asks_for_a_replay(outcome: &Outcome) -> bool {
+    let mut asked = outcome.questions.iter();
+    asked.any(|question| matches!(question, Question::Replay { .. }))
+}
+
+#[test]
+fn what_another_origin_could_send_is_certain() {
+    use Confidence::{Certain, Firm, Tentative};
+    let word = [field("text", "nick")];
+    let table = [
+        (SameSite::None, [true, false, true, false], Certain),
+        (SameSite::Unset, [true, false, true, false], Certain),
+        // The server verifies something else.
+        (SameSite::None, [true, false, false, false], Tentative),
+        (SameSite::Unset, [true, false, false, false], Tentative),
+        (SameSite::None, [false, false, false, false], Firm),
+        (SameSite::None, [true, true, false, false], Firm),
+    ];
+    for (same_site, outcome, confidence) in table {
+        let seen = one(&replayed(same_site, &word, Some(outcome)));
+        assert_eq!(
+            (seen.0, seen.1),
+            (Severity::Medium, confidence),
+            "{same_site:?} {outcome:?}"
+        );
+        assert!(seen.2.contains("kind=form"), "{}", seen.2);
+    }
+}
+
+#[test]
+fn a_token_that_nobody_looks_at_is_a_finding() {
+    let fields = [field("text", "nick"), hidden("csrf_token", RANDOM)];
+    let found = |outcome| replayed(SameSite::None, &fields, Some(outcome));
+    for outcome in [
+        [true, false, true, true],
+        [true, false, true, false],
+        [true, false, false, true],
+    ] {
+        let (severity, confidence, cause) = one(&found(outcome));
+        assert_eq!((severity, confidence), (Severity::Medium, Confidence::Certain));
+        assert!(cause.contains("kind=unverified-token"), "{cause}");
+    }
+    for outcome in [
+        [true, false, false, false],
+        [false, false, true, true],
+        [true, true, true, true],
+    ] {
+        assert!(found(outcome).observations.is_empty(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn only_forms_for_words_are_sent_and_only_where_a_cookie_would_go_along() {
+    let word = [field("text", "nick")];
+    assert!(asks_for_a_replay(&replayed(SameSite::None, &word, None)));
+    let token = [field("text", "nick"), hidden("csrf_token", RANDOM)];
+    assert!(asks_for_a_replay(&replayed(SameSite::Unset, &token, None)));
+    assert!(!asks_for_a_replay(&replayed(SameSite::Lax, &word, None)));
+    assert!(!asks_for_a_replay(&replayed(SameSite::Strict, &token, None)));
+    for kind in ["password", "email", "file"] {
+        let fields = [field("text", "nick"), field(kind, "other")];
+        assert!(!asks_for_a_replay(&replayed(SameSite::None, &fields, None)), "{kind}");
+    }
+    let asked = with_fields(&word).run(&MissingCsrfToken);
+    assert!(!asks_for_a_replay(&asked), "the site's file does not ask for it");
+}

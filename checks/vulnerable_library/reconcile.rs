@@ -19,6 +19,10 @@ pub(super) const INLINE: &str = "inline";
 /// The place of a library that runs, in a script that cannot be told.
 pub(super) const UNKNOWN: &str = "unknown";
 
+/// Versions that a library went on naming in its code after it was released anew. A banner beside it that names a later
+/// one is right.
+const STAYED: [(&str, &str); 1] = [("plupload", "2.3.6")];
+
 /// The most entries of one frame's answer that are read.
 const MOST_ANSWERS: usize = 100;
 
@@ -188,6 +192,28 @@ fn reconcile(subject: &Subject<'_>, catalog: &Catalog, held: Held<'_>) -> Vec<Pr
         );
         presence.witnesses.running = true;
         presences.push(presence);
+    }
+    without_stayed(catalog, presences)
+}
+
+/// Takes away what only a line in a library's code says that was not kept up to date.
+fn without_stayed(catalog: &Catalog, mut presences: Vec<Presence>) -> Vec<Presence> {
+    let stayed = |presence: &Presence| {
+        let component = catalog.component(presence.component);
+        component.is_some_and(|component| STAYED.contains(&(component.name.as_str(), presence.version.as_str())))
+    };
+    if presences.iter().any(stayed) {
+        let banners: Vec<(Index, Version)> = presences
+            .iter()
+            .filter(|presence| presence.witnesses.in_text)
+            .map(|presence| (presence.component, presence.version.clone()))
+            .collect();
+        presences.retain(|presence| {
+            let later = |(component, version): &(Index, Version)| {
+                *component == presence.component && *version > presence.version
+            };
+            !stayed(presence) || !banners.iter().any(later)
+        });
     }
     presences
 }

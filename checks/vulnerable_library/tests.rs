@@ -125,6 +125,20 @@ fn what_is_no_vulnerable_library_passes() {
 }
 
 #[test]
+fn a_version_that_the_code_went_on_naming_yields_to_a_later_banner() {
+    let code = r#"var o={VERSION:"2.3.6",STOPPED:1,STARTED:2,QUEUED:1,UPLOADING:2,FAILED:4}"#;
+    let banner = "/**\n * Plupload - multi-runtime File Uploader\n * v2.3.9\n *";
+    let found = |text: &str| {
+        let mut scene = scene();
+        script(&mut scene, Some("https://case.test/vendor.js"), Some(text));
+        running(&mut scene, json!([{"name": "plupload", "version": "2.3.6"}]));
+        !passes(&scene)
+    };
+    assert!(found(code));
+    assert!(!found(&format!("{banner}\n/{code}")));
+}
+
+#[test]
 fn a_url_alone_is_refuted_by_text_and_page_together() {
     let url = "https://case.test/js/jquery-1.12.4.js";
     let other = || json!([{"name": "lodash", "version": "99.0.0"}]);

@@ -7,7 +7,7 @@
 //! findings those of an undisturbed night, is there one ticket for each, and was no host asked more often than its site
 //! allows?
 //!
-//! It needs root, PostgreSQL's programs, `libfaketime`, and the program itself, built before:
+//! It needs root, PostgreSQL's programs, `apt-get install libfaketime`, and the program itself, built before:
 //! `cargo build --bin phantom --example fleet`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
@@ -146,6 +146,8 @@ async fn main() -> Result<()> {
         return rooms::inside(&PathBuf::from(folder), addresses).await;
     }
     let number = |index: usize, default: u64| arguments.get(index).map_or(Ok(default), |text| text.parse());
+    // Before the first night, not in the second.
+    night::faketime()?;
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         shown = show(number(0, 8)?, number(1, rand::random())?) => shown,

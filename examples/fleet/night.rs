@@ -32,7 +32,14 @@ const LONGEST: Duration = Duration::from_secs(400);
 const GLANCE: Duration = Duration::from_millis(100);
 /// Time between the death of a worker and the next one in its place.
 const VACANT: Duration = Duration::from_millis(700);
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// The library that makes a process's clock wrong, where Debian has it.
+pub fn faketime() -> Result<PathBuf> {
+    let found = fs::read_dir("/usr/lib")?.flatten();
+    let mut found = found.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    let missing = "no clock can be made wrong; install it first: apt-get install libfaketime";
+    found.find(|library| library.exists()).ok_or_else(|| missing.into())
+}
 
 /// What happens to the workers.
 #[derive(Debug, Clone, Copy)]
@@ -285,11 +292,8 @@ impl Gang {
         let mut command = self.rooms[number].command(&program);
         command.args(["serve", "--tabs", "3", "--store", &self.store]);
         if let Some((_, seconds)) = self.plan.wrong.filter(|(who, _)| *who == number) {
-            if !Path::new(FAKETIME).exists() {
-                return Err("no clock can be made wrong: install libfaketime".into());
-            }
             command
-                .env("LD_PRELOAD", FAKETIME)
+                .env("LD_PRELOAD", faketime()?)
                 .env("FAKETIME", format!("{seconds:+}"))
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }

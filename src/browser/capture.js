@@ -176,7 +176,7 @@
     const plain = code.replace(/\\u002f|\\\//gi, '/');
     for (const found of plain.matchAll(/(["'`])((?:https?:\/\/|\.{0,2}\/(?!\/))[^"'`\s]{1,500})\1/g)) {
       // A quote in a regular expression begins no string: `/"/g, "`.
-      if (!data && plain[found.index - 1] === '/') continue;
+      if (plain[found.index - 1] === '/') continue;
       if (data || !requested(plain, found)) hint(found[2], source);
     }
     const moved = /\b(?:location(?:\.href)?\s*=(?!=)|location\.(?:assign|replace)\(|window\.open\(|(?:pushState|replaceState|navigate)\((?:[^"'`();]*,)?)\s*(["'`])([^"'`\s]{1,500})\1/g;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chromiumoxide::cdp::browser_protocol::fetch;
+use chromiumoxide::cdp::browser_protocol::{emulation, fetch};
 use serde::Deserialize;
 
 use fetch::AuthChallengeResponseResponse::{CancelAuth, ProvideCredentials};
@@ -46,10 +46,38 @@ impl Default for ClientRules {
 /// The same, in use.
 pub(super) struct Client {
     rules: ClientRules,
+    /// What browsers are told that were not started for us.
+    told: Option<Told>,
     /// Servers are answered that ask by HTTP.
     answers: AtomicBool,
     /// Requests that were answered, by session: asked once more, the answer was wrong.
     answered: Mutex<HashSet<(String, String)>>,
+}
+
+/// What browsers of others are told in each tab, frame and worker; ours are started with it.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub user_agent: emulation::SetUserAgentOverrideParams,
+    pub locale: emulation::SetLocaleOverrideParams,
+}
+
+impl Told {
+    pub fn new(user_agent: &str, device: &Device) -> Self {
+        let (locale, languages) = languages(device);
+        let mut told = emulation::SetUserAgentOverrideParams::new(user_agent);
+        told.accept_language = Some(languages);
+        Self {
+            user_agent: told,
+            locale: emulation::SetLocaleOverrideParams { locale: Some(locale) },
+        }
+    }
+}
+
+/// The locale of a device, and the languages that it asks for.
+pub(super) fn languages(device: &Device) -> (String, String) {
+    let locale = device.locale.as_deref().unwrap_or("en-GB");
+    let (language, _) = locale.split_once('-').unwrap_or((locale, ""));
+    (locale.to_owned(), format!("{locale},{language}"))
 }
 
 /// Answers that are remembered.
@@ -78,9 +106,10 @@ struct Challenge {
 }
 
 impl Client {
-    pub fn new(rules: ClientRules) -> Self {
+    pub fn new(rules: ClientRules, told: Option<Told>) -> Self {
         Self {
             rules,
+            told,
             answers: AtomicBool::new(false),
             answered: Mutex::default(),
         }
@@ -88,6 +117,10 @@ impl Client {
 
     pub fn device(&self) -> &Device {
         &self.rules.device
+    }
+
+    pub fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
     }
 
     /// From now on servers are answered that ask by HTTP, or not.

@@ -1,4 +1,4 @@
-//! One browser's DevTools connection: messages in and out over its pipe, each led to whom it is for.
+//! One browser's DevTools connection: messages in and out over its pipe or its web socket, each led to whom it is for.
 //!
 //! A reader task parses only the envelope of a message. Answers go to the waiting call; events go to the inbox of the
 //! tab that the session belongs to. Child sessions join their parent's inbox in the reader itself, so that not even
@@ -11,21 +11,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_tungstenite::tungstenite::{Bytes, Message};
+use async_tungstenite::{WebSocketReceiver, WebSocketSender};
 use chromiumoxide::types::Method;
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::json;
+use super::remote::{Line, Socket};
 
 /// The longest message that is accepted. A page that makes the browser send more has broken it.
-const MAX_MESSAGE: usize = 128 << 20;
+pub(super) const MAX_MESSAGE: usize = 128 << 20;
 /// Events that may wait for one tab. A page that floods us loses events, and its evidence says so.
 const INBOX: usize = 50_000;
+/// How often a quiet web socket says that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// How long it may take to say that it ends.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why a call to the browser came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -130,8 +139,30 @@ struct Shared {
 }
 
 impl Shared {
+    fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Vec<u8>>) {
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let shared = Self {
+            next_id: AtomicU64::new(1),
+            outgoing,
+            routes: Mutex::default(),
+            closed: CancellationToken::new(),
+        };
+        (Arc::new(shared), queue)
+    }
+
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing comes any more.
+    fn ended(&self) {
+        self.closed.cancel();
+        let mut routes = self.routes();
+        routes.calls.clear();
+        for inbox in routes.sessions.values() {
+            inbox.gone.cancel();
+        }
+        routes.sessions.clear();
     }
 }
 
@@ -144,16 +175,24 @@ impl Connection {
     pub fn over_pipe(to_browser: OwnedFd, from_browser: OwnedFd) -> io::Result<Self> {
         let writer = pipe::Sender::from_owned_fd(to_browser)?;
         let reader = pipe::Receiver::from_owned_fd(from_browser)?;
-        let (outgoing, queue) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            next_id: AtomicU64::new(1),
-            outgoing,
-            routes: Mutex::default(),
-            closed: CancellationToken::new(),
-        });
+        let (shared, queue) = Shared::new();
         tokio::spawn(write_all(writer, queue, shared.closed.clone()));
         tokio::spawn(read_all(reader, Arc::clone(&shared)));
         Ok(Self(shared))
+    }
+
+    /// Speaks over a web socket.
+    pub fn over_socket(socket: Socket) -> Self {
+        let (sender, receiver) = socket.split();
+        let (shared, queue) = Shared::new();
+        tokio::spawn(send_all(sender, queue, shared.closed.clone()));
+        tokio::spawn(receive_all(receiver, Arc::clone(&shared)));
+        Self(shared)
+    }
+
+    /// Ends the connection. A browser at a pipe ends with it; one of others goes on.
+    pub fn close(&self) {
+        self.0.closed.cancel();
     }
 
     /// Ends when the browser does.
@@ -229,11 +268,10 @@ impl Connection {
             session_id: session,
             params: command,
         };
-        let mut bytes = serde_json::to_vec(&call).map_err(|error| CdpError::Answer {
+        let bytes = serde_json::to_vec(&call).map_err(|error| CdpError::Answer {
             method: method.to_string(),
             why: error.to_string(),
         })?;
-        bytes.push(0);
         self.0.outgoing.send(bytes).map_err(|_| CdpError::BrowserGone)
     }
 }
@@ -326,7 +364,8 @@ async fn write_all(mut pipe: pipe::Sender, mut queue: mpsc::UnboundedReceiver<Ve
             bytes = queue.recv() => bytes,
             () = closed.cancelled() => None,
         };
-        let Some(bytes) = bytes else { return };
+        let Some(mut bytes) = bytes else { return };
+        bytes.push(0);
         if pipe.write_all(&bytes).await.is_err() {
             closed.cancel();
             return;
@@ -362,13 +401,49 @@ async fn read_all(mut pipe: pipe::Receiver, shared: Arc<Shared>) {
             break;
         }
     }
-    shared.closed.cancel();
-    let mut routes = shared.routes();
-    routes.calls.clear();
-    for inbox in routes.sessions.values() {
-        inbox.gone.cancel();
+    shared.ended();
+}
+
+async fn send_all(
+    mut socket: WebSocketSender<Line>,
+    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    closed: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval_at(Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
+    loop {
+        let message = tokio::select! {
+            bytes = queue.recv() => bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(Message::text),
+            // What is between us must not take a quiet connection for a dead one.
+            _ = ticks.tick() => Some(Message::Ping(Bytes::new())),
+            () = closed.cancelled() => None,
+        };
+        let Some(message) = message else { break };
+        if socket.send(message).await.is_err() {
+            closed.cancel();
+            return;
+        }
     }
-    routes.sessions.clear();
+    let _ = tokio::time::timeout(GOODBYE, socket.close(None)).await;
+}
+
+async fn receive_all(mut socket: WebSocketReceiver<Line>, shared: Arc<Shared>) {
+    loop {
+        let message = tokio::select! {
+            message = socket.next() => message,
+            () = shared.closed.cancelled() => None,
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => dispatch(&shared, text.as_bytes()),
+            Some(Ok(Message::Binary(bytes))) => dispatch(&shared, &bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Close(_))) | None => break,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the connection to a remote browser broke");
+                break;
+            }
+        }
+    }
+    shared.ended();
 }
 
 #[derive(Deserialize)]

@@ -15,12 +15,15 @@
   let from = 0;
   const timers = [];
   const later = window.setTimeout;
-  // Timers set by timers are a page's heartbeat: they never end, so only the first two generations count.
+  // Timers set by timers are a page's heartbeat: they never end, so only the first two generations count. Those that
+  // follow at once are rather one task in steps, as promises of libraries are, so more of them do.
+  const counts = (level, delay) => level <= (delay <= 10 ? 8 : 2);
   window.setTimeout = function setTimeout(action, delay, ...rest) {
     if (typeof action !== 'function') return later.call(this, action, delay, ...rest);
     const level = depth + 1;
-    const timer = { at: performance.now() + (Number(delay) || 0), ran: false };
-    if (level <= 2 && timer.at < from + 5000 && timers.length < 1000) timers[timers.length] = timer;
+    const wait = Number(delay) || 0;
+    const timer = { at: performance.now() + wait, ran: false };
+    if (counts(level, wait) && timer.at < from + 5000 && timers.length < 1000) timers[timers.length] = timer;
     return later.call(this, function (...args) {
       timer.ran = true;
       const before = depth;
@@ -41,7 +44,7 @@
         depth = level;
         try { return action.apply(this, args); } finally { depth = before; }
       }, ...rest);
-      if (level <= 2 && idle.size < 100) idle.set(id, performance.now());
+      if (level <= 4 && idle.size < 100) idle.set(id, performance.now());
       return id;
     };
     window.cancelIdleCallback = function cancelIdleCallback(id) { idle.delete(id); return notIdle.call(this, id); };

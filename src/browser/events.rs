@@ -104,7 +104,7 @@ events! {
     struct AttachedToTarget { session_id: String, target_info: TargetData, waiting_for_debugger: bool }
     struct BindingCalled { name: String, payload: String }
     struct DetachedFromTarget { session_id: String }
-    struct TargetData { target_id: String, r#type: String, url: String }
+    struct TargetData { target_id: String, r#type: String, url: String, browser_context_id: String }
     struct RequestPaused {
         request_id: String,
         request: PausedRequest,
@@ -133,6 +133,9 @@ events! {
         expires: f64,
     }
     struct BodyAnswer { body: String, base64_encoded: bool }
+    struct TargetsAnswer { target_infos: Vec<TargetData> }
+    struct VersionAnswer { product: String }
+    struct CommandLineAnswer { arguments: Vec<String> }
     struct ContextAnswer { browser_context_id: String }
     struct TargetAnswer { target_id: String }
     struct SessionAnswer { session_id: String }

@@ -19,14 +19,10 @@ pub struct Found {
     pub version: String,
 }
 
-impl Found {
-    /// The User-Agent that a browser of this version sends when people use it.
-    pub fn user_agent(&self) -> String {
-        let major = self.version.split('.').next().unwrap_or("0");
-        format!(
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"
-        )
-    }
+/// The User-Agent that a browser of this version sends when people use it.
+pub(super) fn usual_user_agent(version: &str) -> String {
+    let major = version.split('.').next().unwrap_or("0");
+    format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36")
 }
 
 /// Finds the binary: the configured path, then PATH, then where distributions put it. Asks it for its version.

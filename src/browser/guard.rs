@@ -140,6 +140,9 @@ pub(super) async fn set_up(child: Session, kind: Child, rules: Rules) {
     } else {
         child.tell(&runtime::EvaluateParams::new(&*rules.hold_all));
     }
+    if let Some(told) = rules.client.told() {
+        child.tell(&told.user_agent);
+    }
     child.tell(&auto_attach());
     match child.call::<Nothing>(rules.client.pause(pause()), CALL).await {
         // Dedicated workers have no requests of their own: theirs wait at their page.
@@ -148,12 +151,13 @@ pub(super) async fn set_up(child: Session, kind: Child, rules: Rules) {
     }
 }
 
-/// Guards the workers that outlive their pages: a page's own session sees them only while the page is there, and shared
-/// ones never.
-pub(super) async fn watch_workers(connection: &Connection, rules: &Rules) -> Result<Lasting, CdpError> {
+/// Guards the workers of a context that outlive their pages: a page's own session sees them only while the page is
+/// there, and shared ones never.
+pub(super) async fn watch_workers(connection: &Connection, context: &str, rules: &Rules) -> Result<Lasting, CdpError> {
     let (session, events) = connection.open("");
     let lasting = Lasting::default();
-    tokio::spawn(watch(events, session.clone(), rules.clone(), lasting.clone()));
+    let context = context.to_owned();
+    tokio::spawn(watch(events, session.clone(), context, rules.clone(), lasting.clone()));
     let kinds = ["service_worker", "shared_worker"].map(|kind| target::FilterEntry {
         exclude: None,
         r#type: Some(kind.to_owned()),
@@ -163,21 +167,29 @@ pub(super) async fn watch_workers(connection: &Connection, rules: &Rules) -> Res
     session.call::<Nothing>(attach, FIRST_CALL).await.map(|_| lasting)
 }
 
-async fn watch(mut events: Events, session: Session, rules: Rules, lasting: Lasting) {
+async fn watch(mut events: Events, session: Session, context: String, rules: Rules, lasting: Lasting) {
     while let Some(event) = events.next().await {
         if !rules.client.take(&event, &session) {
-            take(&event, &session, &rules, &lasting);
+            take(&event, &session, &context, &rules, &lasting);
         }
     }
 }
 
-fn take(event: &Event, session: &Session, rules: &Rules, lasting: &Lasting) {
+fn take(event: &Event, session: &Session, context: &str, rules: &Rules, lasting: &Lasting) {
     match event.method.as_str() {
         "Target.attachedToTarget" => {
             let Some(attached) = event.read::<AttachedToTarget>() else {
                 return;
             };
             let child = session.child(&attached.session_id);
+            if attached.target_info.browser_context_id != context {
+                // Somebody else's, in a browser that is not ours.
+                child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+                session.tell(&target::DetachFromTargetParams {
+                    session_id: Some(attached.session_id.into()),
+                });
+                return;
+            }
             let mut kept = lasting.kept();
             if kept.workers.len() < MOST_WORKERS {
                 kept.workers.insert(attached.session_id, attached.target_info.url);

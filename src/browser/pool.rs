@@ -5,25 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as PlainMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chromiumoxide::cdp::browser_protocol::browser;
-use chromiumoxide::cdp::browser_protocol::network;
 use chromiumoxide::cdp::browser_protocol::storage;
-use chromiumoxide::cdp::browser_protocol::target;
 use tokio::sync::{Mutex, RwLock};
-use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::capture::Captured;
-use super::client::{Client, ClientRules};
-use super::connection::{CdpError, Connection, Session};
-use super::events::{ContextAnswer, CookiesAnswer, Nothing};
-use super::find::{Found, find};
-use super::guard::{self, Lasting, Rules};
+use super::client::{Client, ClientRules, Told};
+use super::connection::CdpError;
+use super::events::CookiesAnswer;
+use super::find::{find, usual_user_agent};
+use super::guard::Rules;
+use super::others::Others;
 use super::picture::{Shot, Spot};
-use super::process::{Launch, Process, sweep_profiles};
+use super::process::{Launch, sweep_profiles};
+use super::replay::{Replay, Replayed};
+use super::running::Running;
 use super::state::{OriginState, SessionState, StateCookie};
 use super::steps::{Walk, Walked};
 use super::tab::{Closed, PageRequest, Tab, Visit};
-use super::{BrowserError, CALL, FIRST_CALL};
+use super::{BrowserError, CALL};
 use crate::config::BrowserConfig;
 use crate::crawl::Guard;
 use crate::site::Selector;
@@ -32,6 +32,9 @@ use crate::site::Selector;
 const RECYCLE: u32 = 50;
 /// How often a browser is started in a row before the pool gives up.
 const STARTS: u32 = 3;
+/// How long is waited for a browser of others to be well, at the start of a scan and later.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long the pictures of one page may take.
 const PICTURES: Duration = Duration::from_secs(5);
@@ -39,12 +42,14 @@ const PICTURES: Duration = Duration::from_secs(5);
 /// What a pool is made of.
 #[derive(Clone)]
 pub struct PoolOptions {
-    /// The local browsers.
+    /// Which browsers.
     pub config: BrowserConfig,
     /// The User-Agent template of the configuration; `{{ browser }}` stands for the browser's own.
     pub user_agent: String,
     /// The egress proxy of the scan.
     pub egress: SocketAddr,
+    /// The company's own proxy, for browsers of others that do not speak through ours.
+    pub upstream: Option<Url>,
     /// Tabs in all.
     pub tabs: usize,
     /// Who the browsers say they are.
@@ -89,7 +94,9 @@ pub enum RenderError {
 
 /// A few browsers with some tabs each, for one scan.
 pub struct Pool {
-    launch: Launch,
+    source: Source,
+    version: String,
+    user_agent: String,
     egress: SocketAddr,
     cells: Vec<Arc<Cell>>,
     /// What became of them.
@@ -102,96 +109,106 @@ pub struct Pool {
 struct Cell {
     current: Mutex<Option<Arc<Running>>>,
     /// Pages hold it for reading; a page that is to be alone holds it for writing.
-    gate: RwLock<()>,
+    gate: Arc<RwLock<()>>,
 }
 
-struct Running {
-    process: PlainMutex<Option<Process>>,
-    pid: Option<u32>,
-    connection: Connection,
-    context: String,
-    lasting: Lasting,
-    condemned: CancellationToken,
-}
-
-impl Running {
-    fn alive(&self) -> bool {
-        !self.connection.closed().is_cancelled() && !self.condemned.is_cancelled()
-    }
-
-    /// Takes a session over, in place of the one before.
-    async fn take_over(&self, state: &SessionState) {
-        let browser = self.connection.browser();
-        let forget = storage::ClearCookiesParams {
-            browser_context_id: Some(self.context.clone().into()),
-        };
-        let forgotten: Result<Nothing, _> = browser.call(forget, CALL).await;
-        let given = give_cookies(&browser, &self.context, state).await;
-        if let Err(error) = forgotten.map(|_| ()).and(given) {
-            // It starts afresh, with the session.
-            tracing::debug!(%error, "a browser does not take a session over");
-            self.condemned.cancel();
-        }
-    }
-
-    async fn end(&self) {
-        self.condemned.cancel();
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(process) = process {
-            process.end().await;
-        }
-    }
+/// Where browsers come from.
+enum Source {
+    Ours(Box<Launch>),
+    Others(Others),
 }
 
 impl Pool {
-    /// Finds the browser and starts the first process, so that what is wrong with it shows at once.
+    /// Finds the browser and starts the first process, or connects to one of others, so that what is wrong with it shows
+    /// at once.
     pub async fn start(options: PoolOptions) -> Result<Self, BrowserError> {
-        sweep_profiles();
-        let found = find(&options.config).await?;
         let device = options.client.device.clone();
-        let user_agent = device.user_agent.as_ref().unwrap_or(&options.user_agent);
-        let user_agent = user_agent.replace("{{ browser }}", &found.user_agent());
+        let template = device.user_agent.clone().unwrap_or(options.user_agent);
+        let called = |version: &str| template.replace("{{ browser }}", &usual_user_agent(version));
         let processes = options.config.processes.clamp(1, options.tabs.max(1));
-        let launch = Launch {
-            found,
-            config: options.config,
-            user_agent,
-            device,
+        let (source, version, cells) = if options.config.endpoints.is_empty() {
+            sweep_profiles();
+            let found = find(&options.config).await?;
+            let version = found.version.clone();
+            let launch = Launch {
+                user_agent: called(&version),
+                found,
+                config: options.config,
+                device: device.clone(),
+                listen: None,
+            };
+            (Source::Ours(Box::new(launch)), version, processes)
+        } else {
+            let (others, version) = Others::find(options.config, options.upstream).await?;
+            (Source::Others(others), version, options.tabs.max(1))
+        };
+        let user_agent = called(&version);
+        // A browser of others was not started for us, and has to be told tab by tab.
+        let told = matches!(source, Source::Others(_)).then(|| Told::new(&user_agent, &device));
+        // Tabs of others' browsers are spread over all of them, whichever they are, and one that is alone is so in all.
+        let gate = Arc::new(RwLock::new(()));
+        let cell = |_| {
+            let gate = if told.is_some() {
+                Arc::clone(&gate)
+            } else {
+                Arc::default()
+            };
+            Arc::new(Cell {
+                current: Mutex::new(None),
+                gate,
+            })
         };
         let pool = Self {
-            launch,
+            cells: (0..cells).map(cell).collect(),
+            source,
+            version,
+            user_agent,
             egress: options.egress,
-            cells: (0..processes)
-                .map(|_| {
-                    Arc::new(Cell {
-                        current: Mutex::new(None),
-                        gate: RwLock::new(()),
-                    })
-                })
-                .collect(),
             stats: Arc::default(),
             shared: PlainMutex::default(),
-            rules: Rules::new(Client::new(options.client), options.guard),
+            rules: Rules::new(Client::new(options.client, told), options.guard),
         };
         if let Some(first) = pool.cells.first() {
-            pool.running(first).await?;
+            pool.running(first, START_PATIENCE).await?;
         }
         Ok(pool)
     }
 
-    /// The browser that is driven.
-    pub fn browser(&self) -> &Found {
-        &self.launch.found
+    /// The version of the browser that is driven.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Which browser it is, for people.
+    pub fn described(&self) -> String {
+        match &self.source {
+            Source::Ours(launch) => format!("{} {}", launch.found.path.display(), self.version),
+            Source::Others(_) => format!("Chromium {} of browser.endpoints", self.version),
+        }
     }
 
     /// The User-Agent of all requests.
     pub fn user_agent(&self) -> &str {
-        &self.launch.user_agent
+        &self.user_agent
+    }
+
+    /// What people should know of these browsers.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.source {
+            Source::Ours(launch) if launch.config.sandbox && !launch.sandboxed() => vec![
+                "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".to_owned(),
+            ],
+            Source::Ours(_) => Vec::new(),
+            Source::Others(others) => others.warnings(),
+        }
     }
 
     /// Chromium's own sandbox is on. It cannot run as root.
     pub fn sandboxed(&self) -> bool {
-        self.launch.sandboxed()
+        match &self.source {
+            Source::Ours(launch) => launch.sandboxed(),
+            Source::Others(others) => others.sandboxed(),
+        }
     }
 
     /// The process ids of the browsers that run now.
@@ -263,7 +280,7 @@ impl Pool {
         }
     }
 
-    async fn running(&self, cell: &Cell) -> Result<Arc<Running>, BrowserError> {
+    async fn running(&self, cell: &Cell, patience: Duration) -> Result<Arc<Running>, BrowserError> {
         let mut current = cell.current.lock().await;
         if let Some(running) = current.as_ref() {
             if running.alive() {
@@ -273,14 +290,21 @@ impl Pool {
             running.end().await;
             *current = None;
         }
+        let (state, _) = self.session();
+        let running = match &self.source {
+            Source::Ours(launch) => self.start_one(launch, &state).await?,
+            Source::Others(others) => others.join(self.egress, &self.rules, &state, patience).await?,
+        };
+        let running = Arc::new(running);
+        *current = Some(Arc::clone(&running));
+        Ok(running)
+    }
+
+    async fn start_one(&self, launch: &Launch, state: &SessionState) -> Result<Running, BrowserError> {
         let mut last = None;
         for _ in 0..STARTS {
-            match self.start_one().await {
-                Ok(running) => {
-                    let running = Arc::new(running);
-                    *current = Some(Arc::clone(&running));
-                    return Ok(running);
-                }
+            match Running::start(launch, self.egress, &self.rules, state).await {
+                Ok(running) => return Ok(running),
                 Err(error) => {
                     tracing::warn!(%error, "a browser did not start");
                     last = Some(error);
@@ -288,91 +312,6 @@ impl Pool {
             }
         }
         Err(last.unwrap_or(BrowserError::Prepare(CdpError::BrowserGone)))
-    }
-
-    async fn start_one(&self) -> Result<Running, BrowserError> {
-        let process = Process::start(&self.launch)?;
-        let connection = process.connection.clone();
-        match self.prepare(&connection).await {
-            Ok((context, lasting)) => Ok(Running {
-                pid: process.id(),
-                process: PlainMutex::new(Some(process)),
-                connection,
-                context,
-                lasting,
-                condemned: CancellationToken::new(),
-            }),
-            Err(error) => {
-                let words = process.last_words();
-                let path = self.launch.found.path.clone();
-                process.end().await;
-                if words.is_empty() {
-                    return Err(error.into());
-                }
-                Err(BrowserError::Launch {
-                    path,
-                    why: explain(&words),
-                })
-            }
-        }
-    }
-
-    async fn prepare(&self, connection: &Connection) -> Result<(String, Lasting), CdpError> {
-        let lasting = guard::watch_workers(connection, &self.rules).await?;
-        let browser = connection.browser();
-        let create = target::CreateBrowserContextParams {
-            dispose_on_detach: Some(true),
-            proxy_server: Some(format!("http://{}", self.egress)),
-            proxy_bypass_list: Some("<-loopback>".to_owned()),
-            ..Default::default()
-        };
-        let ContextAnswer { browser_context_id } = browser.call(create, FIRST_CALL).await?;
-        let mut downloads = browser::SetDownloadBehaviorParams::new(browser::SetDownloadBehaviorBehavior::Deny);
-        downloads.browser_context_id = Some(browser_context_id.clone().into());
-        browser.call::<Nothing>(downloads, CALL).await?;
-        let (state, _) = self.session();
-        give_cookies(&browser, &browser_context_id, &state).await?;
-        Ok((browser_context_id, lasting))
-    }
-}
-
-fn explain(words: &str) -> String {
-    if words.contains("No usable sandbox") {
-        return "its sandbox cannot run here; allow unprivileged user namespaces, or set browser.sandbox = false in \
-                phantom.toml"
-            .to_owned();
-    }
-    words
-        .lines()
-        .rev()
-        .take(3)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect::<Vec<_>>()
-        .join("; ")
-}
-
-/// Gives a context its cookies; those that the browser does not take are left out.
-async fn give_cookies(browser: &Session, context: &str, state: &SessionState) -> Result<(), CdpError> {
-    let give = async |cookies: Vec<network::CookieParam>| {
-        let mut give = storage::SetCookiesParams::new(cookies);
-        give.browser_context_id = Some(context.to_owned().into());
-        browser.call::<Nothing>(give, CALL).await
-    };
-    if state.cookies.is_empty() {
-        return Ok(());
-    }
-    match give(state.cookies.iter().map(Into::into).collect()).await {
-        Err(CdpError::Refused { .. }) => {
-            for cookie in &state.cookies {
-                if let Err(CdpError::Refused { .. }) = give(vec![cookie.into()]).await {
-                    tracing::warn!(cookie = %cookie.name, domain = %cookie.domain, "the browser does not take a cookie");
-                }
-            }
-            Ok(())
-        }
-        given => given.map(|_| ()),
     }
 }
 
@@ -442,6 +381,19 @@ impl Slot {
         }
         self.open = Some((running, tab));
         Ok(walked)
+    }
+
+    /// Sends a form in several ways; see [`Replay`]. The inner error is why nothing can be known.
+    pub async fn replay(&mut self, replay: &Replay) -> Result<Result<Replayed, String>, RenderError> {
+        let cell = Arc::clone(&self.cell);
+        let _shared = cell.gate.read().await;
+        let (running, tab) = self.ready().await?;
+        let replayed = tab.replay(replay).await;
+        if tab.gone() || !running.alive() {
+            return Err(RenderError::Died("its renderer or browser ended".to_owned()));
+        }
+        self.open = Some((running, tab));
+        Ok(replayed)
     }
 
     /// Goes to a page and looks whether it shows one thing or another; see [`Walk`] for the bounds. The inner error is
@@ -548,7 +500,7 @@ impl Slot {
         self.pages = 0;
         let mut last = None;
         for _ in 0..STARTS {
-            let running = self.pool.running(&self.cell).await?;
+            let running = self.pool.running(&self.cell, PATIENCE).await?;
             match Tab::open(
                 &running.connection,
                 &running.context,

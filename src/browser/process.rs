@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +14,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::BrowserError;
+use super::client::languages;
 use super::connection::Connection;
 use super::find::Found;
+use super::flags::{FLAGS, listening};
 use crate::config::{BrowserConfig, BrowserKind};
 use crate::site::Device;
 
@@ -27,6 +30,8 @@ pub(super) struct Launch {
     pub config: BrowserConfig,
     pub user_agent: String,
     pub device: Device,
+    /// Where others may connect to it, too.
+    pub listen: Option<SocketAddr>,
 }
 
 impl Launch {
@@ -35,7 +40,8 @@ impl Launch {
         self.config.sandbox && !rustix::process::geteuid().is_root()
     }
 
-    fn arguments(&self, profile: &Path) -> Vec<String> {
+    /// What the browser is started with.
+    pub fn arguments(&self, profile: &Path) -> Vec<String> {
         let mut flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(match self.config.kind {
             BrowserKind::HeadlessShell => "--headless".to_owned(),
@@ -43,10 +49,9 @@ impl Launch {
         });
         flags.push(format!("--user-data-dir={}", profile.display()));
         flags.push(format!("--user-agent={}", self.user_agent));
-        let locale = self.device.locale.as_deref().unwrap_or("en-GB");
-        let (language, _) = locale.split_once('-').unwrap_or((locale, ""));
+        let (locale, languages) = languages(&self.device);
         flags.push(format!("--lang={locale}"));
-        flags.push(format!("--accept-lang={locale},{language}"));
+        flags.push(format!("--accept-lang={languages}"));
         let (width, height) = self.device.viewport.unwrap_or((1280, 800));
         flags.push(format!("--window-size={width},{height}"));
         if !self.config.trust_spki.is_empty() {
@@ -55,6 +60,7 @@ impl Launch {
                 self.config.trust_spki.join(",")
             ));
         }
+        flags.extend(self.listen.into_iter().flat_map(listening));
         if !self.sandboxed() {
             flags.push("--no-sandbox".to_owned());
         }
@@ -62,51 +68,6 @@ impl Launch {
         flags
     }
 }
-
-/// Flags of every browser. Traffic of the browser's own goes to a proxy that is not there; each scan's context brings
-/// the egress proxy.
-const FLAGS: &[&str] = &[
-    "--remote-debugging-pipe",
-    "--proxy-server=http://127.0.0.1:9",
-    "--proxy-bypass-list=<-loopback>",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--max-connections-per-proxy=64",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-extensions",
-    "--disable-sync",
-    "--disable-breakpad",
-    "--disable-crash-reporter",
-    "--no-crash-upload",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--no-pings",
-    "--metrics-recording-only",
-    "--password-store=basic",
-    "--use-mock-keychain",
-    "--mute-audio",
-    "--hide-scrollbars",
-    "--noerrdialogs",
-    "--deny-permission-prompts",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-    "--disable-hang-monitor",
-    "--disable-search-engine-choice-screen",
-    // A page's script could send from a window that it has opened, before anyone can listen there.
-    "--block-new-web-contents",
-    "--disable-features=Translate,MediaRouter,OptimizationHints,InterestFeedContentSuggestions,DialMediaRouteProvider,\
-      Reporting,NetworkErrorLogging,FetchLaterAPI,BackgroundFetch,Prerender2,DeviceBoundSessions",
-    // What a page's speculation rules name is asked for by the browser itself, past all that could hold it: so none of
-    // these requests is ever begun.
-    "--enable-features=PrefetchSchedulerTesting:kPrefetchSchedulerTestingActiveSetSizeLimitForBase/0/\
-      kPrefetchSchedulerTestingActiveSetSizeLimitForBurst/0",
-];
 
 /// The full browser stops before a form's data goes over http and asks the visitor; nobody is there to be asked, and where
 /// the data would go would stay hidden. The headless shell knows no such question.

@@ -238,7 +238,7 @@ impl Tab {
         }
     }
 
-    async fn go(&self, url: &str, until: Instant) -> Result<(), String> {
+    pub(super) async fn go(&self, url: &str, until: Instant) -> Result<(), String> {
         let patience = until.saturating_duration_since(Instant::now());
         let navigate = page::NavigateParams::new(url);
         let navigated: Navigated = self
@@ -254,7 +254,7 @@ impl Tab {
     }
 
     /// Waits until what a step has begun is over.
-    async fn consequences(&self, until: Instant) -> Result<(), String> {
+    pub(super) async fn consequences(&self, until: Instant) -> Result<(), String> {
         tokio::time::sleep(BEGINS).await;
         self.settle(until).await.map_err(|error| error.to_string())?;
         self.stayed()
@@ -316,7 +316,7 @@ impl Tab {
     }
 
     /// Asks a frame, in a world of our own, for a text.
-    async fn evaluate(&self, expression: &str, frame: Option<&str>) -> Result<String, String> {
+    pub(super) async fn evaluate(&self, expression: &str, frame: Option<&str>) -> Result<String, String> {
         let (id, session) = self.session_of(frame).ok_or("there is no such frame")?;
         let mut world = page::CreateIsolatedWorldParams::new(id);
         world.world_name = Some("steps".to_owned());

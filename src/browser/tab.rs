@@ -286,10 +286,17 @@ impl Tab {
         if client.device().touch {
             self.call(emulation::SetTouchEmulationEnabledParams::new(true)).await?;
         }
-        if let Some(locale) = &client.device().locale {
-            let locale = emulation::SetLocaleOverrideParams {
+        let own = client
+            .device()
+            .locale
+            .as_ref()
+            .map(|locale| emulation::SetLocaleOverrideParams {
                 locale: Some(locale.clone()),
-            };
+            });
+        if let Some(told) = client.told() {
+            self.call(told.user_agent.clone()).await?;
+        }
+        if let Some(locale) = own.or_else(|| client.told().map(|told| told.locale.clone())) {
             // The browser has one for all of a process, and refuses to be told twice.
             match self.call(locale).await {
                 Err(CdpError::Refused { .. }) | Ok(_) => {}

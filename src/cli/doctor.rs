@@ -1,5 +1,6 @@
 //! `phantom doctor`
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use console::{Style, Term};
@@ -7,7 +8,7 @@ use console::{Style, Term};
 use super::advisories;
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::session::{self, Setup};
-use crate::browser::{ClientRules, Pool, PoolOptions, default_tabs};
+use crate::browser::{self, ClientRules, Pool, PoolOptions, default_tabs};
 use crate::config::Config;
 use crate::egress::{Egress, EgressRules, UPSTREAM_WARNING};
 use crate::jira::Client;
@@ -71,7 +72,7 @@ pub async fn run(setup: &Setup) -> Ended {
     if let Ok(store) = &store {
         say("libraries", libraries(&**store).await)?;
     }
-    for (what, health) in browser(&config).await {
+    for (what, health) in browsers(&config).await {
         say(what, health)?;
     }
     say("jira", jira(&config).await)?;
@@ -105,7 +106,7 @@ async fn libraries(store: &dyn Store) -> Health {
     }
 }
 
-async fn browser(config: &Config) -> Vec<(&'static str, Health)> {
+async fn browsers(config: &Config) -> Vec<(&'static str, Health)> {
     let rules = EgressRules {
         resolve: config.browser.resolve.clone(),
         ..EgressRules::default()
@@ -121,45 +122,66 @@ async fn browser(config: &Config) -> Vec<(&'static str, Health)> {
             Some(_) => Health::Doubtful(UPSTREAM_WARNING.to_owned()),
         },
     )];
-    let began = std::time::Instant::now();
-    let pool = Pool::start(PoolOptions {
+    if config.browser.endpoints.is_empty() {
+        found.extend(local(config, egress.address()).await);
+    } else {
+        found.extend(remote(config, egress.address()).await);
+    }
+    found
+}
+
+fn options(config: &Config, egress: SocketAddr) -> PoolOptions {
+    PoolOptions {
         config: config.browser.clone(),
         user_agent: config.network.user_agent.clone(),
-        egress: egress.address(),
+        egress,
+        upstream: config.network.proxy.clone(),
         tabs: 1,
         client: ClientRules::default(),
         guard: std::sync::Arc::default(),
-    });
-    match pool.await {
-        Err(error) => found.push(("browser", Health::Bad(error.to_string()))),
-        Ok(pool) => {
-            let took = began.elapsed();
-            let text = format!(
-                "{} {} starts in {:.1} s",
-                pool.browser().path.display(),
-                pool.browser().version,
-                took.as_secs_f64()
-            );
-            found.push((
-                "browser",
-                if took < SLOW_START {
-                    Health::Good(text)
-                } else {
-                    Health::Doubtful(text)
-                },
-            ));
-            found.push((
-                "sandbox",
-                match (config.browser.sandbox, pool.sandboxed()) {
-                    (_, true) => Health::Good("Chromium's own is on".to_owned()),
-                    (true, false) => Health::Doubtful(
-                        "Chromium's own is off, because it cannot run as root; run as another user to have it"
-                            .to_owned(),
-                    ),
-                    (false, false) => Health::Doubtful("Chromium's own is off, by browser.sandbox".to_owned()),
-                },
-            ));
-            pool.end().await;
+    }
+}
+
+async fn local(config: &Config, egress: SocketAddr) -> Vec<(&'static str, Health)> {
+    let began = std::time::Instant::now();
+    let pool = match Pool::start(options(config, egress)).await {
+        Ok(pool) => pool,
+        Err(error) => return vec![("browser", Health::Bad(error.to_string()))],
+    };
+    let took = began.elapsed();
+    let text = format!("{} starts in {:.1} s", pool.described(), took.as_secs_f64());
+    let browser = if took < SLOW_START {
+        Health::Good(text)
+    } else {
+        Health::Doubtful(text)
+    };
+    let sandbox = match (config.browser.sandbox, pool.sandboxed()) {
+        (_, true) => Health::Good("Chromium's own is on".to_owned()),
+        (true, false) => Health::Doubtful(
+            "Chromium's own is off, because it cannot run as root; run as another user to have it".to_owned(),
+        ),
+        (false, false) => Health::Doubtful("Chromium's own is off, by browser.sandbox".to_owned()),
+    };
+    pool.end().await;
+    vec![("browser", browser), ("sandbox", sandbox)]
+}
+
+/// Each browser of others, and whether one of them can be used for all that a scan needs.
+async fn remote(config: &Config, egress: SocketAddr) -> Vec<(&'static str, Health)> {
+    let mut found = Vec::new();
+    for seen in browser::look(&config.browser).await {
+        match seen.is {
+            Ok((version, warnings)) => {
+                found.push(("browser", Health::Good(format!("{} is Chromium {version}", seen.at))));
+                found.extend(warnings.into_iter().map(|text| ("browser", Health::Doubtful(text))));
+            }
+            Err(why) => found.push(("browser", Health::Bad(why))),
+        }
+    }
+    if found.iter().any(|(_, health)| matches!(health, Health::Good(_))) {
+        match Pool::start(options(config, egress)).await {
+            Ok(pool) => pool.end().await,
+            Err(error) => found.push(("browser", Health::Bad(error.to_string()))),
         }
     }
     found

@@ -19,12 +19,12 @@ use super::session::{SITES, Setup};
 use super::{Voice, health, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::TicketMode;
-use crate::fleet::{Gang, GangEvent, Outlook, Plan, Status};
+use crate::fleet::{Gang, GangError, GangEvent, Outlook, Plan, Status};
 use crate::report::safe::one_line;
 use crate::report::{self, Context, named, plural};
 use crate::scan::{ScanError, ScanId, ScanState};
 use crate::site::DEFAULT_POOL;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The arguments of commands that scan by themselves.
 #[derive(Debug, Args)]
@@ -146,7 +146,7 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
 }
 
 /// What a process that stays says when it begins.
-async fn begins(gang: &Gang, plan: Plan, told_at: Option<SocketAddr>) -> Result<String, StoreError> {
+async fn begins(gang: &Gang, plan: Plan, told_at: Option<SocketAddr>) -> Result<String, GangError> {
     let status = told_at.map_or_else(
         || "no status address; --status ADDRESS gives one".to_owned(),
         |at| format!("status at http://{at}"),
@@ -164,7 +164,7 @@ async fn begins(gang: &Gang, plan: Plan, told_at: Option<SocketAddr>) -> Result<
 }
 
 /// What a process that ends says at its end.
-async fn ends(gang: &Gang, tally: &Tally) -> Result<String, StoreError> {
+async fn ends(gang: &Gang, tally: &Tally) -> Result<String, GangError> {
     let complete = tally.complete.load(Ordering::Relaxed);
     let incomplete = tally.incomplete.load(Ordering::Relaxed);
     if complete + incomplete > 0 {

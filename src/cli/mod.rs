@@ -1,6 +1,7 @@
 //! The command line: what a person types becomes a call into the library, and what comes of it lines on a terminal.
 
 mod advisories;
+mod browser;
 mod checks;
 mod demo;
 mod doctor;
@@ -117,6 +118,8 @@ enum Command {
     Audit(scans::AuditArgs),
     /// Say what works here, what does not, and what to do about it
     Doctor(session::Setup),
+    /// Run a browser that other machines' scans can use, see browser.endpoints
+    Browser(browser::BrowserArgs),
     /// Run a stand-in for Jira, to rehearse a configuration against
     JiraSandbox(Box<jira_sandbox::JiraSandboxArgs>),
 }
@@ -169,6 +172,7 @@ pub fn run() -> ExitCode {
             Command::Health(args) => health::run(args).await,
             Command::Audit(args) => scans::audit(args).await,
             Command::Doctor(setup) => doctor::run(&setup).await,
+            Command::Browser(args) => browser::run(args).await,
             Command::JiraSandbox(args) => jira_sandbox::run(*args).await,
         }
     });

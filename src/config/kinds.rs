@@ -405,7 +405,7 @@ pub(crate) fn quoted(text: &str, advice: impl Into<String>) -> Wrong {
     Wrong::new(format!("is {shown:?}{cut}"), advice)
 }
 
-fn wrong_kind(value: &DeValue<'_>, expected: &str) -> Wrong {
+pub(super) fn wrong_kind(value: &DeValue<'_>, expected: &str) -> Wrong {
     Wrong::new(format!("is {}", kind_of(value)), format!("write {expected}"))
 }
 

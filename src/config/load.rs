@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::endpoint::endpoint;
 use super::lifecycle::{issue_key, lifecycle, route};
 use super::raw::{Section, Source, Value, Wrong};
 use super::{
@@ -122,6 +123,7 @@ fn browser(mut section: Section<'_>, folder: &Path) -> BrowserConfig {
             .get("processes", kinds::whole(1..=64_u16))
             .map_or(default.processes, usize::from),
         tabs: section.get("tabs", kinds::whole(1..=512_u16)).map(usize::from),
+        endpoints: section.get("endpoints", kinds::list(endpoint)).unwrap_or_default(),
         sandbox: section.get("sandbox", kinds::flag).unwrap_or(default.sandbox),
         resolve: section.pairs("resolve", kinds::host_port).unwrap_or_default(),
         trust_spki: section.get("trust_spki", kinds::list(kinds::spki)).unwrap_or_default(),
@@ -129,8 +131,30 @@ fn browser(mut section: Section<'_>, folder: &Path) -> BrowserConfig {
             .get("page_deadline", kinds::duration(SECOND..=TEN_MINUTES))
             .unwrap_or(default.page_deadline),
     };
-    section.finish(&["endpoints"]);
+    if !config.endpoints.is_empty() {
+        beside_endpoints(&section, &config);
+    }
+    section.finish(&[]);
     config
+}
+
+/// What is said of local browsers means nothing to those of others.
+fn beside_endpoints(section: &Section<'_>, config: &BrowserConfig) {
+    for key in ["kind", "path", "processes", "sandbox"] {
+        if section.has(key) {
+            let beside = "stands beside `endpoints`, whose browsers are used instead of local ones";
+            section.report(key, Wrong::new(beside, "remove one of the two"));
+        }
+    }
+    if let Some(direct) = config.endpoints.iter().find(|endpoint| endpoint.direct)
+        && !config.resolve.is_empty()
+    {
+        let is = format!(
+            "stands beside {direct} of `endpoints`, whose pages do not speak through our proxy, where names are mapped"
+        );
+        let advice = "remove it, and start that browser with --host-resolver-rules; or use browsers of this machine";
+        section.report("resolve", Wrong::new(is, advice));
+    }
 }
 
 fn network(mut section: Section<'_>) -> NetworkConfig {

@@ -4,6 +4,7 @@
 //! [`Config`] needs to check nothing again.
 
 mod cidr;
+mod endpoint;
 pub(crate) mod kinds;
 mod lifecycle;
 mod load;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use cidr::NotANetwork;
+pub use endpoint::Endpoint;
 pub use kinds::{parse_duration, parse_end_of_day, parse_size, show_duration, show_size};
 pub use lifecycle::{Baseline, Lifecycle, Resolve, Route};
 pub(crate) use load::read_file;
@@ -35,7 +37,7 @@ pub use secret::{Secret, SecretError};
 pub struct Config {
     /// Where scans are kept; `None` means SQLite in the platform's data folder.
     pub store: Option<String>,
-    /// The local browsers.
+    /// The browsers.
     pub browser: BrowserConfig,
     /// What browsers and our own fetches may reach.
     pub network: NetworkConfig,
@@ -49,7 +51,7 @@ pub struct Config {
     pub jira: Option<JiraConfig>,
 }
 
-/// The local browsers.
+/// The browsers.
 #[derive(Debug, Clone)]
 pub struct BrowserConfig {
     /// Which build is used.
@@ -60,6 +62,8 @@ pub struct BrowserConfig {
     pub processes: usize,
     /// Tabs over all processes, at least 1; `None` means by cores and memory.
     pub tabs: Option<usize>,
+    /// Browsers of others, which are used instead of local ones if there are any.
+    pub endpoints: Vec<Endpoint>,
     /// Chromium's own sandbox is wanted. Where it cannot run (root in a container) it is off, with a warning.
     pub sandbox: bool,
     /// `host:port` patterns (`*.test:443`) to the `address:port` that is dialled instead. The first match wins.
@@ -77,6 +81,7 @@ impl Default for BrowserConfig {
             path: None,
             processes: 2,
             tabs: None,
+            endpoints: Vec::new(),
             sandbox: true,
             resolve: Vec::new(),
             trust_spki: Vec::new(),

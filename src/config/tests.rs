@@ -119,10 +119,6 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`browser.tabs` is 99999999999999999999 (etc/phantom.toml:2:8); write a whole number from 1 to 512",
         ),
         (
-            "[browser]\nendpoints = []",
-            "`browser.endpoints` is not supported yet (etc/phantom.toml:2:1); remove it",
-        ),
-        (
             "[browser]\nkind = \"firefox\"",
             "`browser.kind` is \"firefox\" (etc/phantom.toml:2:8); write \"headless-shell\" or \"chromium\"",
         ),
@@ -467,5 +463,60 @@ fn mistakes_about_the_life_of_tickets_name_their_key() {
             told[0].starts_with(message) && told[0].contains("phantom.toml:8:"),
             "{told:?}"
         );
+    }
+}
+
+#[test]
+fn endpoints_are_shown_without_their_secrets() {
+    let text = "[browser]\nendpoints = [\"http://127.0.0.1:9222\", { url = \"wss://me:hunter2@browsers.test/hunter2?token=hunter2\", weight = 3 }, { url = \"http://[::1]:1\", direct = true }]";
+    let endpoints = read(text).unwrap().browser.endpoints;
+    let shown: Vec<String> = endpoints.iter().map(|endpoint| format!("{endpoint:?}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "Endpoint(http://127.0.0.1:9222, weight 1, direct false)",
+            "Endpoint(wss://browsers.test, weight 3, direct true)",
+            "Endpoint(http://[::1]:1, weight 1, direct true)",
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_endpoint_is_said_without_its_url() {
+    for (text, expected) in [
+        (
+            "[browser]\nendpoints = [\"http://127.0.0.1:9222\", 4]",
+            "`browser.endpoints` [1] is a whole number (etc/phantom.toml:2:39); write a URL in quotes, or a table with `url` and `weight`",
+        ),
+        (
+            "[browser]\nendpoints = [\"ftp://user:hunter2@browsers.test\"]",
+            "`browser.endpoints` [0] is neither http, https, ws nor wss (etc/phantom.toml:2:14); write a URL such as \"http://127.0.0.1:9222\" or \"wss://browsers.internal/\"",
+        ),
+        (
+            "[browser]\nendpoints = [\"ws://browsers.test/?token=hunter2\"]",
+            "`browser.endpoints` [0] would send its password or token in the clear (etc/phantom.toml:2:14); write the https or wss URL; without TLS that is for loopback only",
+        ),
+        (
+            "[browser]\nendpoints = [{ url = \"http://127.0.0.1:9222\", wieght = 2 }]",
+            "`browser.endpoints` [0] has an unknown key `wieght` (etc/phantom.toml:2:47); did you mean `weight`?",
+        ),
+        (
+            "[browser]\nendpoints = [{ url = \"http://127.0.0.1:9222\", weight = 0 }]",
+            "`browser.endpoints` [0] has a `weight` that is 0 (etc/phantom.toml:2:56); write a whole number from 1 to 100",
+        ),
+        (
+            "[browser]\nendpoints = [{ url = \"wss://browsers.test\", direct = false }]",
+            "`browser.endpoints` [0] has `direct = false`, but its browser is on another machine (etc/phantom.toml:2:54); remove it: our proxy listens on this machine alone",
+        ),
+        (
+            "[browser]\nendpoints = [\"http://127.0.0.1:9222\"]\nprocesses = 2",
+            "`browser.processes` stands beside `endpoints`, whose browsers are used instead of local ones (etc/phantom.toml:3:13); remove one of the two",
+        ),
+        (
+            "[browser]\nendpoints = [\"wss://browsers.test\"]\nresolve = { \"a.test:443\" = \"127.0.0.1:1\" }",
+            "`browser.resolve` stands beside wss://browsers.test of `endpoints`, whose pages do not speak through our proxy, where names are mapped (etc/phantom.toml:3:11); remove it, and start that browser with --host-resolver-rules; or use browsers of this machine",
+        ),
+    ] {
+        assert_eq!(errors(text), [expected]);
     }
 }

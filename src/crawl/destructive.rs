@@ -104,8 +104,17 @@ pub fn looks_destructive(url: &Url) -> bool {
     let mut segments = url.path().split('/').chain(route.split(['/', '?']));
     segments.any(|segment| names_deed(&decoded(segment)))
         || url.query_pairs().any(|(name, value)| {
-            names_deed(&name) || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
+            names_deed(&name)
+                || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
+                || (name.eq_ignore_ascii_case("title") && is_special_page(&value))
         })
+}
+
+/// Whether a title is that of a wiki's own page that ends something: `Special:UserLogout`, in whatever language. What
+/// comes after a slash says of what: `Special:Log/delete` only shows it.
+fn is_special_page(title: &str) -> bool {
+    let page = title.split('/').next().unwrap_or_default();
+    page.split_once(':').is_some_and(|(_, page)| names_deed(page))
 }
 
 /// Words on buttons and links that remove or end something, or leave an account, in further languages.
@@ -326,6 +335,11 @@ mod tests {
             ("/index.php?page=logout", true),
             ("/?r=site/logout", true),
             ("/?_method=DELETE", true),
+            ("/index.php?title=Special:UserLogout&returnto=Main+Page", true),
+            ("/index.php?title=Spezial%3AAbmelden", true),
+            ("/index.php?title=Special:Log/delete", false),
+            ("/index.php?title=How_to_delete", false),
+            ("/index.php?title=Special:DeletedContributions", false),
             ("/cart?remove_item=7", true),
             ("/a?logout", true),
             ("/a;b=1/delete;c=2", true),

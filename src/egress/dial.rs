@@ -184,6 +184,11 @@ impl Dialer {
         }
     }
 
+    /// Where the proxy itself listens.
+    pub(super) fn own_address(&self) -> SocketAddr {
+        self.own
+    }
+
     fn is_own(&self, address: SocketAddr) -> bool {
         address.port() == self.own.port() && address.ip().to_canonical() == self.own.ip()
     }

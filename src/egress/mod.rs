@@ -60,9 +60,13 @@ use ledger::Ledger;
 pub use ledger::{Counters, Refusal};
 use server::{Patience, Proxy};
 use target::Target;
+pub(crate) use upstream::authorization;
 
 /// The header of answers that the proxy gives by itself; its value is [`DialError::code`].
 pub const CODE_HEADER: &str = "x-phantom-egress";
+
+/// A host that the proxy itself answers for, with its address as text: who reads that speaks through it.
+pub const HELLO: &str = "phantom-gang.invalid";
 
 /// To be told to whoever scans through an upstream proxy.
 pub const UPSTREAM_WARNING: &str = "names are resolved by the proxy of network.proxy, so that proxy must keep pages \

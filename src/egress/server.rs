@@ -1,6 +1,7 @@
 //! Takes connections and hands each request to [`tunnel`] or [`forward`].
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::error::DialError;
 use super::forward::{self, Kept};
 use super::ledger::Ledger;
 use super::tunnel;
-use super::{CODE_HEADER, MayPass};
+use super::{CODE_HEADER, HELLO, MayPass};
 
 /// Connections of clients at once; further ones wait. Chromium opens up to 64 to a proxy.
 const MAX_CLIENTS: usize = 512;
@@ -120,12 +121,24 @@ async fn speak(stream: TcpStream, client: Arc<Client>) {
 }
 
 async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    if request.uri().host() == Some(HELLO) {
+        return Ok(hello(client.proxy.dialer.own_address()));
+    }
     let result = if request.method() == Method::CONNECT {
         tunnel::open(client, request).await
     } else {
         forward::pass_on(&client, request).await
     };
     Ok(result.unwrap_or_else(|error| failure(&error)))
+}
+
+/// Tells whoever asks that it speaks through this proxy.
+fn hello(own: SocketAddr) -> Response<Body> {
+    let mut response = Response::new(Either::Right(Either::Left(Full::from(own.to_string()))));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The answer for what could not be done.

@@ -86,7 +86,8 @@ fn status(head: &[u8]) -> Option<u16> {
     words.next()?.parse().ok()
 }
 
-fn authorization(url: &Url) -> Option<HeaderValue> {
+/// The login that a URL has, for a header.
+pub(crate) fn authorization(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }

@@ -68,6 +68,25 @@ pub enum GangEvent {
     Tickets(SiteId, String),
 }
 
+/// Why a process cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GangError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be told whether a scan can be helped with.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A site's schedule cannot be used.
+    #[error("site {site}: {why}; correct `schedule` in its file")]
+    Schedule {
+        /// The site.
+        site: SiteId,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
 /// Where it is told.
 pub type GangListener = Arc<dyn Fn(GangEvent) + Send + Sync>;
 
@@ -137,20 +156,29 @@ impl Gang {
     /// Works until it is stopped, or nothing is due, as planned.
     ///
     /// # Errors
-    /// When the store fails for long; what was begun goes on elsewhere.
-    pub async fn run(&self, plan: Plan) -> Result<(), StoreError> {
+    /// When the store fails for long; what was begun goes on elsewhere. When a newer version works with the store in a
+    /// way that this one does not know; then what it has goes back first.
+    pub async fn run(&self, plan: Plan) -> Result<(), GangError> {
         let mut jobs: JoinSet<Done> = JoinSet::new();
         let mut memory = Memory::default();
         let filing = Arc::new(tokio::sync::Mutex::new(()));
         let desk = self.desk(&filing);
         let clerk = (!plan.once).then(|| AbortOnDropHandle::new(tokio::spawn(desk.stay())));
+        let mut ended = Ok(());
         loop {
             let mut news = self.store.news();
             let free = self.tabs.saturating_sub(memory.tabs());
             let found = if self.stop.is_cancelled() || free == 0 {
                 Vec::new()
             } else {
-                self.find(plan, &memory).await?
+                match self.found(plan, &memory).await {
+                    Err(newer @ GangError::Store(StoreError::Newer)) => {
+                        ended = Err(newer);
+                        self.stop.cancel();
+                        Vec::new()
+                    }
+                    found => found?,
+                }
             };
             let each = (free / found.len().max(1)).clamp(FEW_TABS, MOST_TABS);
             let mut left = free;
@@ -183,7 +211,18 @@ impl Gang {
             // It was told to stop, too, and gives the outbox back.
             let _ = clerk.await;
         }
-        Ok(())
+        ended
+    }
+
+    /// What could be done now, if this version may still do it.
+    async fn found(&self, plan: Plan, memory: &Memory) -> Result<Vec<Job>, GangError> {
+        self.store.fits().await?;
+        let found = self.find(plan, memory).await;
+        if found.is_err() {
+            // The tables may have become others meanwhile.
+            self.store.fits().await?;
+        }
+        found
     }
 
     fn desk(&self, filing: &Arc<tokio::sync::Mutex<()>>) -> Desk {
@@ -250,8 +289,13 @@ impl Gang {
                 }
                 GangEvent::Helped(helped)
             }
-            // Somebody else has it, which is what was wanted.
-            Err(ScanError::Begun(_) | ScanError::HandedBack(_) | ScanError::StillRunning { .. }) => return,
+            // Somebody else has it, which is what was wanted; or it is said once, at the end of all.
+            Err(
+                ScanError::Begun(_)
+                | ScanError::HandedBack(_)
+                | ScanError::StillRunning { .. }
+                | ScanError::Store(StoreError::Newer),
+            ) => return,
             Err(ScanError::Stopped) if self.stop.is_cancelled() => return,
             Err(error) => {
                 memory.resting.insert(done.name, Instant::now());

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use super::{Gang, Memory, Plan};
+use super::{Gang, GangError, Memory, Plan};
 use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
 use crate::site::{DEFAULT_POOL, Due, Past, Schedule, Site, SiteId};
-use crate::store::{Result, StoreError};
+
+type Result<T> = std::result::Result<T, GangError>;
 
 /// Scans that are looked at.
 const MOST_SCANS: u32 = 1_000;
@@ -143,8 +144,7 @@ impl Gang {
         if line.wish.is_some() || line.counts.waiting == 0 || line.owner.is_none() {
             return Ok(None);
         }
-        let wanted = self.scanner(1).wants_help(&line.id).await;
-        let wanted = wanted.map_err(|error| StoreError::Database(error.to_string()))?;
+        let wanted = self.scanner(1).wants_help(&line.id).await?;
         Ok(wanted.then(|| Job::Help(line.id.clone(), line.site.clone())))
     }
 
@@ -170,7 +170,10 @@ impl Gang {
         let past = past(last.as_ref(), now);
         // Its file was checked when it was read.
         let due = schedule.due(&site.id, past, now);
-        let due = due.map_err(|error| StoreError::Database(format!("site {}: {error}", site.id)))?;
+        let due = due.map_err(|error| GangError::Schedule {
+            site: site.id.clone(),
+            why: error.to_string(),
+        })?;
         Ok((due, last))
     }
 

@@ -179,6 +179,10 @@ pub(super) fn keep_alive(run: &Arc<Run>) -> AbortOnDropHandle<()> {
                     run.said(then, beat.worked);
                     heard(&run, beat);
                 }
+                Err(error @ StoreError::Newer) => {
+                    run.remark(error.to_string());
+                    run.stop.cancel();
+                }
                 Err(error) => {
                     tracing::warn!(scan = %run.scan, %error, "the store was not told that this process lives");
                 }

@@ -61,6 +61,8 @@ pub(super) struct Inspected {
     pub failures: Vec<String>,
     /// Their ids.
     pub failed_checks: Vec<String>,
+    /// Forms that are to be sent from another origin.
+    pub replays: Vec<Question>,
     /// Pictures of what they saw.
     pub pictures: Vec<Picture>,
 }
@@ -115,7 +117,9 @@ impl Inspector {
 
     /// Runs all checks over a page; answers become part of its evidence.
     pub async fn inspect(&self, run: &Run, evidence: &mut Evidence, scripts: &BTreeMap<String, Arc<str>>) -> Inspected {
-        let (mut inspected, questions) = self.run(evidence, scripts);
+        let is_replay = |question: &Question| matches!(question, Question::Replay { .. });
+        let (mut inspected, mut questions) = self.run(evidence, scripts);
+        let mut replays: Vec<Question> = questions.extract_if(.., |question| is_replay(question)).collect();
         if !questions.is_empty() {
             let asker = Asker {
                 run,
@@ -129,8 +133,10 @@ impl Inspector {
                 let gap = format!("what a check asked of a server was left out: {NO_TIME}");
                 evidence.gaps.push(gap);
             }
-            (inspected, _) = self.run(evidence, scripts);
+            (inspected, replays) = self.run(evidence, scripts);
+            replays.retain(is_replay);
         }
+        inspected.replays = replays;
         inspected
     }
 
@@ -224,6 +230,7 @@ impl Inspector {
                 // Another page with such a form needs the same answer under its own address.
                 return self.look_again(asker, (url, form), &question).await;
             }
+            Question::Replay { .. } => Err(Unasked::ForGood("only an open browser can answer it".to_owned())),
             Question::Unknown => Err(Unasked::ForGood(
                 "this version does not understand the question".to_owned(),
             )),

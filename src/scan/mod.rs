@@ -19,6 +19,7 @@ mod login;
 mod organisation;
 mod owner;
 mod pictures;
+mod proof;
 mod reached;
 mod record;
 mod replay;

@@ -230,11 +230,7 @@ impl Scanner {
             },
         ));
         let beat = keep_alive(&run);
-        if !run.pool.sandboxed() && self.config.browser.sandbox {
-            run.remark(
-                "Chromium's sandbox is off, because it cannot run as root; run as another user to have it".into(),
-            );
-        }
+        run.pool.warnings().into_iter().for_each(|warning| run.remark(warning));
         let known = advisories::in_use(&*self.store, (self.now)()).await?;
         if known.old {
             run.remark(format!(
@@ -255,14 +251,23 @@ impl Scanner {
         if run.lost.is_cancelled() {
             return Err(ScanError::Lost(run.scan.clone()));
         }
-        let goes_on = self.stop.is_cancelled() || matches!(&worked, Err(ScanError::Store(error)) if error.passes());
-        if hands_back && goes_on {
+        let passes = match &worked {
+            Err(ScanError::Store(error)) => error.passes(),
+            Err(ScanError::Browser(error)) => error.passes(),
+            _ => false,
+        };
+        let goes_on = self.stop.is_cancelled() || passes;
+        let fits = self.store.fits().await;
+        if hands_back && (goes_on || matches!(fits, Err(StoreError::Newer))) {
             self.store.release_owner(&run.scan, &run.owner).await?;
             let now = (self.now)();
             self.store
                 .hand_over_scan(&run.scan, Some(&run.owner), None, now)
                 .await?;
-            return Err(worked.err().unwrap_or(ScanError::HandedBack(run.scan.clone())));
+            return Err(match fits {
+                Err(newer @ StoreError::Newer) => newer.into(),
+                _ => worked.err().unwrap_or(ScanError::HandedBack(run.scan.clone())),
+            });
         }
         let ended = self.end(&run, worked.is_err()).await;
         worked.and(ended).map_err(|why| ScanError::BrokeOff {
@@ -293,6 +298,7 @@ impl Scanner {
             config: self.config.browser.clone(),
             user_agent: self.config.network.user_agent.clone(),
             egress: egress.address(),
+            upstream: self.config.network.proxy.clone(),
             tabs,
             client,
             guard,
@@ -493,7 +499,7 @@ impl Scanner {
         Ok(Ended {
             record,
             counts,
-            browser: run.pool.browser().version.clone(),
+            browser: run.pool.version().to_owned(),
             learnt: run.learnt(),
         })
     }

@@ -90,6 +90,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn slot(&mut self) -> &mut Slot {
+        &mut self.slot
+    }
+
     /// Looks at the start page, alone, and gives the cookies of this worker's browser to all others: they share the
     /// session that it began. With `visited`, an earlier process has looked at it; then the page is visited for its
     /// session alone.
@@ -353,6 +357,7 @@ impl Worker {
                     if instead.is_none() {
                         self.look_marked(lease, &request, &mut captured, &mut inspected).await;
                     }
+                    self.prove(&mut captured, &mut inspected).await;
                     Ok(Seen::Page(Box::new(Looked {
                         captured,
                         inspected,

@@ -14,6 +14,9 @@ pub struct Explore {
     pub mode: ExploreMode,
     /// The file says that the state of the site may be changed. Without it there is no [`ExploreMode::Full`].
     pub allow_state_change: bool,
+    /// Forms are sent from another origin as well, to prove that the server takes them.
+    #[serde(default)]
+    pub csrf_proof: bool,
     /// Things that are done on one page at most.
     #[serde(default = "actions_per_page")]
     pub actions_per_page: u32,
@@ -28,6 +31,7 @@ impl Default for Explore {
         Self {
             mode: ExploreMode::default(),
             allow_state_change: false,
+            csrf_proof: false,
             actions_per_page: actions_per_page(),
             allow_requests: Vec::new(),
             never: Vec::new(),
@@ -97,6 +101,13 @@ pub(super) fn explore(mut section: Section<'_>) -> Explore {
         let advice = "add `allow_state_change = true` if this is a test system, or write \"safe\"";
         section.report("mode", Wrong::new(is, advice));
     }
+    let csrf_proof = section.get("csrf_proof", kinds::flag).unwrap_or_default();
+    if csrf_proof && mode != ExploreMode::Full {
+        let is = "= true sends forms in the account's name";
+        let advice =
+            "write `mode = \"full\"` and `allow_state_change = true` if this is a test account, or leave it out";
+        section.report("csrf_proof", Wrong::new(is, advice));
+    }
     let allow_requests = section
         .tables("allow_requests")
         .into_iter()
@@ -108,6 +119,7 @@ pub(super) fn explore(mut section: Section<'_>) -> Explore {
     Explore {
         mode,
         allow_state_change,
+        csrf_proof,
         actions_per_page: actions.unwrap_or_else(actions_per_page),
         allow_requests,
         never,

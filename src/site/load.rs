@@ -123,6 +123,7 @@ fn site(mut root: Section<'_>, folder: &Path) -> Option<Site> {
     let explore = explore(root.section_or_empty("explore"));
     let (disabled_checks, mut facts) = checks(root.section_or_empty("checks"));
     if let Some(start) = &start {
+        facts.csrf_proof = explore.csrf_proof;
         facts.hosts = own_hosts(&root, &scope, &explore.never, start);
     }
     let suppress = root.tables("suppress").into_iter().filter_map(suppression).collect();
@@ -289,6 +290,7 @@ fn checks(mut section: Section<'_>) -> (Vec<String>, SiteFacts) {
     let disabled = section.get("disable", kinds::list(check_id)).unwrap_or_default();
     let facts = SiteFacts {
         hosts: Vec::new(),
+        csrf_proof: false,
         csrf_token_fields: section
             .get("csrf_token_fields", kinds::list(kinds::text))
             .unwrap_or_default(),

@@ -113,6 +113,10 @@ fn what_is_wrong_is_said_with_place_key_and_advice() {
             "`explore.mode` = \"full\" submits forms that change the site's state (sitemaps/shop.toml:4:8); add `allow_state_change = true` if this is a test system, or write \"safe\"",
         ),
         (
+            "[explore]\nmode = \"safe\"\ncsrf_proof = true",
+            "`explore.csrf_proof` = true sends forms in the account's name (sitemaps/shop.toml:5:14); write `mode = \"full\"` and `allow_state_change = true` if this is a test account, or leave it out",
+        ),
+        (
             "[explore]\nmode = \"save\"",
             "`explore.mode` is \"save\" (sitemaps/shop.toml:4:8); did you mean \"safe\"? Write \"observe\" or \"safe\" or \"full\"",
         ),

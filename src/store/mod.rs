@@ -1,5 +1,13 @@
 //! Where scans are kept. Nothing outside this module writes SQL.
 
+/// The columns of `findings f` that are read, by name: a newer program may have added others.
+macro_rules! columns_of_finding {
+    () => {
+        "f.fingerprint, f.site, f.check_id, f.check_version, f.title, f.severity, f.confidence, f.state, f.cause, f.facts, \
+         f.third_party, f.first_seen, f.last_seen, f.first_scan, f.last_scan, f.past"
+    };
+}
+
 mod codec;
 #[cfg(test)]
 mod conformance;
@@ -9,6 +17,7 @@ mod news;
 mod postgres;
 mod sqlite;
 mod tickets;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,6 +66,11 @@ pub enum StoreError {
     /// Two writers stood in each other's way, and this one gave way.
     #[error("the store was busy: {0}; try again")]
     Clash(String),
+    /// A newer version works with the store in a way that this one does not know.
+    #[error(
+        "a newer version of this program works with the store now, in a way that this one does not know; use that version"
+    )]
+    Newer,
     /// Anything else the database said.
     #[error("the store failed: {0}")]
     Database(String),
@@ -113,6 +127,15 @@ pub async fn open(location: Option<&str>) -> Result<Arc<dyn Store>> {
 pub trait Store: TicketStore {
     /// The salt of this installation, 32 random bytes made when the store was.
     async fn salt(&self) -> Result<[u8; 32]>;
+
+    /// Whether this version may still work with the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] if not: then this process has to end.
+    async fn fits(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What other processes tell from now on.
     fn news(&self) -> News {
         News::none()
@@ -147,7 +170,8 @@ pub trait Store: TicketStore {
     async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>, until: Timestamp)
     -> Result<bool>;
     /// Says that a process that works on a scan still lives: the leases that it holds are extended, others in its name are
-    /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan.
+    /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan;
+    /// [`StoreError::Newer`] if it has to end.
     async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat>;
     /// Records what a person wants of a scan. False if there is no such scan, or it does not run.
     async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool>;

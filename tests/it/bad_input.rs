@@ -54,11 +54,7 @@ const BEFORE: &[Case] = &[
         2,
         &["there is no scan 20200101-000000-0000 in this store"],
     ),
-    case(
-        &["scan", "--resume"],
-        2,
-        &["there is no scan to resume; leave out --resume to begin one"],
-    ),
+    case(&["scan", "--resume"], 2, &["no scan waits to be resumed"]),
     case(
         &["scan", "--tabs", "0", "https://shop.test/"],
         2,
@@ -154,11 +150,19 @@ const BEFORE: &[Case] = &[
         )
     },
     Case {
-        files: &[("bad.toml", "[browser]\nendpoints = [\"ws://127.0.0.1:9222/\"]\n")],
+        files: &[("bad.toml", "[serve]\nlisten = \"127.0.0.1:8686\"\n")],
         ..case(
             &["scan", "https://shop.test/", "--config", "bad.toml"],
             2,
-            &["bad.toml", "endpoints", "not supported yet"],
+            &["bad.toml", "serve", "not supported yet"],
+        )
+    },
+    Case {
+        files: &[("bad.toml", "[browser]\nendpoints = [\"ws://127.0.0.1:1/\"]\n")],
+        ..case(
+            &["scan", "https://shop.test/", "--config", "bad.toml"],
+            2,
+            &["browser.endpoints", "ws://127.0.0.1:1 does not answer"],
         )
     },
     Case {

@@ -112,7 +112,7 @@ async fn our_death(garden: &Garden, moment: u64, browsers: &mut usize) -> Ran {
     let ran = garden.bench.run(&["scan", "--resume"]).await;
     if ran.code == Some(2) {
         assert!(
-            ran.stderr.contains("there is no scan to resume"),
+            ran.stderr.contains("waits to be resumed"),
             "the last thing was done already: {ran:#?}"
         );
         return ran;

@@ -10,6 +10,7 @@ use phantom_gang::crawl::PageState;
 use phantom_gang::demo::{Ask, LogEntry, MESSAGE, Reply};
 use phantom_gang::store;
 
+use crate::remote::{Remote, use_remote};
 use crate::support::Bench;
 
 const SITE: &str = r#"
@@ -135,7 +136,10 @@ struct Seen {
 }
 
 async fn explore(site: &str, mode: &str, config: &str) -> Seen {
-    let bench = Bench::of(hostile, config).await;
+    explore_in(&Bench::of(hostile, config).await, site, mode).await
+}
+
+async fn explore_in(bench: &Bench, site: &str, mode: &str) -> Seen {
     bench.write("hostile.toml", &format!("{site}{mode}\n"));
     let (ran, _) = bench.scan(&["hostile.toml", "--tickets", "off"]).await;
     eprintln!("{}", ran.stdout);
@@ -319,6 +323,21 @@ async fn a_scan_that_uses_pages_sends_nothing() {
         click.path.iter().map(|step| step.kind).collect::<Vec<_>>(),
         [StepKind::Click]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_scans_in_one_browser_of_others_send_nothing() {
+    let benches = tokio::join!(Bench::of(hostile, ""), Bench::of(hostile, ""));
+    let remote = Remote::start(&[&benches.0.microsite.spki, &benches.1.microsite.spki]).await;
+    for bench in [&benches.0, &benches.1] {
+        use_remote(bench, &format!("{:?}", remote.url()));
+    }
+    let (observing, using) = tokio::join!(
+        explore_in(&benches.0, SITE, "mode = \"observe\""),
+        explore_in(&benches.1, SITE, "mode = \"safe\""),
+    );
+    assert_nothing_was_sent(&observing);
+    assert_nothing_was_sent(&using);
 }
 
 #[tokio::test(flavor = "multi_thread")]

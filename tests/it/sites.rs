@@ -83,7 +83,7 @@ async fn a_site_is_asked_and_its_file_written_once() {
     );
     // Nothing of it is in the store.
     let none = bench.run(&["scan", "--resume"]).await;
-    assert!(none.stderr.contains("there is no scan to resume"), "{none:#?}");
+    assert!(none.stderr.contains("waits to be resumed"), "{none:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

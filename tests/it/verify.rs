@@ -210,7 +210,7 @@ async fn a_look_says_whether_it_is_there_and_changes_nothing() {
         "what a look saw, or did not see, is no judgement"
     );
     let resumed = filed.bench.run(&["scan", "--resume"]).await;
-    assert!(resumed.stderr.contains("there is no scan to resume"), "{resumed:#?}");
+    assert!(resumed.stderr.contains("waits to be resumed"), "{resumed:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

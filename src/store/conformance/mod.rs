@@ -12,6 +12,7 @@ pub(crate) mod logins;
 pub(crate) mod model;
 pub(crate) mod tickets;
 pub(crate) mod triage;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ macro_rules! suite {
     };
 }
 pub(crate) use suite;
+pub(crate) use upgrade::{SHUT_OUT, an_upgrade, later};
 
 /// A handle on a store.
 pub(crate) type Handle = Arc<dyn Store>;

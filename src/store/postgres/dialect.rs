@@ -25,9 +25,13 @@ pub mod evidence {
 
 pub mod findings {
     /// Findings by fingerprint, and whether a scan has seen them.
-    pub const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan FROM findings f \
+    pub const KNOWN: &str = concat!(
+        "SELECT ",
+        columns_of_finding!(),
+        ", n.fingerprint IS NOT NULL AS in_scan FROM findings f \
          LEFT JOIN scan_findings n ON n.scan = $2 AND n.fingerprint = f.fingerprint \
-         WHERE f.fingerprint = ANY (ARRAY(SELECT json_array_elements_text($1::json)))";
+         WHERE f.fingerprint = ANY (ARRAY(SELECT json_array_elements_text($1::json)))"
+    );
 
     pub const SAVE: &str = "INSERT INTO findings (fingerprint, site, check_id, check_version, title, severity, \
              confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan, past) \
@@ -75,7 +79,8 @@ pub mod frontier {
     pub const CANDIDATES: &str = "SELECT p.id, p.host, p.key, p.url, p.depth, p.turn, p.alone, p.crashes, \
              p.template IS NOT NULL AS alike \
          FROM json_array_elements_text($2::json) h(value) CROSS JOIN LATERAL ( \
-             SELECT w.* FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
+             SELECT w.id, w.host, w.key, w.url, w.depth, w.turn, w.alone, w.crashes, w.template \
+             FROM pages w WHERE w.scan = $1 AND w.state = 'waiting' AND w.host = h.value \
              ORDER BY w.depth, w.turn, w.id LIMIT $3 FOR UPDATE SKIP LOCKED) p";
 
     /// Not joined with the parameter: it is thought to hold so many rows that a small table is read as a whole.

@@ -36,6 +36,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use super::{News, Result, StoreError};
 use crate::scan::ScanId;
 use listen::{tell_of_pages, tell_of_scans};
+use open::migrations;
 
 /// How long an operation waits for a database that is away.
 const PATIENCE: Duration = Duration::from_secs(90);

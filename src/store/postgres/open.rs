@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection};
 
 use super::super::location::without_password;
+use super::super::versions;
 use super::clock::Clock;
 use super::listen::Ear;
 use super::{PostgresStore, Result, StoreError};
@@ -16,7 +17,12 @@ use super::{PostgresStore, Result, StoreError};
 /// Connections of one process at most. Each is held for milliseconds.
 const CONNECTIONS: u32 = 8;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+/// Ours. Those of newer versions are not missed: what a store says of itself decides.
+pub(super) fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("src/store/migrations/postgres");
+    migrations.set_ignore_missing(true);
+    migrations
+}
 
 impl PostgresStore {
     /// Connects to a database and makes its tables, or brings them up to this version. Many may do so at once.
@@ -47,10 +53,13 @@ impl PostgresStore {
             .connect_lazy_with(options.clone());
         let mut connection = options.options([("lock_timeout", "0")]).connect().await?;
         migrate(&mut connection, url).await?;
-        sqlx::query("INSERT INTO installation (id, salt) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+        sqlx::query(versions::SAY)
             .bind(rand::random::<[u8; 32]>().as_slice())
+            .bind(versions::LEAST)
             .execute(&mut connection)
             .await?;
+        let least = sqlx::query_scalar(versions::ASK).fetch_one(&mut connection).await?;
+        versions::fits(least, &migrations())?;
         let clock = Clock::new(clock);
         clock.compare(&mut connection).await?;
         Ok(Self {
@@ -105,6 +114,10 @@ fn at_open(url: &str, error: StoreError) -> StoreError {
         ),
         StoreError::ReadOnly(why) => (why, "let this user own the database, or name another with --store"),
         StoreError::Corrupt(why) => (why, "restore a copy, or name another database with --store"),
+        StoreError::Newer => (
+            "a newer version of this program has written it".to_owned(),
+            "use that version, or name another database with --store",
+        ),
         StoreError::Database(why) | StoreError::Clash(why) => (
             why,
             "make the database with createdb, and give user and password in the URL, PGPASSWORD or ~/.pgpass",
@@ -124,12 +137,8 @@ async fn migrate(connection: &mut PgConnection, url: &str) -> Result<()> {
         why,
         hint: hint.to_owned(),
     };
-    MIGRATIONS.run(connection).await.map_err(|error| match error {
+    migrations().run(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => refused(
-            "a newer version of this program has written it".to_owned(),
-            "use that version, or name another database with --store",
-        ),
         other => refused(
             other.to_string(),
             "restore a copy, or name another database with --store",

@@ -77,6 +77,32 @@ async fn a_url_that_cannot_be_read_is_told_with_how_to_write_it() {
     }
 }
 
+#[tokio::test]
+async fn a_program_works_on_when_a_newer_one_adds_to_the_tables_and_ends_when_it_changes_them() {
+    let url = server::fresh().await;
+    let connect = async || sqlx::PgConnection::connect(&url).await.unwrap();
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%sqlx%'";
+    let upgrade = async || {
+        let mut newer = connect().await;
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut newer).await.unwrap();
+        assert!(tables.len() > 15, "{tables:?}");
+        for statement in conformance::later(&tables, "''::bytea") {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&mut newer)
+                .await
+                .unwrap();
+        }
+    };
+    let change = async || {
+        sqlx::query(conformance::SHUT_OUT)
+            .execute(&mut connect().await)
+            .await
+            .unwrap();
+    };
+    let open = async || crate::store::open(Some(&url)).await;
+    conformance::an_upgrade(open, upgrade, change).await;
+}
+
 /// A worker whose clock is five minutes off is as early or late as all others.
 #[tokio::test]
 async fn a_wrong_clock_breaks_neither_leases_nor_pace() {

@@ -13,18 +13,34 @@ use crate::scan::ScanId;
 use crate::site::SiteId;
 use crate::triage::{Finding, FindingPage, FindingState, Fingerprint, Seen, Sighting, Suppressions};
 
-pub(in super::super) const OF_SCAN: &str = "SELECT f.*, true AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
-     JOIN findings f ON f.fingerprint = n.fingerprint WHERE s.id = $1";
+pub(in super::super) const OF_SCAN: &str = concat!(
+    "SELECT ",
+    columns_of_finding!(),
+    ", true AS in_scan FROM scans s JOIN scan_findings n ON n.scan = s.seq \
+     JOIN findings f ON f.fingerprint = n.fingerprint WHERE s.id = $1"
+);
 
-pub(in super::super) const UNSEEN: &str = "SELECT f.*, false AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
+pub(in super::super) const UNSEEN: &str = concat!(
+    "SELECT ",
+    columns_of_finding!(),
+    ", false AS in_scan FROM scans s JOIN findings f ON f.site = s.site \
      WHERE s.id = $1 AND NOT EXISTS ( \
-         SELECT 1 FROM scan_findings n WHERE n.scan = s.seq AND n.fingerprint = f.fingerprint)";
+         SELECT 1 FROM scan_findings n WHERE n.scan = s.seq AND n.fingerprint = f.fingerprint)"
+);
 
-pub(in super::super) const ONE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.fingerprint = $1";
+pub(in super::super) const ONE: &str = concat!(
+    "SELECT ",
+    columns_of_finding!(),
+    ", false AS in_scan FROM findings f WHERE f.fingerprint = $1"
+);
 
-pub(in super::super) const OF_SITE: &str = "SELECT f.*, false AS in_scan FROM findings f WHERE f.site = $1";
+pub(in super::super) const OF_SITE: &str = concat!(
+    "SELECT ",
+    columns_of_finding!(),
+    ", false AS in_scan FROM findings f WHERE f.site = $1"
+);
 
-const ALL: &str = "SELECT f.*, false AS in_scan FROM findings f";
+const ALL: &str = concat!("SELECT ", columns_of_finding!(), ", false AS in_scan FROM findings f");
 
 pub(in super::super) const URLS: &str = "SELECT p.url FROM scans s \
      JOIN finding_pages f ON f.scan = s.seq JOIN pages p ON p.id = f.page WHERE s.id = $1 AND f.fingerprint = $2";

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::codec::{json, millis, time, unjson, unsigned, unword, word};
 use super::{
-    Backend, Connection, Result, inward, lock_name, lock_scan, no_such_scan, outward, rows, scans, tell_of_pages,
-    tell_of_scans,
+    Backend, Connection, Result, inward, lock_name, lock_scan, migrations, no_such_scan, outward, rows, scans,
+    tell_of_pages, tell_of_scans, versions,
 };
 use crate::crawl::NewPage;
 use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
@@ -160,13 +160,14 @@ pub(super) async fn beat(store: &Backend, pulse: &Pulse<'_>) -> Result<Beat> {
         .bind(millis(pulse.worked))
         .execute(&mut *tx)
         .await?;
-    let (state, wish, worked): (String, Option<String>, i64) =
-        sqlx::query_as("SELECT state, wish, worked FROM scans WHERE id = $1")
+    let (state, wish, worked, least): (String, Option<String>, i64, i64) =
+        sqlx::query_as("SELECT state, wish, worked, (SELECT least FROM installation) FROM scans WHERE id = $1")
             .bind(&pulse.scan.0)
             .fetch_optional(&mut *tx)
             .await?
             .ok_or_else(|| no_such_scan(pulse.scan))?;
     tx.commit().await?;
+    versions::fits(least, &migrations())?;
     Ok(Beat {
         owned: kept.rows_affected() == 1,
         state: unword(&state)?,

@@ -28,9 +28,9 @@ use jiff::Timestamp;
 use phantom_checks::Observation;
 use phantom_checks::evidence::{Cookie, Evidence};
 
-use super::super::{FindingStore, News, Result, Store, StoreError, TicketStore, codec, no_such_scan};
+use super::super::{FindingStore, News, Result, Store, StoreError, TicketStore, codec, no_such_scan, versions};
 use super::{
-    Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, outward, rows,
+    Backend, Connection, Tries, Writers, dialect, inward, lock_hosts, lock_name, lock_scan, migrations, outward, rows,
     tell_of_pages, tell_of_scans,
 };
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
@@ -65,6 +65,10 @@ impl Store for Backend {
 
     async fn salt(&self) -> Result<[u8; 32]> {
         again!(scans::salt(self))
+    }
+
+    async fn fits(&self) -> Result<()> {
+        again!(scans::fits(self))
     }
 
     async fn create_scan(&self, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::codec::{json, time, unjson, unsigned, unword, word};
-use super::{Backend, Connection, Result, StoreError, frontier, no_such_scan, outward, tell_of_scans};
+use super::versions::{self, ASK};
+use super::{Backend, Connection, Result, StoreError, frontier, migrations, no_such_scan, outward, tell_of_scans};
 use crate::crawl::{NewPage, PageKey, PageRow, PageState, SeenHost};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::SiteId;
@@ -66,6 +67,11 @@ pub(super) async fn salt(store: &Backend) -> Result<[u8; 32]> {
         .await?;
     salt.try_into()
         .map_err(|_| StoreError::Corrupt("the installation's salt has a wrong length".to_owned()))
+}
+
+pub(super) async fn fits(store: &Backend) -> Result<()> {
+    let least = sqlx::query_scalar(ASK).fetch_one(&store.readers).await?;
+    versions::fits(least, &migrations())
 }
 
 pub(super) async fn create(store: &Backend, scan: &ScanRecord, pages: &[NewPage]) -> Result<()> {

@@ -23,9 +23,13 @@ pub mod evidence {
 
 pub mod findings {
     /// Findings by fingerprint, and whether a scan has seen them.
-    pub const KNOWN: &str = "SELECT f.*, n.fingerprint IS NOT NULL AS in_scan FROM json_each($1) j \
+    pub const KNOWN: &str = concat!(
+        "SELECT ",
+        columns_of_finding!(),
+        ", n.fingerprint IS NOT NULL AS in_scan FROM json_each($1) j \
          JOIN findings f ON f.fingerprint = j.value \
-         LEFT JOIN scan_findings n ON n.scan = $2 AND n.fingerprint = f.fingerprint";
+         LEFT JOIN scan_findings n ON n.scan = $2 AND n.fingerprint = f.fingerprint"
+    );
 
     pub const SAVE: &str = "INSERT INTO findings (fingerprint, site, check_id, check_version, title, severity, \
              confidence, state, cause, facts, third_party, first_seen, last_seen, first_scan, last_scan, past) \

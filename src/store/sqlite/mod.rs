@@ -26,6 +26,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{News, Result, StoreError};
 use crate::scan::ScanId;
+use open::migrations;
 
 type Backend = SqliteStore;
 type Connection = SqliteConnection;

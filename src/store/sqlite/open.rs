@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
+use super::super::versions;
 use super::{Result, SqliteStore, StoreError, Writers};
 
 /// How long a write waits for another process's.
@@ -25,7 +26,12 @@ const WRITER_CACHE: &str = "-16000";
 const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
      AND name <> '_sqlx_migrations' ORDER BY name";
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+/// Ours. Those of newer versions are not missed: what a store says of itself decides.
+pub(super) fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("src/store/migrations/sqlite");
+    migrations.set_ignore_missing(true);
+    migrations
+}
 
 impl SqliteStore {
     /// Opens the file, made with its folder if there is none: the folder for its owner alone (0700), the file too
@@ -47,10 +53,13 @@ impl SqliteStore {
         let writer = options.clone().pragma("cache_size", WRITER_CACHE);
         let mut durable = writer.clone().synchronous(SqliteSynchronous::Full).connect().await?;
         migrate(&mut durable, path).await?;
-        sqlx::query("INSERT INTO installation (id, salt) VALUES (1, ?1) ON CONFLICT (id) DO NOTHING")
+        sqlx::query(versions::SAY)
             .bind(rand::random::<[u8; 32]>().as_slice())
+            .bind(versions::LEAST)
             .execute(&mut durable)
             .await?;
+        let least = sqlx::query_scalar(versions::ASK).fetch_one(&mut durable).await?;
+        versions::fits(least, &migrations())?;
         let relaxed = writer.synchronous(SqliteSynchronous::Normal).connect().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -133,6 +142,10 @@ fn at_open(path: &Path, error: StoreError) -> StoreError {
         StoreError::ReadOnly(why) => (why, "name a file that this user can write with --store"),
         StoreError::Corrupt(why) => (why, "restore a copy, or choose another place with --store"),
         StoreError::Database(why) => (why, "try again, or choose another place with --store"),
+        StoreError::Newer => (
+            "a newer version of this program has written it".to_owned(),
+            "use that version, or choose another place with --store",
+        ),
         other => return other,
     };
     StoreError::Open {
@@ -167,12 +180,8 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
         why,
         hint: hint.to_owned(),
     };
-    MIGRATIONS.run(connection).await.map_err(|error| match error {
+    migrations().run(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => refused(
-            "a newer version of this program has written it".to_owned(),
-            "use that version, or choose another place with --store",
-        ),
         other => refused(
             other.to_string(),
             "restore a copy, or choose another place with --store",

@@ -90,21 +90,30 @@ async fn a_full_store_says_so_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_version_is_refused() {
+async fn a_program_works_on_when_a_newer_one_adds_to_the_tables_and_ends_when_it_changes_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("phantom.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    let mut writers = store.writers.lock().await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9999, 'later', TRUE, x'00', 0)",
-    )
-    .execute(&mut writers.durable)
-    .await
-    .unwrap();
-    drop(writers);
-    let error = open(&path).await.err().unwrap().to_string();
-    assert!(error.contains("newer version"), "{error}");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let connect = async || SqliteConnection::connect_with(&options).await.unwrap();
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%sqli%'";
+    let upgrade = async || {
+        let mut newer = connect().await;
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut newer).await.unwrap();
+        assert!(tables.len() > 15, "{tables:?}");
+        for statement in conformance::later(&tables, "x'00'") {
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .execute(&mut newer)
+                .await
+                .unwrap();
+        }
+    };
+    let change = async || {
+        sqlx::query(conformance::SHUT_OUT)
+            .execute(&mut connect().await)
+            .await
+            .unwrap();
+    };
+    conformance::an_upgrade(async || open(&path).await, upgrade, change).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,168 @@
+//! Forms are sent from another origin where the site's file asks for a proof: few of them, one kind once in a scan.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use phantom_checks::Question;
+use phantom_checks::evidence::{Answer, Form};
+use url::Url;
+
+use super::inspect::Inspected;
+use super::run::Run;
+use super::worker::Worker;
+use crate::browser::{Captured, Replay};
+use crate::crawl::{Asked, AskedBody, looks_destructive, reads_destructive};
+
+/// Kinds of forms that are sent in one scan. Each is sent four times at most.
+const MOST: usize = 10;
+
+/// Why a form was not sent that might have been at another time. Silence about it proves nothing.
+const NOT_NOW: &str = "the scan or its browser was about to end";
+
+/// What came of those that were sent in a scan, by the form and its token; `None` while it is being tried.
+#[derive(Default)]
+pub(super) struct Replays(Mutex<BTreeMap<FormKind, Option<Answer>>>);
+
+/// A form's action and the name of its token: forms that are alike.
+type FormKind = (String, Option<String>);
+
+impl Replays {
+    /// The right to send a form; else the answer in its place.
+    fn claim(&self, question: &Question, form: &str, token: Option<&str>) -> Option<Answer> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (form.to_owned(), token.map(str::to_owned));
+        match seen.get(&key) {
+            Some(Some(answer)) => Some(answer.clone()),
+            Some(None) => Some(not_asked(question, "another page of the scan tries it")),
+            None if seen.len() >= MOST => Some(not_asked(question, "enough forms were sent in this scan")),
+            None => {
+                seen.insert(key, None);
+                None
+            }
+        }
+    }
+
+    fn keep(&self, form: &str, token: Option<&str>, answer: &Answer) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((form.to_owned(), token.map(str::to_owned)), Some(answer.clone()));
+    }
+}
+
+impl Worker {
+    /// Sends the forms of a page from another origin, as far as the checks ask for it, and has the checks look again. The
+    /// page is left by that.
+    pub(super) async fn prove(&mut self, captured: &mut Captured, inspected: &mut Inspected) {
+        let questions = std::mem::take(&mut inspected.replays);
+        if questions.is_empty() {
+            return;
+        }
+        let run = Arc::clone(&self.run);
+        for question in questions {
+            let answer = self.answer(&run, &question, &captured.evidence.forms).await;
+            if let Answer::NotAsked { why, .. } = &answer
+                && why == NOT_NOW
+            {
+                let gap = format!("whether a server takes a form from another origin was not tried: {why}");
+                captured.evidence.gaps.push(gap);
+            }
+            captured.evidence.answers.push(answer);
+        }
+        let (again, _) = run.inspector.run(&captured.evidence, &captured.scripts);
+        let pictures = std::mem::take(&mut inspected.pictures);
+        *inspected = Inspected { pictures, ..again };
+    }
+
+    async fn answer(&mut self, run: &Arc<Run>, question: &Question, forms: &[Form]) -> Answer {
+        let Question::Replay {
+            url,
+            form,
+            selector,
+            token,
+        } = question
+        else {
+            return not_asked(question, "it is no question about a form");
+        };
+        let token = token.as_deref();
+        if let Some(known) = run.replays.claim(question, form, token) {
+            return known;
+        }
+        let shown = forms.iter().find(|form| form.selector == *selector);
+        let replayed = match shown {
+            Some(shown) => self.send(run, (url, selector), token, shown).await,
+            None => Err("the form is not known".to_owned()),
+        };
+        let answer = match replayed {
+            Ok(replayed) => Answer::Replayed {
+                form: form.clone(),
+                token: token.map(str::to_owned),
+                honest: replayed.honest,
+                from_anybody: replayed.from_anybody,
+                without_token: replayed.without_token,
+                wrong_token: replayed.wrong_token,
+            },
+            Err(why) => not_asked(question, &why),
+        };
+        tracing::info!(%form, ?answer, "a form was to be sent from another origin");
+        run.replays.keep(form, token, &answer);
+        answer
+    }
+
+    async fn send(
+        &mut self,
+        run: &Arc<Run>,
+        (page, selector): (&str, &str),
+        token: Option<&str>,
+        form: &Form,
+    ) -> Result<crate::browser::Replayed, String> {
+        let page = Url::parse(page).map_err(|error| error.to_string())?;
+        if is_destructive(form) {
+            return Err("it reads as if it ended or removed something".to_owned());
+        }
+        let asked = Asked {
+            method: "POST",
+            url: &form.action,
+            kind: phantom_checks::evidence::ResourceKind::Document,
+            body: AskedBody::Known(""),
+        };
+        if run.guard.judge(&asked).is_err() {
+            return Err("the site's file keeps it from being sent".to_owned());
+        }
+        let replay = Replay {
+            selector: selector.to_owned(),
+            token: token.map(str::to_owned),
+            words: std::array::from_fn(|_| format!("pg{:010x}", rand::random::<u64>() >> 24)),
+            may_visit: run.may_visit(),
+            guard: Arc::clone(&run.guard),
+            may_go: run.may_go(&page),
+            page,
+        };
+        let replayed = run.stop.run_until_cancelled(self.slot().replay(&replay)).await;
+        match replayed {
+            None => Err(NOT_NOW.to_owned()),
+            Some(Ok(replayed)) => replayed,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a form could not be sent from another origin");
+                Err(NOT_NOW.to_owned())
+            }
+        }
+    }
+}
+
+/// Whether a form, or what sends it, says that it ends, removes or leaves something.
+fn is_destructive(form: &Form) -> bool {
+    let says = |text: &str| reads_destructive(text, &[]);
+    let by_address = |url: &str| Url::parse(url).is_ok_and(|url| looks_destructive(&url));
+    by_address(&form.action)
+        || form.fields.iter().any(|field| says(&field.name))
+        || form
+            .submitters
+            .iter()
+            .any(|one| says(&one.text) || says(&one.name) || one.action.as_deref().is_some_and(by_address))
+}
+
+fn not_asked(question: &Question, why: &str) -> Answer {
+    Answer::NotAsked {
+        question: question.clone(),
+        why: why.to_owned(),
+    }
+}
