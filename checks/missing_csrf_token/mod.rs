@@ -97,6 +97,7 @@ use crate::hosts;
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::session_cookie::{self, Recognised};
 use crate::stable::{same_site, template};
+pub use replay::UNVERIFIED_TOKEN;
 use token::Token;
 
 /// Forms that another site can submit in a visitor's name.

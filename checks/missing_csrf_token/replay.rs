@@ -11,6 +11,9 @@ use crate::observation::{Cause, Confidence, Fact, Observation, Question};
 use crate::session_cookie;
 use crate::stable::template;
 
+/// The kind of finding that only sending the form shows.
+pub const UNVERIFIED_TOKEN: &str = "unverified-token";
+
 /// What came of it.
 // They are the fields of an answer.
 #[allow(clippy::struct_excessive_bools)]
@@ -195,7 +198,7 @@ fn unverified(
     ];
     facts.extend(weakest(&cookies).map(|cookie| Fact::new("session cookie", cookie.name.as_str())));
     let parts = [
-        ("kind", "unverified-token".to_owned()),
+        ("kind", UNVERIFIED_TOKEN.to_owned()),
         ("action", action),
         ("method", "post".to_owned()),
     ];

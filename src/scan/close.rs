@@ -1,11 +1,12 @@
 //! The end of a scan: how much it saw, and where that leaves the site's findings.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use phantom_checks::Check;
 use url::Url;
 
+use super::proof::was_tried;
 use super::run::Run;
 use super::sessions;
 use super::{ScanClose, ScanError, ScanRecord, ScanState};
@@ -239,6 +240,15 @@ async fn judge(
     let suppressions = Suppressions::new(run.store.suppressions().await?);
     let in_scope = |url: &str| Url::parse(url).is_ok_and(|url| run.scope().admits(&url).is_ok());
     let key = |url: &str| key_of(run, url);
+    let findings = run.store.all_findings(Some(&run.site.id)).await?;
+    let mut untried = BTreeSet::new();
+    for finding in findings.iter().filter(|finding| !seen.contains(&finding.fingerprint)) {
+        let witnesses = finding.past.witnesses.iter();
+        let keys = witnesses.filter_map(|witness| key(&witness.url)).map(PageKey);
+        if !was_tried(&*run.store, &run.scan, finding, keys).await? {
+            untried.insert(finding.fingerprint.clone());
+        }
+    }
     let facts = ScanFacts {
         scan: &run.scan,
         ended,
@@ -252,9 +262,10 @@ async fn judge(
         retired: false,
         suppressions: &suppressions,
         clean_scans: run.clean_scans,
+        untried: &untried,
     };
     let mut judgements = Vec::new();
-    for finding in run.store.all_findings(Some(&run.site.id)).await? {
+    for finding in findings {
         if seen.contains(&finding.fingerprint) {
             if facts.whole && complete {
                 judgements.extend(repinned(run, finding).await?);

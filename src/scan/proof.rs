@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use phantom_checks::Question;
 use phantom_checks::evidence::{Answer, Form};
+use phantom_checks::missing_csrf_token::UNVERIFIED_TOKEN;
 use url::Url;
 
+use super::ScanId;
 use super::inspect::Inspected;
 use super::run::Run;
 use super::worker::Worker;
 use crate::browser::{Captured, Replay};
-use crate::crawl::{Asked, AskedBody, looks_destructive, reads_destructive};
+use crate::crawl::{Asked, AskedBody, PageKey, looks_destructive, reads_destructive};
+use crate::store::{Store, StoreError};
+use crate::triage::Finding;
 
 /// Kinds of forms that are sent in one scan. Each is sent four times at most.
 const MOST: usize = 10;
@@ -158,6 +162,32 @@ fn is_destructive(form: &Form) -> bool {
             .submitters
             .iter()
             .any(|one| says(&one.text) || says(&one.name) || one.action.as_deref().is_some_and(by_address))
+}
+
+/// Whether a scan has tried again, on any of these pages, what a finding was proved by. Most need no trying.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn was_tried(
+    store: &dyn Store,
+    scan: &ScanId,
+    finding: &Finding,
+    pages: impl Iterator<Item = PageKey>,
+) -> Result<bool, StoreError> {
+    let part = |name: &str| finding.cause.parts.get(name).map(String::as_str);
+    if part("kind") != Some(UNVERIFIED_TOKEN) {
+        return Ok(true);
+    }
+    for page in pages {
+        let Some(evidence) = store.evidence(scan, &page).await? else {
+            continue;
+        };
+        let tried = |answer: &Answer| matches!(answer, Answer::Replayed { form, honest: true, .. } if part("action") == Some(form));
+        if evidence.answers.iter().any(tried) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn not_asked(question: &Question, why: &str) -> Answer {

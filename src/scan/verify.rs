@@ -13,6 +13,7 @@ use phantom_checks::Check;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::proof::was_tried;
 use super::scanner::scope_rules;
 use super::{ScanError, ScanId, ScanState, Scanner, Start};
 use crate::config::Config;
@@ -261,6 +262,8 @@ struct Seen {
     /// The pages on which the finding was.
     on: BTreeSet<String>,
     start: Option<String>,
+    /// What the finding was proved by was not tried again.
+    untried: bool,
 }
 
 impl Seen {
@@ -277,7 +280,10 @@ impl Seen {
             .iter()
             .filter_map(|row| Some((row.url.clone(), url_of(row.redirected_to.as_deref()?)?)));
         let (on, _) = store.finding_pages(scan, &finding.fingerprint, u32::MAX).await?;
+        let keys = done.iter().map(|row| row.key.clone());
+        let untried = !was_tried(store, scan, finding, keys).await?;
         Ok(Self {
+            untried,
             scan: Some(scan.clone()),
             led_to: led_to.collect(),
             looks: looks.into_iter().map(|look| (look.url.clone(), look)).collect(),
@@ -345,7 +351,7 @@ impl Seen {
             return lost(reason.unwrap_or_else(|| "it was not looked at in time".to_owned()));
         }
         if look.failed_checks.iter().any(|failed| failed == check) {
-            return lost("the check failed on it; please report it".to_owned());
+            return lost("the check failed on it, or could not try there what it has to".to_owned());
         }
         if let Some(obstacle) = &look.obstacle {
             return lost(format!("something else answered in its place, {obstacle}"));
@@ -384,6 +390,11 @@ impl Seen {
             return lost(format!(
                 "the check changed: version {then} saw it, version {version} ran; the next scan knows more"
             ));
+        }
+        if self.untried {
+            let why =
+                "what proved it was not tried again: the site's file does not ask for it any more, or it had no effect";
+            return lost(why.to_owned());
         }
         (Presence::Gone, None)
     }

@@ -33,6 +33,7 @@ fn lost(url: &str, state: PageState, reason: &str) -> PageLook {
 
 fn seen(looks: Vec<PageLook>, on: &[&str]) -> Seen {
     Seen {
+        untried: false,
         scan: Some(ScanId("9".into())),
         looks: looks.into_iter().map(|look| (look.url.clone(), look)).collect(),
         led_to: BTreeMap::new(),

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::suppression::{Subject, Suppressions};
-use super::{Finding, FindingState};
+use super::{Finding, FindingState, Fingerprint};
 use crate::crawl::PageState;
 use crate::scan::ScanId;
 
@@ -43,6 +43,8 @@ pub struct ScanFacts<'a> {
     pub suppressions: &'a Suppressions,
     /// Clean scans in a row that prove a finding fixed; at least 1.
     pub clean_scans: u32,
+    /// Findings that were proved by something done, which this scan has not done.
+    pub untried: &'a BTreeSet<Fingerprint>,
 }
 
 /// How a check ran over a scan's pages.
@@ -172,6 +174,8 @@ pub enum Why {
     },
     /// The check failed on some page.
     CheckFailed,
+    /// What proved it was not tried again.
+    NotTried,
     /// No page is known on which it could be looked for.
     NoWitness,
     /// A witness page did not answer as expected.
@@ -207,7 +211,8 @@ impl fmt::Display for Why {
             Self::CheckChanged { then, now } => {
                 write!(f, "the check changed: version {then} saw it, version {now} ran")
             }
-            Self::CheckFailed => f.write_str("the check failed on a page"),
+            Self::CheckFailed => f.write_str("the check failed on a page, or could not try there what it has to"),
+            Self::NotTried => f.write_str("what proved it was not tried again"),
             Self::NoWitness => f.write_str("no page is known on which to look for it"),
             Self::WitnessLost(url) => write!(f, "{url} did not answer as expected"),
             Self::NoFreshSample(url) => write!(f, "no other page like {url} was reached"),
@@ -360,6 +365,9 @@ fn shortfall(finding: &Finding, facts: &ScanFacts<'_>) -> Option<Why> {
         }
         Some(ran) if ran.failed => return Some(Why::CheckFailed),
         Some(_) => {}
+    }
+    if facts.untried.contains(&finding.fingerprint) {
+        return Some(Why::NotTried);
     }
     let witnesses = &finding.past.witnesses;
     let keys: Vec<String> = witnesses

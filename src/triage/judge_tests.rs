@@ -26,6 +26,7 @@ struct Did {
     logged_in: bool,
     version: Option<u32>,
     failed: bool,
+    untried: bool,
     /// URL, template, reached.
     pages: Vec<(&'static str, &'static str, bool)>,
     in_scope: bool,
@@ -42,6 +43,7 @@ impl Did {
             logged_in: true,
             version: Some(3),
             failed: false,
+            untried: false,
             pages: vec![(A, "t", true), (B, "t", true)],
             in_scope: true,
             retired: false,
@@ -65,6 +67,7 @@ impl Did {
         let suppressions = Suppressions::new(self.suppressed.then_some(suppression));
         let scan = ScanId("2".into());
         let in_scope = |_: &str| self.in_scope;
+        let untried = self.untried.then(|| finding.fingerprint.clone()).into_iter().collect();
         let check = self.version.map(|version| {
             let ran = CheckRan {
                 version,
@@ -87,6 +90,7 @@ impl Did {
                 retired: self.retired,
                 suppressions: &suppressions,
                 clean_scans: self.wanted,
+                untried: &untried,
             },
         )
     }
@@ -98,6 +102,7 @@ impl Did {
             && self.logged_in
             && self.version == Some(3)
             && !self.failed
+            && !self.untried
             && !witnesses.is_empty()
             && witnesses.iter().all(|url| reached(url))
     }
@@ -147,7 +152,15 @@ fn fixed_needs_every_proof() {
                 ..clean()
             },
             FindingState::NotObserved,
-            "the check failed on a page",
+            "the check failed on a page, or could not try there what it has to",
+        ),
+        (
+            Did {
+                untried: true,
+                ..clean()
+            },
+            FindingState::NotObserved,
+            "what proved it was not tried again",
         ),
         (
             Did {
@@ -332,7 +345,7 @@ prop_compose! {
         wanted in 0_u32..4,
     ) -> Did {
         let [whole, complete, logged_in, failed, in_scope, retired, suppressed] = flags;
-        Did { whole, complete, logged_in, version, failed, pages, in_scope, retired, suppressed, wanted }
+        Did { whole, complete, logged_in, version, failed, untried: false, pages, in_scope, retired, suppressed, wanted }
     }
 }
 

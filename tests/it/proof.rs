@@ -108,18 +108,23 @@ impl Shop {
     }
 }
 
-/// What was found of each form, and what was sent to the server.
-async fn scanned(more: &str) -> (BTreeMap<String, Value>, Vec<(String, String)>) {
+async fn serve() -> (Bench, Shop) {
     let shop = Shop::default();
     let served = shop.clone();
-    let bench = Bench::of(move |ask: &Ask<'_>| served.answer(ask), "").await;
-    bench.write(
-        "sitemaps/shop.toml",
-        &format!(
-            "id = \"shop\"\nstart = [\"https://shop.test/\"]\nsitemaps = []\n[limits]\npages_per_s = 100\n[explore]\nmode = \
-             \"full\"\nallow_state_change = true\n{more}\n"
-        ),
-    );
+    (Bench::of(move |ask: &Ask<'_>| served.answer(ask), "").await, shop)
+}
+
+fn site(more: &str) -> String {
+    format!(
+        "id = \"shop\"\nstart = [\"https://shop.test/\"]\nsitemaps = []\n[limits]\npages_per_s = 100\n[explore]\nmode = \
+         \"full\"\nallow_state_change = true\n{more}\n"
+    )
+}
+
+/// What was found of each form, and what was sent to the server.
+async fn scanned(more: &str) -> (BTreeMap<String, Value>, Vec<(String, String)>) {
+    let (bench, shop) = serve().await;
+    bench.write("sitemaps/shop.toml", &site(more));
     let (ran, report) = bench.scan(&["shop"]).await;
     let all = report["findings"].as_array().unwrap().iter();
     let found: BTreeMap<String, Value> = all
@@ -183,4 +188,20 @@ async fn without_the_site_files_word_nothing_is_sent_from_elsewhere() {
     assert!(sent.iter().all(|(_, origin)| origin != "null"), "{sent:?}");
     assert!(!found.contains_key("careless") && !found.contains_key("guarded"));
     assert_eq!(said(&found["open"]), ("medium", "firm"));
+}
+
+/// Silence of scans that do not try it proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_proved_is_not_fixed_by_looking_away() {
+    let (bench, _shop) = serve().await;
+    for more in ["csrf_proof = true", "", "", ""] {
+        bench.write("sitemaps/shop.toml", &site(more));
+        let (ran, _) = bench.scan(&["shop"]).await;
+        let listed = bench.run(&["findings", "list", "--json"]).await;
+        let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+        let proved = listed.iter().find(|one| one.to_string().contains("unverified-token"));
+        let state = proved.map(|one| one["state"].as_str().unwrap());
+        let expected = if more.is_empty() { "not-observed" } else { "new" };
+        assert_eq!(state, Some(expected), "{ran:#?}");
+    }
 }
