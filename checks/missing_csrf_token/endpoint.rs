@@ -24,6 +24,9 @@ const OPEN_HEADERS: [&str; 2] = ["content-language", "range"];
 const READING: &str = "search find query graphql suggest suggestions autocomplete lookup filter list count preview validate \
     check log logs track tracking collect collector telemetry metrics analytics beacon pixel rum vitals stats csp report \
     reports ping health heartbeat token refresh introspect";
+/// Words in the last part of a path whose calls change something, whatever stands before it.
+const WRITING: &str =
+    "add create save update edit set change remove delete submit send post checkout buy order pay transfer";
 /// Words in the last parts of a path that logs in.
 const LOGINS: [&str; 7] = [
     "login",
@@ -91,7 +94,17 @@ fn is_guarded(subject: &Subject<'_>, endpoint: &Endpoint, headers: &[String], ta
 }
 
 fn only_reads(target: &Url) -> bool {
-    READING.split_ascii_whitespace().any(|word| ends_with(target, word))
+    let last = target
+        .path()
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let last = fields::name_words(&[last]);
+    let writes = WRITING
+        .split_ascii_whitespace()
+        .any(|word| last.contains(&format!(" {word} ")));
+    !writes && READING.split_ascii_whitespace().any(|word| ends_with(target, word))
 }
 
 /// Whether a word stands in one of the last two parts of a path.

@@ -66,8 +66,10 @@ impl Seat {
         };
         standing.failures = standing.failures.saturating_add(1);
         standing.until = Some(Instant::now() + wait);
-        standing.why = Some(why.to_string());
-        tracing::warn!(browser = %self.endpoint(), %why, "a remote browser cannot be used");
+        let why = why.to_string();
+        // Some of it are the browser's own words, escaped for whoever reads logs on a terminal.
+        tracing::warn!(browser = %self.endpoint(), ?why, "a remote browser cannot be used");
+        standing.why = Some(why);
     }
 }
 

@@ -4,7 +4,9 @@
 (() => {
   'use strict';
   const found = /phmk([0-9a-f]{12})%3Cphmk\1f%3E$/.exec(location.hash);
-  if (!found) return;
+  // No page can put words of its own here.
+  const hidden = value => Object.defineProperty(window, '__phantomMarks', { value, enumerable: false });
+  if (!found) return void hidden(undefined);
   const word = 'phmk' + found[1];
   const before = { f: location.hash.slice(1, found.index) };
   const names = [];
@@ -19,7 +21,16 @@
     if (names.length) history.replaceState(history.state, '', location.pathname + '?' + marked + location.hash);
   } catch (_) { }
   const marks = new RegExp('(<|%3C)' + word + '(f|q[0-9]+)', 'i');
-  const places = /https?:\/\/[^\s)]+:\d+:\d+/g;
+  const places = /(?<!blob:)https?:\/\/[^\s)]+:\d+:\d+/g;
+  // An address as others may be told of it.
+  const plain = place => place.replace(/[?#].*(:\d+:\d+)$/, '$1');
+  const query = Document.prototype.querySelector;
+  // Whether the mark has become an element, next to where it was put.
+  const isMade = (name, node) => [node, node && node.parentNode, document].some(place => {
+    try {
+      return !!place && (place.nodeType === 9 ? query.call(place, name) : place.querySelector(name)) !== null;
+    } catch (_) { return false; }
+  });
   const hits = [];
   const known = new Set();
   const told = value => typeof value === 'string' ? value
@@ -29,8 +40,10 @@
     const mark = hits.length < 20 && marks.exec(text);
     if (!mark) return;
     const raw = mark[1] === '<';
-    // Escaped, it is no markup.
-    if (kind === 'markup' && !raw) return;
+    // Escaped, or within quotes, it is no markup. A frame reads its own later.
+    if (kind === 'markup' && !(raw && (sink === 'srcdoc' || isMade(word + mark[2], node)))) return;
+    // What a script's query says is not which script it is.
+    if (kind === 'script' && text.slice(0, mark.index).includes('?')) return;
     const source = mark[2] === 'f' ? 'fragment' : 'query';
     const head = text.slice(0, source === 'fragment' ? Math.max(0, text.indexOf(word)) : mark.index).replace(/^#/, '');
     const hit = {
@@ -38,8 +51,8 @@
       name: source === 'query' ? names[+mark[2].slice(1)] || '' : '',
       // All of it stands in the address: who writes that chooses the rest, too.
       whole: head === (before[mark[2]] || ''),
-      on: node && node.localName ? node.localName + (node.id ? '#' + node.id : '') : '',
-      scripts: ((new Error().stack || '').match(places) || []).slice(0, 8),
+      on: node && node.localName ? node.localName + (node.id && !node.id.includes(word) ? '#' + node.id : '') : '',
+      scripts: ((new Error().stack || '').match(places) || []).slice(0, 8).map(plain),
     };
     const key = JSON.stringify(hit);
     if (known.has(key)) return;
@@ -59,7 +72,7 @@
       if (error instanceof SyntaxError) tell();
       throw error;
     }
-    if (result !== 0) tell();
+    if (result !== 0) tell(result);
     return result;
   };
   const onSet = (holder, name, tell) => {
@@ -70,7 +83,7 @@
   const onCall = (holder, name, tell) => {
     const own = holder && holder[name];
     if (typeof own !== 'function') return;
-    holder[name] = function (...given) { return watch(() => own.apply(this, given), () => tell(given, this)); };
+    holder[name] = function (...given) { return watch(() => own.apply(this, given), made => tell(given, this, made)); };
   };
   for (const holder of [Element.prototype, ShadowRoot.prototype]) {
     onSet(holder, 'innerHTML', (value, node) => markup('innerHTML', value, node));
@@ -78,7 +91,9 @@
   }
   onSet(Element.prototype, 'outerHTML', (value, node) => markup('outerHTML', value, node));
   onCall(Element.prototype, 'insertAdjacentHTML', ([, value], node) => markup('insertAdjacentHTML', value, node));
-  onCall(Range.prototype, 'createContextualFragment', ([value], range) => markup('createContextualFragment', value, range.startContainer));
+  onCall(Range.prototype, 'createContextualFragment', ([value], range, made) => {
+    if (isShown(range.startContainer)) note('createContextualFragment', 'markup', value, made);
+  });
   onCall(Document.prototype, 'write', (values, page) => markup('document.write', values.map(told).join(''), page));
   onCall(Document.prototype, 'writeln', (values, page) => markup('document.writeln', values.map(told).join(''), page));
   onSet(HTMLIFrameElement.prototype, 'srcdoc', (value, node) => markup('srcdoc', value, node));
@@ -98,5 +113,5 @@
     apply: (own, self, given) => watch(() => Reflect.apply(own, self, given), () => listen(given)),
     construct: (own, given, to) => watch(() => Reflect.construct(own, given, to), () => listen(given)),
   });
-  Object.defineProperty(window, '__phantomMarks', { value: () => hits, enumerable: false });
+  hidden(() => hits);
 })();

@@ -113,22 +113,22 @@ impl Tab {
         let Some(witness) = witness else { return Ok(replayed) };
         replayed.honest = true;
         let whole = self.open_form(replay, anybody).await?;
-        self.send_from_elsewhere(replay, &whole, Way::WithoutCookies).await?;
-        replayed.from_anybody = self.shows_word(replay, &witness, anybody).await?;
+        let taken = self.send_from_elsewhere(replay, &whole, Way::WithoutCookies).await?;
+        replayed.from_anybody = taken && self.shows_word(replay, &witness, anybody).await?;
         if replayed.from_anybody {
             return Ok(replayed);
         }
         let mut filled = self.open_form(replay, without).await?;
         filled.fields.retain(|(name, _)| Some(name) != replay.token.as_ref());
-        self.send_from_elsewhere(replay, &filled, Way::Navigation).await?;
-        replayed.without_token = self.shows_word(replay, &witness, without).await?;
+        let taken = self.send_from_elsewhere(replay, &filled, Way::Navigation).await?;
+        replayed.without_token = taken && self.shows_word(replay, &witness, without).await?;
         if let Some(token) = &replay.token {
             let mut filled = self.open_form(replay, wrong).await?;
             for (_, value) in filled.fields.iter_mut().filter(|(name, _)| name == token) {
                 *value = value.chars().map(another).collect();
             }
-            self.send_from_elsewhere(replay, &filled, Way::Navigation).await?;
-            replayed.wrong_token = self.shows_word(replay, &witness, wrong).await?;
+            let taken = self.send_from_elsewhere(replay, &filled, Way::Navigation).await?;
+            replayed.wrong_token = taken && self.shows_word(replay, &witness, wrong).await?;
         }
         Ok(replayed)
     }
@@ -150,7 +150,8 @@ impl Tab {
         }
     }
 
-    async fn send_from_elsewhere(&self, replay: &Replay, filled: &Filled, way: Way) -> Result<(), String> {
+    /// Sends a form. False if the server refused it, whatever it kept of it.
+    async fn send_from_elsewhere(&self, replay: &Replay, filled: &Filled, way: Way) -> Result<bool, String> {
         if !(replay.may_go)().await {
             return Err("there was no turn for it at its host".to_owned());
         }
@@ -165,7 +166,22 @@ impl Tab {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        self.consequences_of_replay().await
+        self.consequences_of_replay().await?;
+        match self.answered(&filled.action) {
+            Some(status @ (429 | 500..)) => Err(format!("the server answered {status}, which says nothing")),
+            Some(400..) => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    /// With which status a submission was answered; `None` if it led elsewhere.
+    fn answered(&self, action: &str) -> Option<u16> {
+        let without_fragment = |url: &str| url.split('#').next().unwrap_or_default().to_owned();
+        let recorder = self.recorder();
+        let sent = recorder.requests.iter().rev().find(|request| {
+            request.method.eq_ignore_ascii_case("post") && without_fragment(&request.url) == without_fragment(action)
+        });
+        sent.and_then(|request| request.status)
     }
 
     /// Whether a page that is asked for now shows a word.

@@ -2,6 +2,7 @@
 
 mod leave;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -126,6 +127,8 @@ pub struct PageRequest {
     pub explore: Option<Exploration>,
     /// Bodies are hashed, so that it can be told later whether they changed.
     pub marks: bool,
+    /// Requests whose address has this in it are not made, but for the page itself.
+    pub held_word: Option<String>,
 }
 
 /// What came of a navigation.
@@ -174,6 +177,7 @@ pub(super) struct Tab {
     pub(super) view: View,
     shared: Arc<Shared>,
     lasting: Lasting,
+    holds_word: AtomicBool,
 }
 
 impl Tab {
@@ -217,6 +221,7 @@ impl Tab {
             view: View::of(rules.client.device()),
             shared,
             lasting: lasting.clone(),
+            holds_word: AtomicBool::new(false),
         };
         tab.enable(rules).await?;
         if let Some(script) = kept {
@@ -326,6 +331,7 @@ impl Tab {
             // From another route of the same document it would be a step within the document, which loads nothing.
             self.leave(request).await?;
         }
+        self.hold_word(request.held_word.as_deref()).await?;
         self.begin(request, began);
         let navigated: Navigated = self
             .session
@@ -367,6 +373,23 @@ impl Tab {
         captured.evidence.page.broken_off = broken_off;
         captured.evidence.page.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Visit::Page(Box::new(captured)))
+    }
+
+    /// Lets no request out whose path or query has this word in it, or all again.
+    async fn hold_word(&self, word: Option<&str>) -> Result<(), CdpError> {
+        if self.holds_word.swap(word.is_some(), Ordering::Relaxed) || word.is_some() {
+            let patterns = word.map(|word| [format!("*://*:*/*{word}*"), format!("*://*:*/*\\?*{word}*")]);
+            let patterns = patterns.into_iter().flatten();
+            let held = network::SetBlockedUrLsParams {
+                url_patterns: Some(
+                    patterns
+                        .map(|pattern| network::BlockPattern::new(pattern, true))
+                        .collect(),
+                ),
+            };
+            self.call(held).await?;
+        }
+        Ok(())
     }
 
     fn begin(&self, request: &PageRequest, now: Instant) {

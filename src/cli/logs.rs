@@ -8,6 +8,9 @@ const VARIABLE: &str = "PHANTOM_LOG";
 /// A library that reports each certificate that it does not trust. Whoever asked for it says so, with what to do.
 const TOLD: &str = "rustls_platform_verifier";
 
+/// A library whose traces have secrets in them.
+const SECRET: &str = "tungstenite=info";
+
 /// Writes logs to the standard error stream: by `RUST_LOG`, else by how much is wanted. As JSON they are for a collector,
 /// which wants to know what happens.
 pub fn init(verbose: u8, quiet: bool) {
@@ -20,6 +23,11 @@ pub fn init(verbose: u8, quiet: bool) {
         _ => "info,phantom_gang=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{TOLD}=off")));
+    // Whatever is asked for: it logs whole requests, with what lets in at a remote browser.
+    let filter = match SECRET.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(console::colors_enabled_stderr())

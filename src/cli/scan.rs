@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::ValueEnum as _;
 use console::Term;
 use jiff::Timestamp;
 use phantom_checks::Severity;
@@ -388,6 +389,14 @@ impl Job<'_> {
                 .as_ref()
                 .map(|config| format!("--config {}", config.display())),
         );
+        // What the first run was asked for is wanted of the next one, too.
+        if let Some(mode) = self.args.tickets.and_then(|mode| mode.to_possible_value()) {
+            command.push(format!("--tickets {}", mode.get_name()));
+        }
+        if self.args.fail_on != Severity::High {
+            command.push(format!("--fail-on {}", self.args.fail_on));
+        }
+        command.extend(self.args.reports.iter().map(|report| format!("--report {report}")));
         command.join(" ")
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use phantom_checks::Severity;
+use phantom_checks::{Meta, Severity};
 use url::Url;
 
 use super::ReportError;
@@ -21,10 +21,13 @@ use super::verdict::{Basis, Verdict};
 use crate::crawl::reached::Obstacle;
 use crate::crawl::{PageKey, PageRow, PageState, SeenHost, is_cut_off_reason, is_left_out_reason, page_key};
 use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
-use crate::site::{ScopeRules, SiteBook};
+use crate::site::{ExploreMode, ScopeRules, Site, SiteBook};
 use crate::store::Store;
 use crate::tickets::TicketLink;
 use crate::triage::{Finding, FindingPage, FindingState, PageLook, Picture, Suppression};
+
+/// Why a check that tries things on pages was not run.
+const UNEXPLORED: &str = "pages were only looked at; `--explore safe` uses them, too";
 
 /// Pages listed of one finding.
 pub const MAX_PAGES: u32 = 100;
@@ -239,6 +242,9 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     for id in &gathered.record.site.disabled_checks {
         not_checked.add(NotCheckedKind::Checks, "disabled in the site's file", id.clone());
     }
+    for meta in untried_checks(&gathered.record.site) {
+        not_checked.add(NotCheckedKind::Checks, UNEXPLORED, meta.id.to_owned());
+    }
 
     let site = &gathered.record.site;
     let idle_suppressions = suppressed::idle(&gathered.suppressions, &site.id, context.now);
@@ -302,7 +308,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             .take(MAX_FAILED as usize)
             .map(failed_page)
             .collect(),
-        checks: checks_run(&gathered.record.site.disabled_checks),
+        checks: checks_run(&gathered.record.site),
         scan: scan_part(gathered.record, pages),
     }
 }
@@ -377,11 +383,22 @@ fn failed_page(row: &PageRow) -> FailedPage {
     }
 }
 
-fn checks_run(disabled: &[String]) -> Vec<CheckRun> {
+/// The checks that a site's file does not disable and that look at explored pages only, if the site's were not.
+fn untried_checks(site: &Site) -> impl Iterator<Item = &'static Meta> {
+    let observed = site.explore.mode == ExploreMode::Observe;
+    let checks = phantom_checks::all().iter();
+    checks
+        .filter(move |check| observed && check.marks_address())
+        .map(|check| check.meta())
+        .filter(|meta| !site.disabled_checks.iter().any(|id| id == meta.id))
+}
+
+fn checks_run(site: &Site) -> Vec<CheckRun> {
+    let untried: Vec<&str> = untried_checks(site).map(|meta| meta.id).collect();
     phantom_checks::all()
         .iter()
         .map(|check| check.meta())
-        .filter(|meta| !disabled.iter().any(|id| id == meta.id))
+        .filter(|meta| !site.disabled_checks.iter().any(|id| id == meta.id) && !untried.contains(&meta.id))
         .map(|meta| CheckRun {
             id: meta.id.to_owned(),
             version: meta.version,

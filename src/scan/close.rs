@@ -9,10 +9,10 @@ use url::Url;
 use super::proof::was_tried;
 use super::run::Run;
 use super::sessions;
-use super::{ScanClose, ScanError, ScanRecord, ScanState};
+use super::{ScanClose, ScanError, ScanId, ScanRecord, ScanState};
 use crate::crawl::reached::Obstacle;
 use crate::crawl::{LinkRules, NewPage, PageKey, PageState, RobotsBook, is_limit_reason};
-use crate::site::ScopeRules;
+use crate::site::{ExploreMode, ScopeRules};
 use crate::store::{Store, StoreError};
 use crate::triage::{
     CheckRan, Coverage, Finding, Fingerprint, Judgement, PageLook, PagesSeen, ScanFacts, Suppressions, WITNESSES, Why,
@@ -242,7 +242,19 @@ async fn judge(
     let key = |url: &str| key_of(run, url);
     let findings = run.store.all_findings(Some(&run.site.id)).await?;
     let mut untried = BTreeSet::new();
+    let mut modes: BTreeMap<&ScanId, ExploreMode> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| !seen.contains(&finding.fingerprint)) {
+        if !modes.contains_key(&finding.last_scan) {
+            modes.insert(&finding.last_scan, mode_of(&*run.store, &finding.last_scan).await?);
+        }
+        // What took more than this scan does to be seen may be there still.
+        if modes
+            .get(&finding.last_scan)
+            .is_some_and(|mode| *mode > run.site.explore.mode)
+        {
+            untried.insert(finding.fingerprint.clone());
+            continue;
+        }
         let witnesses = finding.past.witnesses.iter();
         let keys = witnesses.filter_map(|witness| key(&witness.url)).map(PageKey);
         if !was_tried(&*run.store, &run.scan, finding, keys).await? {
@@ -276,6 +288,12 @@ async fn judge(
         }
     }
     Ok(judgements)
+}
+
+/// How far a scan explored; no further than any, if it is not kept.
+pub(super) async fn mode_of(store: &dyn Store, scan: &ScanId) -> Result<ExploreMode, StoreError> {
+    let record = store.scan(scan).await?;
+    Ok(record.map_or(ExploreMode::Observe, |record| record.site.explore.mode))
 }
 
 /// A finding that moved has its witnesses where it is now.

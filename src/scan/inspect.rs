@@ -117,6 +117,13 @@ impl Inspector {
 
     /// Runs all checks over a page; answers become part of its evidence.
     pub async fn inspect(&self, run: &Run, evidence: &mut Evidence, scripts: &BTreeMap<String, Arc<str>>) -> Inspected {
+        // Where nothing was marked, there is nothing to tell of marks.
+        let marked = |id: &str| {
+            self.checks
+                .iter()
+                .any(|check| check.marks_address() && check.meta().id == id)
+        };
+        evidence.probes.retain(|answer| !marked(&answer.check));
         let is_replay = |question: &Question| matches!(question, Question::Replay { .. });
         let (mut inspected, mut questions) = self.run(evidence, scripts);
         let mut replays: Vec<Question> = questions.extract_if(.., |question| is_replay(question)).collect();

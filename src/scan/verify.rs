@@ -13,12 +13,13 @@ use phantom_checks::Check;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::close::mode_of;
 use super::proof::was_tried;
 use super::scanner::scope_rules;
 use super::{ScanError, ScanId, ScanState, Scanner, Start};
 use crate::config::Config;
 use crate::crawl::{LinkRules, NewPage, PageState, RobotsBook};
-use crate::site::{PrivateStart, ScopeRules, Site, SiteId, Sitemaps};
+use crate::site::{ExploreMode, PrivateStart, ScopeRules, Site, SiteId, Sitemaps};
 use crate::store::{Store, StoreError};
 use crate::triage::{Finding, Fingerprint, PageLook, WITNESSES, reached};
 
@@ -134,7 +135,7 @@ impl Scanner {
     /// If no look is possible. A page that cannot be reached is no error but an answer.
     pub async fn verify(&self, finding: &Finding) -> Result<Verified, VerifyError> {
         let check = phantom_checks::by_id(&finding.check).ok_or_else(|| VerifyError::NoCheck(finding.check.clone()))?;
-        let kept = self.kept_site(finding).await?;
+        let mut kept = self.kept_site(finding).await?;
         kept.may_start(&self.config.network)?;
         if kept.disabled_checks.contains(&finding.check) {
             return Err(VerifyError::Disabled {
@@ -150,6 +151,10 @@ impl Scanner {
             let seen = Seen::default();
             return Ok(seen.verdict(finding, check, &wanted));
         }
+        // What took pages to be used is looked for so; what took forms to be sent is sent only where that is asked for.
+        let saw = mode_of(&*self.store, &finding.last_scan).await?;
+        kept.explore.mode = kept.explore.mode.max(saw.min(ExploreMode::Safe));
+        let shallow = saw > kept.explore.mode;
         let site = narrowed(kept, &finding.check, pages.len());
         let start = site.start.first().and_then(|url| start_page(url, &rules));
         let scanner = Self {
@@ -163,7 +168,8 @@ impl Scanner {
             return Err(ScanError::Stopped.into());
         }
         let record = ended.record;
-        let seen = Seen::by(&*self.store, &record.id, finding, start).await?;
+        let mut seen = Seen::by(&*self.store, &record.id, finding, start).await?;
+        seen.untried |= shallow;
         let verified = seen.verdict(finding, check, &wanted);
         let said = format!("finding {}: {}", finding.fingerprint, verified.presence);
         let remarks = [record.remarks, vec![said]].concat();
@@ -392,8 +398,8 @@ impl Seen {
             ));
         }
         if self.untried {
-            let why =
-                "what proved it was not tried again: the site's file does not ask for it any more, or it had no effect";
+            let why = "what showed it was not tried again: the scan that saw it did more than the site's file asks for now, or \
+                       it had no effect";
             return lost(why.to_owned());
         }
         (Presence::Gone, None)

@@ -159,6 +159,7 @@ impl Worker {
             scripts: Arc::clone(&run.scripts),
             explore: None,
             marks: run.incremental.is_some(),
+            held_word: None,
         }
     }
 

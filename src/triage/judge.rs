@@ -174,7 +174,7 @@ pub enum Why {
     },
     /// The check failed on some page.
     CheckFailed,
-    /// What proved it was not tried again.
+    /// The scan did not do what showed it: it explored less, or sent no form.
     NotTried,
     /// No page is known on which it could be looked for.
     NoWitness,
@@ -212,7 +212,7 @@ impl fmt::Display for Why {
                 write!(f, "the check changed: version {then} saw it, version {now} ran")
             }
             Self::CheckFailed => f.write_str("the check failed on a page, or could not try there what it has to"),
-            Self::NotTried => f.write_str("what proved it was not tried again"),
+            Self::NotTried => f.write_str("the scan did not do what showed it"),
             Self::NoWitness => f.write_str("no page is known on which to look for it"),
             Self::WitnessLost(url) => write!(f, "{url} did not answer as expected"),
             Self::NoFreshSample(url) => write!(f, "no other page like {url} was reached"),

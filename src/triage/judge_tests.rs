@@ -160,7 +160,7 @@ fn fixed_needs_every_proof() {
                 ..clean()
             },
             FindingState::NotObserved,
-            "what proved it was not tried again",
+            "the scan did not do what showed it",
         ),
         (
             Did {

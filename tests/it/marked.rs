@@ -24,7 +24,10 @@ fn site(mended: Arc<AtomicBool>) -> impl Fn(&Ask<'_>) -> Reply + Send + Sync + '
                 "innerHTML"
             };
             let script = format!(
-                "document.getElementById('out').{how} = new URLSearchParams(location.search).get('sort') || '';"
+                "const sort = new URLSearchParams(location.search).get('sort') || '';\n\
+                 fetch('/seen?sort=' + encodeURIComponent(sort)).catch(() => {{}});\n\
+                 new Image().src = '/seen.gif?at=' + encodeURIComponent(location.href);\n\
+                 document.getElementById('out').{how} = sort;"
             );
             Reply::ok("text/javascript", script.into_bytes())
         }
@@ -38,6 +41,12 @@ async fn state(bench: &Bench, mode: &str) -> Option<String> {
         .run(&["scan", "shop", "--explore", mode, "--report", "json=report.json"])
         .await;
     assert!(matches!(ran.code, Some(0 | 1)), "{ran:#?}");
+    assert!(
+        !bench.report().to_string().contains("phmk"),
+        "marks are for the browser alone"
+    );
+    let log = bench.microsite.log.entries();
+    assert!(log.iter().all(|one| !one.path.contains("phmk")), "{log:#?}");
     let listed = bench.run(&["findings", "list", "--json"]).await;
     let listed: Vec<serde_json::Value> = serde_json::from_str(&listed.stdout).unwrap();
     let all: Vec<_> = listed.iter().filter(|one| one["check"] == "dom-xss").collect();

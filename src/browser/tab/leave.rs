@@ -45,11 +45,12 @@ impl Tab {
     /// Leaves the page before.
     pub(in crate::browser) async fn leave(&self, request: &PageRequest) -> Result<(), CdpError> {
         self.begin(request, Instant::now());
-        let blank = page::NavigateParams::new("about:blank");
-        self.session
-            .call::<Navigated>(blank, request.deadline)
-            .await
-            .map(|_| ())
+        // Until it is gone, the next address may be taken for another place in it.
+        if self.left().await {
+            Ok(())
+        } else {
+            Err(CdpError::TabGone)
+        }
     }
 
     /// Closes the tab. What the page does when it is left is done while its requests still wait for us. A page that

@@ -3,21 +3,25 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use phantom_checks::Check;
-use phantom_checks::evidence::{Evidence, ProbeAnswer};
+use phantom_checks::evidence::{Evidence, Page, ProbeAnswer};
 use phantom_checks::stable::template;
+use phantom_checks::{Check, Observation};
 use url::Url;
 
 use super::Worker;
 use crate::browser::{Captured, PageRequest, Visit, mark};
 use crate::crawl::Lease;
 use crate::scan::inspect::Inspected;
+use crate::scan::turns::host_of;
 
 /// Pages of one template whose scripts differ: some have data in them.
 const MOST_OF_TEMPLATE: u32 = 3;
 /// Pages of one scan.
 const MOST: usize = 200;
+/// A host that refuses a page once more is left alone for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// The pages of a scan that were marked so far.
 #[derive(Default)]
@@ -85,45 +89,78 @@ impl Worker {
             }
             return;
         }
-        match self.answers_marked(lease, &checks).await {
-            Some(answers) if answers.is_empty() => {}
-            Some(answers) => {
-                let frame = captured
-                    .evidence
-                    .main_frame()
-                    .map(|main| main.id.clone())
-                    .unwrap_or_default();
-                captured
-                    .evidence
-                    .probes
-                    .extend(answers.into_iter().map(|answer| ProbeAnswer {
-                        frame: frame.clone(),
-                        ..answer
-                    }));
-                let (again, _) = run.inspector.run(&captured.evidence, &captured.scripts);
-                let new = |one: &phantom_checks::Observation| checks.iter().any(|check| check.meta().id == one.check);
-                inspected
-                    .observations
-                    .extend(again.observations.into_iter().filter(new));
-            }
-            None => inspected
-                .failed_checks
-                .extend(checks.iter().map(|check| check.meta().id.to_owned())),
+        let mut answers = self.answers_marked(lease, captured, &checks).await;
+        if answers.is_none() && !run.stop.is_cancelled() {
+            answers = self.answers_marked(lease, captured, &checks).await;
         }
+        let Some(answers) = answers else {
+            let gap = "what becomes of its address could not be tried: it was not the same page once more".to_owned();
+            captured.evidence.gaps.push(gap);
+            inspected
+                .failed_checks
+                .extend(checks.iter().map(|check| check.meta().id.to_owned()));
+            return;
+        };
+        captured.evidence.probes.extend(answers);
+        let (again, _) = run.inspector.run(&captured.evidence, &captured.scripts);
+        let of_these = |one: &Observation| checks.iter().any(|check| check.meta().id == one.check);
+        inspected
+            .observations
+            .extend(again.observations.into_iter().filter(of_these));
     }
 
-    /// What the probes of checks answer on the marked page; `None` if it could not be looked at.
-    async fn answers_marked(&mut self, lease: &Lease, checks: &[&&'static dyn Check]) -> Option<Vec<ProbeAnswer>> {
-        let request = self.request(&mark(&lease.url));
+    /// What the probes of checks answer on the marked page; `None` if it could not be looked at, or is another one.
+    async fn answers_marked(
+        &mut self,
+        lease: &Lease,
+        plain: &Captured,
+        checks: &[&&'static dyn Check],
+    ) -> Option<Vec<ProbeAnswer>> {
+        let (url, word) = mark(&lease.url);
+        let request = PageRequest {
+            held_word: Some(word),
+            ..self.request(&url)
+        };
         let rendered = self.slot.render(&request, lease.alone).await;
         self.run.tell_restarts("it died or hung, and was replaced");
         let Ok(Visit::Page(mut marked)) = rendered else {
             return None;
         };
         self.slot.leave(&request, &mut marked).await;
+        let page = &marked.evidence.page;
+        if let (Some(429 | 503), false) = (page.status, page.status == plain.evidence.page.status) {
+            // Who has had enough is left alone, by all.
+            let _ = self.run.turns.refused(host_of(&lease.url), LEFT_ALONE).await;
+        }
+        if !is_same(page, &plain.evidence.page) {
+            return None;
+        }
         let main = marked.evidence.main_frame()?.id.clone();
+        let frame = plain.evidence.main_frame()?.id.clone();
         let mut answers = std::mem::take(&mut marked.evidence.probes);
-        answers.retain(|answer| answer.frame == main && checks.iter().any(|check| check.meta().id == answer.check));
-        Some(answers)
+        answers.retain(|answer| answer.frame == main);
+        let mut found = Vec::new();
+        for check in checks {
+            // The probe answers on every marked page, if only that it saw nothing.
+            let answer = answers.iter().find(|answer| answer.check == check.meta().id)?;
+            found.push(ProbeAnswer {
+                frame: frame.clone(),
+                ..answer.clone()
+            });
+        }
+        Some(found)
     }
+}
+
+/// Whether a page that was loaded once more is the one that it was, but for what scripts make of its address.
+fn is_same(marked: &Page, plain: &Page) -> bool {
+    let document = |page: &Page| {
+        let url = Url::parse(&page.url).ok()?;
+        Some((url.origin(), url.path().to_owned()))
+    };
+    marked.status == plain.status
+        && marked.redirects.is_empty()
+        && marked.broken_off.is_none()
+        && marked.cut_short <= plain.cut_short
+        && document(marked) == document(plain)
 }

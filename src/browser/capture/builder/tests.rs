@@ -26,6 +26,7 @@ fn request() -> PageRequest {
         scripts: Arc::default(),
         explore: None,
         marks: false,
+        held_word: None,
     }
 }
 
