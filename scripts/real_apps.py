@@ -687,6 +687,12 @@ def differences(app, before, after):
     return named, unnamed
 
 
+def one_order(url):
+    """A page is the same one whatever the order of its parameters, for the scanner, too."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(query="&".join(sorted(parts.query.split("&")))).geturl()
+
+
 def show(app, phantom, pages, ways, tabs):
     """Scans one application; the rows of the table, and what was missed."""
     rows, missed = [], []
@@ -697,7 +703,7 @@ def show(app, phantom, pages, ways, tabs):
         before = app.kept()
         first, again = (scan(phantom, app, logged_in, pages, nth, at_once) for nth, at_once in ((1, 1), (2, tabs)))
         named, unnamed = differences(app, before, app.kept())
-        one, two = first["pages"], again["pages"]
+        one, two = ({one_order(url) for url in seen["pages"]} for seen in (first, again))
         alike = len(one & two) / max(1, len(one | two))
         rows.append((what, first["state"], len(one), first["templates"], first["forms"], first["endpoints"], first["took"], first["requests"],
                      len(first["unsafe"]), alike, sum(named.values()), len(unnamed)))
