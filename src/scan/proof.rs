@@ -140,6 +140,11 @@ impl Worker {
             may_go: run.may_go(&page),
             page,
         };
+        run.remark(
+            "forms were sent from another origin, too, because the site's file asks for it (csrf_proof); what they have left \
+             there begins with `pg`"
+                .to_owned(),
+        );
         let replayed = run.stop.run_until_cancelled(self.slot().replay(&replay)).await;
         match replayed {
             None => Err(NOT_NOW.to_owned()),
