@@ -4,7 +4,8 @@
 //!
 //! # Why it matters
 //!
-//! Whoever writes a link chooses its address. What a script makes of that runs in the page, with the visitor's session.
+//! Whoever writes a link chooses its address. What a script makes of that runs in the page, with the visitor's session:
+//! DOM-based cross-site scripting (XSS).
 //!
 //! # How it decides
 //!
@@ -57,7 +58,7 @@ pub struct DomXss;
 static META: Meta = Meta {
     id: "dom-xss",
     version: 1,
-    title: "A script makes markup or code of the page's address",
+    title: "A script makes markup or code of the page's address (DOM-based XSS)",
     severity: Severity::High,
     cwe: 79,
     source: include_str!("mod.rs"),
@@ -188,7 +189,10 @@ fn observe(document: &Url, hit: &Hit) -> Observation {
             format!("a script in {}", shown(document)),
         ),
     };
-    let title = format!("{place} makes {makes} of the address' {source} ({})", hit.sink);
+    let title = format!(
+        "DOM-based XSS: {place} makes {makes} of the address' {source} ({})",
+        hit.sink
+    );
     META.observe(
         judged,
         &title,
@@ -202,6 +206,7 @@ fn observe(document: &Url, hit: &Hit) -> Observation {
         ),
         vec![
             Fact::new("part of the address", source),
+            Fact::new("to see it", example(document, hit)),
             Fact::new("goes to", hit.sink.as_str()),
             Fact::new("element", hit.on.chars().take(80).collect::<String>()),
             Fact::new(
@@ -210,6 +215,31 @@ fn observe(document: &Url, hit: &Hit) -> Observation {
             ),
         ],
     )
+}
+
+/// An address at which the page shows underlined text that stands in no page of the site; nothing if markup is not what
+/// is made.
+fn example(document: &Url, hit: &Hit) -> String {
+    if hit.kind != Kind::Markup {
+        return String::new();
+    }
+    let mut url = document.clone();
+    match hit.source {
+        Source::Fragment => url.set_fragment(Some("<u>phantom</u>")),
+        Source::Query => {
+            let pairs: Vec<(String, String)> = document.query_pairs().into_owned().collect();
+            let marked = pairs.into_iter().map(|(name, value)| {
+                let value = if name == hit.name {
+                    "<u>phantom</u>".to_owned()
+                } else {
+                    value
+                };
+                (name, value)
+            });
+            url.query_pairs_mut().clear().extend_pairs(marked);
+        }
+    }
+    url.to_string()
 }
 
 /// The script that is to blame, of those that were running, the innermost first; `None` for one of the page's own markup.
@@ -235,6 +265,26 @@ fn url_of(place: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_shows_it() {
+        let page = Url::parse("https://shop.test/list?q=1&sort=name").unwrap();
+        let mut hit = Hit {
+            sink: "innerHTML".to_owned(),
+            kind: Kind::Markup,
+            source: Source::Query,
+            name: "q".to_owned(),
+            whole: true,
+            on: String::new(),
+            scripts: Vec::new(),
+        };
+        let shown = "https://shop.test/list?q=%3Cu%3Ephantom%3C%2Fu%3E&sort=name";
+        assert_eq!(example(&page, &hit), shown);
+        hit.source = Source::Fragment;
+        assert_eq!(example(&page, &hit), format!("{page}#%3Cu%3Ephantom%3C/u%3E"));
+        hit.kind = Kind::Code;
+        assert_eq!(example(&page, &hit), "");
+    }
 
     #[test]
     fn who_calls_a_library_is_to_blame() {

@@ -22,8 +22,9 @@ use crate::tickets::{Commented, Worker, meant};
 #[derive(Debug, Args)]
 #[command(
     after_help = "It looks at the pages where the finding was seen last, three at most, after the start page, which \
-                  begins the session; and at nothing else. It changes neither the finding nor the status of its \
-                  ticket.\n\nExit codes:\n  0    gone\n  1    still there\n  2    wrong usage or configuration\n  3    \
+                  begins the session; and at nothing else. It uses these pages as far as the scan did that saw it; \
+                  where the site's file asks for `csrf_proof`, forms are sent again. It changes neither the finding \
+                  nor the status of its ticket.\n\nExit codes:\n  0    gone\n  1    still there\n  2    wrong usage or configuration\n  3    \
                   could not reach, which says nothing\n  130  interrupted\n\nExamples:\n  phantom verify SEC-12\n  \
                   phantom verify 9f1c2a7be0d4 --json\n  phantom verify SEC-12 --comment"
 )]

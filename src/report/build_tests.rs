@@ -194,6 +194,7 @@ fn the_sentence_says_what_was_not_looked_at() {
             (NotCheckedKind::WaitingPages, "the scan was interrupted", 4),
             (NotCheckedKind::PartsOfPages, "frame lost", 1),
             (NotCheckedKind::Checks, "disabled in the site's file", 1),
+            (NotCheckedKind::Checks, UNEXPLORED, 1),
             (NotCheckedKind::SkippedPages, "robots.txt", 2),
         ]
     );
