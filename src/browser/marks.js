@@ -47,7 +47,7 @@
     const source = mark[2] === 'f' ? 'fragment' : 'query';
     const head = text.slice(0, source === 'fragment' ? Math.max(0, text.indexOf(word)) : mark.index).replace(/^#/, '');
     const hit = {
-      sink, kind, raw, source,
+      sink, kind, source,
       name: source === 'query' ? names[+mark[2].slice(1)] || '' : '',
       // All of it stands in the address: who writes that chooses the rest, too.
       whole: head === (before[mark[2]] || ''),

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 
-/// A token that Ctrl-C, a request to terminate or the end of the terminal cancels. A second one ends the process where it stands: browsers end
-/// with it, and everything recorded so far is safe.
+/// A token that Ctrl-C, a request to terminate or the end of the terminal cancels. A second one ends the process where it
+/// stands: browsers end with it, and everything recorded so far is safe.
 pub fn token() -> CancellationToken {
     let token = CancellationToken::new();
     let stop = token.clone();

@@ -241,26 +241,11 @@ async fn judge(
     let in_scope = |url: &str| Url::parse(url).is_ok_and(|url| run.scope().admits(&url).is_ok());
     let key = |url: &str| key_of(run, url);
     let findings = run.store.all_findings(Some(&run.site.id)).await?;
-    let mut untried = BTreeSet::new();
-    let mut modes: BTreeMap<&ScanId, ExploreMode> = BTreeMap::new();
-    for finding in findings.iter().filter(|finding| !seen.contains(&finding.fingerprint)) {
-        if !modes.contains_key(&finding.last_scan) {
-            modes.insert(&finding.last_scan, mode_of(&*run.store, &finding.last_scan).await?);
-        }
-        // What took more than this scan does to be seen may be there still.
-        if modes
-            .get(&finding.last_scan)
-            .is_some_and(|mode| *mode > run.site.explore.mode)
-        {
-            untried.insert(finding.fingerprint.clone());
-            continue;
-        }
-        let witnesses = finding.past.witnesses.iter();
-        let keys = witnesses.filter_map(|witness| key(&witness.url)).map(PageKey);
-        if !was_tried(&*run.store, &run.scan, finding, keys).await? {
-            untried.insert(finding.fingerprint.clone());
-        }
-    }
+    let untried = untried(
+        run,
+        findings.iter().filter(|finding| !seen.contains(&finding.fingerprint)),
+    )
+    .await?;
     let facts = ScanFacts {
         scan: &run.scan,
         ended,
@@ -288,6 +273,26 @@ async fn judge(
         }
     }
     Ok(judgements)
+}
+
+/// The findings that were seen by doing more than this scan has done: they may be there still.
+async fn untried(run: &Run, unseen: impl Iterator<Item = &Finding>) -> Result<BTreeSet<Fingerprint>, ScanError> {
+    let mut untried = BTreeSet::new();
+    let mut modes: BTreeMap<&ScanId, ExploreMode> = BTreeMap::new();
+    for finding in unseen {
+        if !modes.contains_key(&finding.last_scan) {
+            modes.insert(&finding.last_scan, mode_of(&*run.store, &finding.last_scan).await?);
+        }
+        let deeper = modes
+            .get(&finding.last_scan)
+            .is_some_and(|mode| *mode > run.site.explore.mode);
+        let witnesses = finding.past.witnesses.iter();
+        let keys = witnesses.filter_map(|witness| key_of(run, &witness.url)).map(PageKey);
+        if deeper || !was_tried(&*run.store, &run.scan, finding, keys).await? {
+            untried.insert(finding.fingerprint.clone());
+        }
+    }
+    Ok(untried)
 }
 
 /// How far a scan explored; no further than any, if it is not kept.

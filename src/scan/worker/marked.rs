@@ -77,15 +77,14 @@ impl Worker {
         if checks.is_empty() {
             return;
         }
+        let ids = || checks.iter().map(|check| check.meta().id.to_owned());
         // Silence about what was found there once is to prove something.
         let must = run.record.trigger.is_look() || run.is_pinned(&lease.key);
         let page = &captured.evidence.page;
         let plain = request.explore.is_some() && page.redirects.is_empty() && page.broken_off.is_none();
         if !plain || !(run.marked.takes(&lease.url, &captured.evidence) || must) {
             if must {
-                inspected
-                    .failed_checks
-                    .extend(checks.iter().map(|check| check.meta().id.to_owned()));
+                inspected.failed_checks.extend(ids());
             }
             return;
         }
@@ -96,9 +95,7 @@ impl Worker {
         let Some(answers) = answers else {
             let gap = "what becomes of its address could not be tried: it was not the same page once more".to_owned();
             captured.evidence.gaps.push(gap);
-            inspected
-                .failed_checks
-                .extend(checks.iter().map(|check| check.meta().id.to_owned()));
+            inspected.failed_checks.extend(ids());
             return;
         };
         captured.evidence.probes.extend(answers);
