@@ -4,6 +4,7 @@
 //! tab that the session belongs to. Child sessions join their parent's inbox in the reader itself, so that not even
 //! their first event can be lost.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -96,6 +97,8 @@ impl Event {
 #[derive(Clone)]
 pub(super) struct Inbox {
     main: Arc<str>,
+    /// What a session belongs to is lost when it crashes. Workers that others can use too say so whenever they end.
+    crashes: bool,
     events: mpsc::Sender<Event>,
     gone: CancellationToken,
     overflow: Arc<AtomicBool>,
@@ -215,6 +218,7 @@ impl Connection {
         let (sender, receiver) = mpsc::channel(INBOX);
         let inbox = Inbox {
             main: Arc::clone(&id),
+            crashes: true,
             events: sender,
             gone: CancellationToken::new(),
             overflow: Arc::default(),
@@ -507,14 +511,22 @@ fn route_event(shared: &Shared, session: &str, method: &str, params: &RawValue) 
     struct Related<'a> {
         #[serde(borrow)]
         session_id: &'a str,
+        #[serde(borrow, default)]
+        target_info: Info<'a>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Info<'a> {
+        #[serde(borrow, default)]
+        r#type: Cow<'a, str>,
     }
     let mut routes = shared.routes();
     match method {
         "Target.attachedToTarget" => {
-            if let (Some(inbox), Ok(child)) = (
+            if let (Some(mut inbox), Ok(child)) = (
                 routes.sessions.get(session).cloned(),
                 serde_json::from_str::<Related<'_>>(params.get()),
             ) {
+                inbox.crashes = matches!(&*child.target_info.r#type, "iframe" | "page");
                 routes.sessions.insert(Arc::from(child.session_id), inbox);
             }
         }
@@ -528,7 +540,7 @@ fn route_event(shared: &Shared, session: &str, method: &str, params: &RawValue) 
         }
         // The page of a crashed frame is not whole: it is lost with it.
         "Inspector.targetCrashed" => {
-            if let Some(inbox) = routes.sessions.get(session) {
+            if let Some(inbox) = routes.sessions.get(session).filter(|inbox| inbox.crashes) {
                 inbox.gone.cancel();
             }
         }

@@ -33,6 +33,8 @@ pub(super) enum Child {
     Lasting,
 }
 
+/// The kinds of targets that outlive their pages.
+const LASTING: [&str; 2] = ["service_worker", "shared_worker"];
 /// Workers of one browser that are remembered.
 const MOST_WORKERS: usize = 1_000;
 
@@ -158,7 +160,7 @@ pub(super) async fn watch_workers(connection: &Connection, context: &str, rules:
     let lasting = Lasting::default();
     let context = context.to_owned();
     tokio::spawn(watch(events, session.clone(), context, rules.clone(), lasting.clone()));
-    let kinds = ["service_worker", "shared_worker"].map(|kind| target::FilterEntry {
+    let kinds = LASTING.map(|kind| target::FilterEntry {
         exclude: None,
         r#type: Some(kind.to_owned()),
     });
@@ -181,6 +183,10 @@ fn take(event: &Event, session: &Session, context: &str, rules: &Rules, lasting:
             let Some(attached) = event.read::<AttachedToTarget>() else {
                 return;
             };
+            if !LASTING.contains(&attached.target_info.r#type.as_str()) {
+                // A tab that we asked for ourselves.
+                return;
+            }
             let child = session.child(&attached.session_id);
             if attached.target_info.browser_context_id != context {
                 // Somebody else's, in a browser that is not ours.

@@ -367,7 +367,9 @@ impl Tab {
             }
             None => (capture.answers().await?, Finds::default()),
         };
-        self.join_workers();
+        if request.held_word.is_none() {
+            self.join_workers();
+        }
         let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
@@ -381,7 +383,8 @@ impl Tab {
         self.shared.recorder().begin(may_visit, guard, now);
     }
 
-    /// Workers that outlive their pages are seen apart from them: theirs is what they do.
+    /// Workers that outlive their pages are seen apart from them: theirs is what they do. Not that of a page loaded once
+    /// more with a mark: nobody asks what else it did, and what it took no other page would have.
     fn join_workers(&self) {
         let mut recorder = self.shared.recorder();
         let origins: Vec<String> = recorder.frames.values().map(|frame| frame.origin.clone()).collect();

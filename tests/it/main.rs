@@ -35,3 +35,4 @@ mod traps;
 mod unchanged;
 mod verify;
 mod ways;
+mod workers;
