@@ -1,9 +1,10 @@
 //! The frontier alone as it grows: `cargo run --release --example frontier -- [sqlite | postgres [SCANS [URLS]]]`
 //!
-//! 300 scans with 5,000 URLs each, known at once. At each size it is measured how many leases a second four workers get
-//! that render nothing: lease, record, lease; and, as other programs may be busy, how many for each second of processor
-//! time that this program and the database took. At the end it says how large tables and indexes are. PostgreSQL is started
-//! for it, in a folder that is removed.
+//! 300 scans with up to 5,000 URLs each, known at once, in one store for each size. What is measured is how many leases a
+//! second four workers get that render nothing: lease, record, lease; and, as other programs may be busy, how many for
+//! each second of processor time that this program and the database took. The stores take turns, a short spell each, so
+//! that whatever else the machine does falls on all sizes alike. At the end it says how large tables and indexes are.
+//! PostgreSQL is started for it, in a folder that is removed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
@@ -27,11 +28,12 @@ use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Rows of the table of pages at which it is measured.
+/// Rows of the tables of pages at which it is measured.
 const SIZES: [u64; 6] = [10_000, 50_000, 150_000, 500_000, 1_000_000, 1_500_000];
 const WORKERS: usize = 4;
-/// Each measurement is the middle one of three of so many leases.
-const SPELL: u64 = 2_500;
+/// Of each round in turn, every store gives out so many leases. All rounds together leave more than half of the smallest.
+const SPELL: u64 = 400;
+const ROUNDS: usize = 11;
 
 const SIZES_OF_SQLITE: &str = "SELECT name, sum(pgsize) / 1024 FROM dbstat WHERE name LIKE '%pages%' OR name LIKE 'scan_counts' \
      OR name LIKE 'hosts' GROUP BY name ORDER BY 2 DESC";
@@ -83,30 +85,86 @@ fn spent(server: Option<u32>) -> Result<f64> {
     Ok(ticks as f64 / TICKS)
 }
 
-/// Leases and records with all workers for one spell. Returns how many a second, and a second of processor time.
-async fn rate(store: &Arc<dyn Store>, scans: u64, server: Option<u32>) -> Result<[f64; 2]> {
-    let done = Arc::new(AtomicU64::new(0));
-    let (began, before) = (Instant::now(), spent(server)?);
-    let mut workers = JoinSet::new();
-    for worker in 0..WORKERS {
-        let (store, done) = (Arc::clone(store), Arc::clone(&done));
-        workers.spawn(async move {
-            let mut number = worker as u64 * scans / WORKERS as u64;
-            while done.load(Ordering::Relaxed) < SPELL {
-                number = (number + 1) % scans;
-                done.fetch_add(
-                    one(&*store, &ScanId(format!("scan-{number}"))).await?,
-                    Ordering::Relaxed,
-                );
-            }
-            Ok::<_, Box<dyn Error + Send + Sync>>(())
-        });
+/// A store with pages of all scans.
+struct Stage {
+    rows: u64,
+    place: String,
+    store: Arc<dyn Store>,
+    /// Of the scans, the next one that a worker looks at.
+    turn: Arc<AtomicU64>,
+    /// Rows that it took a second when it was filled.
+    filled: f64,
+    /// Of each spell, leases a second, and a second of processor time.
+    rates: Vec<[f64; 2]>,
+}
+
+impl Stage {
+    async fn filled(place: String, scans: u64, rows: u64) -> Result<Self> {
+        let store = store::open(Some(&place)).await?;
+        for number in 0..scans {
+            store.create_scan(&record(number)?, &[]).await?;
+        }
+        let began = Instant::now();
+        for number in 0..scans {
+            let new: Vec<NewPage> = (0..rows / scans).map(|at| page(number, at)).collect::<Result<_>>()?;
+            store.add_pages(&ScanId(format!("scan-{number}")), &new).await?;
+        }
+        let filled = rows as f64 / began.elapsed().as_secs_f64();
+        if place.starts_with("postgres") {
+            // Its own daemon does that within a minute.
+            let mut connection = sqlx::PgConnection::connect(&place).await?;
+            sqlx::query("VACUUM ANALYZE").execute(&mut connection).await?;
+        }
+        Ok(Self {
+            rows,
+            place,
+            store,
+            turn: Arc::default(),
+            filled,
+            rates: Vec::new(),
+        })
     }
-    while let Some(ended) = workers.join_next().await {
-        ended??;
+
+    /// Leases and records with all workers for one spell.
+    async fn spell(&mut self, scans: u64, server: Option<u32>) -> Result<()> {
+        let done = Arc::new(AtomicU64::new(0));
+        let (began, before) = (Instant::now(), spent(server)?);
+        let mut workers = JoinSet::new();
+        for _ in 0..WORKERS {
+            let (store, done, turn) = (Arc::clone(&self.store), Arc::clone(&done), Arc::clone(&self.turn));
+            workers.spawn(async move {
+                while done.load(Ordering::Relaxed) < SPELL {
+                    let scan = ScanId(format!("scan-{}", turn.fetch_add(1, Ordering::Relaxed) % scans));
+                    done.fetch_add(one(&*store, &scan).await?, Ordering::Relaxed);
+                }
+                Ok::<_, Box<dyn Error + Send + Sync>>(())
+            });
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended??;
+        }
+        let took = [began.elapsed().as_secs_f64(), spent(server)? - before];
+        self.rates
+            .push(took.map(|took| done.load(Ordering::Relaxed) as f64 / took));
+        Ok(())
     }
-    let took = [began.elapsed().as_secs_f64(), spent(server)? - before];
-    Ok(took.map(|took| done.load(Ordering::Relaxed) as f64 / took))
+
+    /// The middle one of its rates, and of the shares that they are of another store's in the same round.
+    fn middle(&self, which: usize, of: &Self) -> [f64; 2] {
+        let rates = self.rates.iter().map(|rate| rate[which]);
+        let shares = self
+            .rates
+            .iter()
+            .zip(&of.rates)
+            .map(|(rate, of)| rate[which] / of[which]);
+        [middle(rates), middle(shares)]
+    }
+}
+
+fn middle(of: impl Iterator<Item = f64>) -> f64 {
+    let mut of: Vec<f64> = of.collect();
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 /// Leases a page of a scan and records it.
@@ -154,49 +212,35 @@ async fn main() -> Result<()> {
         .then(database::Database::start)
         .transpose()?;
     let postmaster = server.as_ref().map(database::Database::pid).transpose()?;
-    let place = match &server {
-        Some(server) => server.make("frontier")?,
-        None => folder.path().join("frontier.db").display().to_string(),
-    };
-    let store = store::open(Some(&place)).await?;
-    for number in 0..scans {
-        store.create_scan(&record(number)?, &[]).await?;
+    let mut stages = Vec::new();
+    for rows in SIZES.into_iter().filter(|rows| *rows <= scans * urls) {
+        let place = match &server {
+            Some(server) => server.make(&format!("frontier_{rows}"))?,
+            None => folder.path().join(format!("{rows}.db")).display().to_string(),
+        };
+        eprintln!("filling {rows} rows");
+        stages.push(Stage::filled(place, scans, rows).await?);
     }
-    println!("     rows  leases/s (least, middle, most of 3)  … of processor time  filled at rows/s");
-    let mut known = 0;
-    for size in SIZES.into_iter().filter(|size| *size <= scans * urls) {
-        let each = size / scans;
-        let began = Instant::now();
-        for number in 0..scans {
-            let new: Vec<NewPage> = (known / scans..each)
-                .map(|at| page(number, at))
-                .collect::<Result<_>>()?;
-            store.add_pages(&ScanId(format!("scan-{number}")), &new).await?;
+    for round in 0..ROUNDS {
+        for at in 0..stages.len() {
+            // Not always after the same one.
+            let at = (at + round) % stages.len();
+            stages[at].spell(scans, postmaster).await?;
         }
-        let filled = (size - known) as f64 / began.elapsed().as_secs_f64();
-        known = size;
-        if postmaster.is_some() {
-            // Its own daemon does that within a minute.
-            let mut connection = sqlx::PgConnection::connect(&place).await?;
-            sqlx::query("ANALYZE").execute(&mut connection).await?;
-        }
-        let mut rates = Vec::new();
-        for _ in 0..3 {
-            rates.push(rate(&store, scans, postmaster).await?);
-        }
-        let [rates, of_cpu] = [0, 1].map(|which| {
-            let mut rates: Vec<f64> = rates.iter().map(|rate| rate[which]).collect();
-            rates.sort_by(f64::total_cmp);
-            rates
-        });
+    }
+    println!("     rows  leases/s, of the first  … of processor time, of the first  filled at rows/s");
+    for stage in &stages {
+        let ([rate, share], [of_cpu, share_of_cpu]) = (stage.middle(0, &stages[0]), stage.middle(1, &stages[0]));
         println!(
-            "{size:>9}  {:>11.0} {:>10.0} {:>10.0}  {:>6.0} {:>6.0} {:>6.0}  {filled:>16.0}",
-            rates[0], rates[1], rates[2], of_cpu[0], of_cpu[1], of_cpu[2]
+            "{:>9}  {rate:>8.0} {share:>14.2}  {of_cpu:>19.0} {share_of_cpu:>14.2}  {:>16.0}",
+            stage.rows, stage.filled
         );
     }
-    println!("table or index, KiB");
-    for (name, size) in sizes(&place).await? {
-        println!("{size:>9}  {name}");
+    if let Some(largest) = stages.last() {
+        println!("of the largest, table or index, KiB");
+        for (name, size) in sizes(&largest.place).await? {
+            println!("{size:>9}  {name}");
+        }
     }
     Ok(())
 }
