@@ -24,7 +24,7 @@ pub struct Endpoint {
     /// The type of the body, in lower case and without parameters; empty without one.
     #[serde(default)]
     pub content_type: String,
-    /// The names of what is sent, in body and query, each once. Of JSON, those of the outermost object.
+    /// The names of what is sent, in body and query, each once. Of JSON, those of all objects in it.
     #[serde(default)]
     pub fields: Vec<String>,
     /// It had a body whose fields could not be read, or not all of them.
@@ -49,6 +49,9 @@ pub struct Endpoint {
     /// The browser holds cookies for its URL. Whether they go along depends on the request, too.
     #[serde(default)]
     pub cookies: bool,
+    /// The names of the cookies that went along, or would have, had it been sent; `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_cookies: Option<Vec<String>>,
     /// Messages to a WebSocket that were not sent.
     #[serde(default)]
     pub held: u32,

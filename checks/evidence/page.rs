@@ -19,6 +19,10 @@ pub struct Page {
     /// The document's response headers, names in lower case, in the order received; `set-cookie` values are shapes.
     #[serde(default)]
     pub headers: Vec<Header>,
+    /// The names of the cookies that the browser held for it before its scripts ran: those that the document was asked for
+    /// with, and those that came with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cookies_before: Vec<String>,
     /// The redirects before the document, in order.
     #[serde(default)]
     pub redirects: Vec<Hop>,

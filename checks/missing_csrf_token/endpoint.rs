@@ -62,6 +62,7 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
         cookies.retain(|(_, how)| *how == Recognised::ByName);
         notes.push("the browser held the session cookie on other pages of the scan, and not yet on this one");
     }
+    notes.extend(keep_what_went_along(subject, endpoint, &mut cookies));
     let mut confirmed = false;
     if !cookies.is_empty()
         && cookies.iter().all(|(_, how)| *how == Recognised::ByShape)
@@ -71,7 +72,7 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
         confirmed = refused && cookies.len() == 1;
     }
     let verdict = judge(endpoint, &target, &cookies, (asks_first, confirmed))?;
-    if document.origin() != target.origin() {
+    if document.origin() != target.origin() && endpoint.sent_cookies.is_none() {
         notes.push("the call goes to another origin of the site: whether cookies go along is the script's choice");
     }
     let mut held = subject.evidence.cookies.iter();
@@ -79,6 +80,28 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
         notes.push("there is a token cookie, but this call does not repeat it");
     }
     Some(observe(subject, endpoint, &target, &verdict, &cookies, &notes))
+}
+
+/// Leaves the cookies that went along with the call. If there is none, those are left that may have come only later,
+/// with words that say so: one that was there and did not go along never does, as the script asks for none.
+fn keep_what_went_along(
+    subject: &Subject<'_>,
+    endpoint: &Endpoint,
+    cookies: &mut Vec<(&Cookie, Recognised)>,
+) -> Option<&'static str> {
+    let sent = endpoint.sent_cookies.as_ref()?;
+    if cookies.iter().any(|(cookie, _)| sent.contains(&cookie.name)) {
+        cookies.retain(|(cookie, _)| sent.contains(&cookie.name));
+        return None;
+    }
+    let before = &subject.evidence.page.cookies_before;
+    cookies.retain(|(cookie, _)| !before.contains(&cookie.name));
+    Some(if sent.is_empty() {
+        "no cookie went along with the call as it was made: either the session began only later, or the script asks for \
+         none to go along, and then this is no flaw"
+    } else {
+        "the session cookie did not go along with the call as it was made: the session began only later"
+    })
 }
 
 /// Whether the call carries what another site does not know or may not send.

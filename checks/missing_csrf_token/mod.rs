@@ -57,8 +57,10 @@
 //! `X-Requested-With` or `Authorization`, or whose value looks random, and by a field that would protect a form. What
 //! another site's page may send only after the server gave leave (a body of JSON, a header of the call's own) is *low* at
 //! most where the cookie is `SameSite=None`, *info* where nothing is said, else nothing; *tentative*, as many servers read
-//! the same body as plain text or from a form. A token cookie that the call does not repeat, or a call to another origin
-//! of the site, makes it *tentative* as well. Where a form on the page is sent to the same address, the form is judged.
+//! the same body as plain text or from a form. A token cookie that the call does not repeat makes it *tentative* as well.
+//! So does a call with which no session cookie went along as it was made, if the cookie may have come only later; where
+//! the browser held it and it did not go along, as with `credentials: 'omit'`, nothing is reported. Where a form on the
+//! page is sent to the same address, the form is judged.
 //!
 //! # How to fix
 //!
@@ -105,7 +107,7 @@ pub struct MissingCsrfToken;
 
 static META: Meta = Meta {
     id: "missing-csrf-token",
-    version: 4,
+    version: 5,
     title: "A form can be submitted by another site in the visitor's name",
     severity: Severity::Medium,
     cwe: 352,

@@ -555,3 +555,26 @@ fn only_forms_for_words_are_sent_and_only_where_a_cookie_would_go_along() {
     let asked = with_fields(&word).run(&MissingCsrfToken);
     assert!(!asks_for_a_replay(&asked), "the site's file does not ask for it");
 }
+
+#[test]
+fn a_call_counts_with_the_cookies_that_went_along_with_it() {
+    type Names = &'static [&'static str];
+    // What went along, what the browser held before the page's scripts ran, and what is said.
+    let table: [(Option<Names>, Names, Option<Confidence>); 6] = [
+        (None, &[], Some(Confidence::Firm)),
+        (Some(&["PHPSESSID"]), &["PHPSESSID"], Some(Confidence::Firm)),
+        (Some(&["theme"]), &["theme"], Some(Confidence::Tentative)),
+        (Some(&[]), &[], Some(Confidence::Tentative)),
+        (Some(&[]), &["PHPSESSID"], None),
+        (Some(&["theme"]), &["PHPSESSID", "theme"], None),
+    ];
+    let owned = |names: Names| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    for (sent, before, expected) in table {
+        let mut scene = scene(SameSite::None);
+        scene.evidence.page.cookies_before = owned(before);
+        call(&mut scene).sent_cookies = sent.map(owned);
+        let outcome = scene.run(&MissingCsrfToken);
+        let said = outcome.observations.first().map(|observation| observation.confidence);
+        assert_eq!(said, expected, "{sent:?} {before:?}");
+    }
+}

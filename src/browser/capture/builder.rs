@@ -43,6 +43,7 @@ impl<'a> Builder<'a> {
     pub fn new(request: &'a PageRequest, recorded: &Recorded) -> Self {
         let mut page = Page {
             requested_url: redact::url(&request.url),
+            cookies_before: recorded.cookies_before.clone(),
             ..Page::default()
         };
         let document = recorded

@@ -141,6 +141,7 @@ struct Recorded {
     tried: Vec<(String, LinkSource)>,
     dropped: u64,
     calls: Calls,
+    cookies_before: Vec<String>,
 }
 
 impl Capture<'_> {
@@ -229,6 +230,7 @@ impl Capture<'_> {
             tried: recorder.tried.clone(),
             dropped: recorder.dropped,
             calls: recorder.calls.clone(),
+            cookies_before: recorder.cookies_before(),
         }
     }
 

@@ -3,6 +3,7 @@
 use phantom_checks::evidence::{Request, ResourceKind};
 use serde::Deserialize;
 
+use super::cookies::sent;
 use super::words::{bounded, resource_kind};
 use crate::browser::events::RequestPaused;
 use crate::browser::json;
@@ -26,6 +27,8 @@ pub(in crate::browser) struct Call {
     pub headers: Vec<(String, String)>,
     /// Its headers are all that it would have been sent with.
     pub whole: bool,
+    /// The names of the cookies that went along, or would have; `None` if that is not known.
+    pub cookies: Option<Vec<String>>,
     pub body: String,
     /// It has a body that is not kept.
     pub body_lost: bool,
@@ -82,7 +85,8 @@ impl Calls {
             return;
         }
         let url = bounded(&request.url);
-        if let Some(call) = self.known(&request.method, &url, kind, why) {
+        let cookies = Some(sent(paused));
+        if let Some(call) = self.known(&request.method, &url, kind, why, cookies.as_ref()) {
             call.times += 1;
             if !call.sure {
                 call.request.clone_from(&paused.network_id);
@@ -98,6 +102,9 @@ impl Calls {
             body.clear();
         }
         let headers = request.headers.iter().take(MOST_HEADERS).filter_map(|(name, value)| {
+            if name.eq_ignore_ascii_case("cookie") {
+                return None;
+            }
             let value = value.as_str().filter(|value| value.len() <= 4_096)?;
             Some((name.to_ascii_lowercase(), value.to_owned()))
         });
@@ -109,6 +116,7 @@ impl Calls {
             times: 1,
             headers: headers.collect(),
             whole: request.headers.len() <= MOST_HEADERS,
+            cookies,
             body,
             body_lost,
             request: paused.network_id.clone(),
@@ -143,7 +151,7 @@ impl Calls {
     /// Notes a WebSocket.
     pub fn socket(&mut self, url: &str, request: Option<&str>, frame: Option<String>, worker: Option<String>) -> bool {
         let url = bounded(url);
-        if let Some(call) = self.known("GET", &url, ResourceKind::WebSocket, None) {
+        if let Some(call) = self.known("GET", &url, ResourceKind::WebSocket, None, None) {
             call.times += u32::from(request.is_some());
             return true;
         }
@@ -170,7 +178,7 @@ impl Calls {
         }
         if url.starts_with("ws") && self.socket(url, None, frame, worker) {
             let url = bounded(url);
-            if let Some(call) = self.known("GET", &url, ResourceKind::WebSocket, None) {
+            if let Some(call) = self.known("GET", &url, ResourceKind::WebSocket, None, None) {
                 call.held = call.held.saturating_add(1);
             }
         }
@@ -178,7 +186,7 @@ impl Calls {
 
     fn not_made(&mut self, request: NotMade, frame: Option<String>, worker: Option<String>) {
         let url = bounded(&request.url);
-        if let Some(call) = self.known(&request.method, &url, ResourceKind::Fetch, Some(Stopped::Method)) {
+        if let Some(call) = self.known(&request.method, &url, ResourceKind::Fetch, Some(Stopped::Method), None) {
             call.times = call.times.saturating_add(1);
             return;
         }
@@ -212,7 +220,7 @@ impl Calls {
     pub fn join(&mut self, others: Self) {
         self.dropped += others.dropped;
         for call in others.all {
-            match self.known(&call.method, &call.url, call.kind, call.why) {
+            match self.known(&call.method, &call.url, call.kind, call.why, call.cookies.as_ref()) {
                 Some(known) => known.held = known.held.max(call.held),
                 None => {
                     self.add(call);
@@ -221,8 +229,20 @@ impl Calls {
         }
     }
 
-    fn known(&mut self, method: &str, url: &str, kind: ResourceKind, why: Option<Stopped>) -> Option<&mut Call> {
-        let same = |call: &&mut Call| call.kind == kind && call.why == why && call.url == url && call.method == method;
+    /// One like it. Whether any cookie goes along makes calls differ.
+    fn known(
+        &mut self,
+        method: &str,
+        url: &str,
+        kind: ResourceKind,
+        why: Option<Stopped>,
+        cookies: Option<&Vec<String>>,
+    ) -> Option<&mut Call> {
+        let none = cookies.is_some_and(Vec::is_empty);
+        let same = |call: &&mut Call| {
+            let fits = call.cookies.as_ref().is_some_and(Vec::is_empty) == none;
+            fits && call.kind == kind && call.why == why && call.url == url && call.method == method
+        };
         self.all.iter_mut().find(same)
     }
 

@@ -4,6 +4,7 @@
 //! when the main document's request is sent, and forgets issues of the page before when the document is committed.
 
 mod calls;
+mod cookies;
 mod frames;
 mod sockets;
 #[cfg(test)]
@@ -103,6 +104,7 @@ pub(super) struct Recorder {
     workers: HashMap<String, String>,
     /// What it spoke to, or tried to.
     pub calls: Calls,
+    before: cookies::Before,
     /// Ways on that the page tried by itself.
     pub tried: Vec<(String, LinkSource)>,
     /// Where a redirect wanted to leave the scope to.
@@ -172,6 +174,7 @@ impl Recorder {
             frames: HashMap::new(),
             workers: HashMap::new(),
             calls: Calls::default(),
+            before: cookies::Before::default(),
             tried: Vec::new(),
             left_scope: None,
             led_nowhere: None,
@@ -232,6 +235,11 @@ impl Recorder {
     /// The id of the main frame.
     pub fn main_frame(&self) -> &str {
         &self.main_frame
+    }
+
+    /// The names of the cookies that the browser held for the page before any script of it ran.
+    pub fn cookies_before(&self) -> Vec<String> {
+        self.before.names()
     }
 
     /// The document was committed.
@@ -303,7 +311,7 @@ impl Recorder {
             "Network.requestWillBeSent" => self.request_sent(&event.read()?, &event.session, now),
             "Network.responseReceived" => self.response(&event.read()?, now),
             // Of all other answers it says nothing that is needed, and there are many.
-            "Network.responseReceivedExtraInfo" if self.navigation == Navigation::Sent => {
+            "Network.responseReceivedExtraInfo" if self.navigation != Navigation::Before && !self.before.whole => {
                 self.answered_raw(&event.read()?);
             }
             "Network.requestServedFromCache" => self.served_from_cache(&event.read()?),
@@ -387,10 +395,13 @@ impl Recorder {
         self.requests.push(request);
     }
 
-    /// Only this tells of redirects that the browser refuses.
+    /// Only this tells of redirects that the browser refuses, and of cookies.
     fn answered_raw(&mut self, raw: &ResponseExtra) {
-        let document = self.requests.first().filter(|document| document.id == raw.request_id);
-        if let Some(document) = document.filter(|_| (300..400).contains(&raw.status_code)) {
+        let Some(document) = self.requests.first().filter(|document| document.id == raw.request_id) else {
+            return;
+        };
+        self.before.answered(raw);
+        if self.navigation == Navigation::Sent && !self.before.whole {
             self.led_nowhere = no_page(&document.url, &raw.headers);
         }
     }
@@ -569,6 +580,9 @@ impl Recorder {
             }
             _ => judged.is_ok(),
         };
+        if of_page && safe && go {
+            self.before.asked(&paused);
+        }
         if self.navigation != Navigation::Before && !(of_page && safe) {
             let worker = self.workers.get(&**session).cloned();
             let why = if go {

@@ -53,6 +53,7 @@ fn recorded(requests: Vec<Request>) -> Recorded {
         tried: Vec::new(),
         dropped: 0,
         calls: Calls::default(),
+        cookies_before: Vec::new(),
     }
 }
 
