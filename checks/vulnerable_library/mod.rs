@@ -228,9 +228,9 @@ fn title(library: &str, versions: &str, place: &str, is_vulnerable: bool) -> Str
         "is no longer maintained"
     };
     match place {
-        reconcile::INLINE => format!("{library} {versions} in an inline script {what}"),
-        reconcile::UNKNOWN => format!("{library} {versions} {what}"),
-        place => format!("{library} {versions} {what} ({place})"),
+        reconcile::INLINE => format!("The library {library} {versions} in an inline script {what}"),
+        reconcile::UNKNOWN => format!("The library {library} {versions} {what}"),
+        place => format!("The library {library} {versions} {what} ({place})"),
     }
 }
 
