@@ -1,4 +1,4 @@
-//! GETs that look as if they changed something.
+//! GETs that look as if they changed something, and what says that it ends something or moves money.
 
 use url::Url;
 
@@ -62,6 +62,156 @@ const PAIRS: &[(&str, &str)] = &[
     ("log", "ud"),
 ];
 
+/// Verbs that end something only with what they end beside them: an account is closed for good, a menu is not.
+const ENDS: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "auflösen",
+            "cerrar",
+            "chiudere",
+            "chiudi",
+            "close",
+            "encerrar",
+            "end",
+            "fechar",
+            "fermer",
+            "schliessen",
+            "schließen",
+            "sluiten",
+            "zamknij",
+        ],
+        &[
+            "abo",
+            "abonnement",
+            "account",
+            "accounts",
+            "compte",
+            "conta",
+            "contract",
+            "conto",
+            "cuenta",
+            "konto",
+            "membership",
+            "rekening",
+            "subscription",
+            "vertrag",
+            "wallet",
+        ],
+    ),
+    (
+        &["leave", "quit", "verlassen"],
+        &[
+            "company",
+            "group",
+            "gruppe",
+            "organisation",
+            "organization",
+            "team",
+            "workspace",
+        ],
+    ),
+];
+
+/// The same of money, and of what belongs to somebody. A page where this is done may be visited.
+const MOVES: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "authorise",
+            "authorize",
+            "confirm",
+            "enviar",
+            "envoyer",
+            "invia",
+            "make",
+            "move",
+            "pay",
+            "release",
+            "send",
+            "senden",
+            "submit",
+            "transfer",
+            "transferir",
+            "wire",
+            "withdraw",
+            "überweisen",
+        ],
+        &[
+            "argent",
+            "balance",
+            "bitcoin",
+            "cash",
+            "credits",
+            "crypto",
+            "denaro",
+            "dinero",
+            "dinheiro",
+            "funds",
+            "geld",
+            "money",
+            "ownership",
+            "payment",
+            "payout",
+            "transfer",
+            "withdrawal",
+        ],
+    ),
+    (
+        &["jetzt", "pay", "zahlungspflichtig"],
+        &["bestellen", "bezahlen", "now"],
+    ),
+    (&["place"], &["order"]),
+];
+
+/// What moves money if nothing else stands there.
+const MOVES_ALONE: &[&str] = &["payout", "transfer", "withdraw", "überweisen", "überweisung"];
+
+/// Words that may stand between a verb and what it is done to.
+const BETWEEN: &[&str] = &[
+    "a", "an", "bank", "das", "den", "dein", "deine", "el", "il", "ihr", "la", "le", "ma", "mein", "meine", "mi",
+    "mon", "my", "o", "our", "su", "the", "this", "tu", "tuo", "votre", "your",
+];
+
+/// Parts of a page that are closed for a while, whatever they are about.
+const PARTS: &[&str] = &[
+    "alert",
+    "banner",
+    "bar",
+    "box",
+    "card",
+    "details",
+    "dialog",
+    "drawer",
+    "dropdown",
+    "form",
+    "info",
+    "list",
+    "menu",
+    "message",
+    "modal",
+    "nav",
+    "navigation",
+    "notice",
+    "overlay",
+    "page",
+    "panel",
+    "picker",
+    "popover",
+    "popup",
+    "preview",
+    "search",
+    "section",
+    "selector",
+    "settings",
+    "sidebar",
+    "summary",
+    "switcher",
+    "tab",
+    "tooltip",
+    "view",
+    "widget",
+    "window",
+];
+
 /// Words that mean it at either end of a longer one: `dologout`, `logoutuser`, `deleteuser`; not `deleted`.
 const AT_AN_END: &[&str] = &["delete", "logout", "signout", "unsubscribe"];
 
@@ -103,11 +253,33 @@ pub fn looks_destructive(url: &Url) -> bool {
     let route = url.fragment().unwrap_or_default();
     let mut segments = url.path().split('/').chain(route.split(['/', '?']));
     segments.any(|segment| names_deed(&decoded(segment)))
+        || does(ENDS, &last_two(url))
         || url.query_pairs().any(|(name, value)| {
             names_deed(&name)
                 || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
                 || (name.eq_ignore_ascii_case("title") && is_special_page(&value))
         })
+}
+
+/// Whether sending something to this URL by a method that may change state looks as if it ended or removed something,
+/// or moved money. The page at the same address may be one that only offers to.
+pub fn looks_grave(url: &Url) -> bool {
+    let last = url
+        .path_segments()
+        .and_then(Iterator::last)
+        .map(decoded)
+        .unwrap_or_default();
+    looks_destructive(url) || moves(&last) || does(MOVES, &last_two(url))
+}
+
+/// The words of the last two parts of a path, if each is one word: `/account/close`.
+fn last_two(url: &Url) -> Vec<String> {
+    let path = url.path().trim_end_matches('/');
+    let parts: Vec<Vec<String>> = path.rsplit('/').take(2).map(|part| words(&decoded(part))).collect();
+    match parts.as_slice() {
+        [last, before] if last.len() == 1 && before.len() == 1 => [before.as_slice(), last].concat(),
+        _ => Vec::new(),
+    }
 }
 
 /// Whether a title is that of a wiki's own page that ends something: `Special:UserLogout`, in whatever language. What
@@ -214,7 +386,29 @@ const WITHIN: &[&str] = &[
 /// Whether what is written on an element, or kept in its attributes, says that it ends, removes or leaves something.
 /// `text` is what a person reads; `names` are identifiers, each maybe several.
 pub fn reads_destructive(text: &str, names: &[String]) -> bool {
-    says_deed(text) || names.iter().flat_map(|name| name.split_whitespace()).any(says_deed)
+    says_deed(text) || moves(text) || names.iter().flat_map(|name| name.split_whitespace()).any(says_deed)
+}
+
+/// Whether a text says that money or what belongs to somebody goes to somebody else.
+fn moves(text: &str) -> bool {
+    let words = words(text);
+    does(MOVES, &words) || matches!(words.as_slice(), [word] if MOVES_ALONE.contains(&word.as_str()))
+}
+
+/// Whether one of the verbs is done to one of its objects, in whatever order. In prose only what it begins with counts.
+fn does(deeds: &[(&[&str], &[&str])], words: &[String]) -> bool {
+    let is = |list: &[&str], at: usize| words.get(at).is_some_and(|word| list.contains(&word.as_str()));
+    let firsts = if words.len() >= PROSE { 1 } else { words.len() };
+    (0..firsts).any(|first| {
+        let between = (first + 1..words.len())
+            .take_while(|&at| at <= first + 2 && is(BETWEEN, at))
+            .count();
+        let second = first + 1 + between;
+        let pair = |(verbs, objects): &(&[&str], &[&str])| {
+            (is(verbs, first) && is(objects, second)) || (is(objects, first) && is(verbs, second))
+        };
+        deeds.iter().any(pair) && !is(PARTS, second + 1)
+    })
 }
 
 fn says_deed(text: &str) -> bool {
@@ -246,6 +440,7 @@ fn names_deed(text: &str) -> bool {
         || words
             .windows(2)
             .any(|pair| PAIRS.iter().any(|(first, second)| pair == [*first, *second]))
+        || does(ENDS, &words)
         || words.iter().any(|word| is_two_words(word))
 }
 
@@ -299,6 +494,42 @@ mod tests {
             ("Next", false),
             ("", false),
             ("Salire", false),
+            ("Close account", true),
+            ("Close my account", true),
+            ("Konto schließen", true),
+            ("Mein Konto auflösen", true),
+            ("Fermer mon compte", true),
+            ("End membership", true),
+            ("Leave this team", true),
+            ("Deactivate", true),
+            ("Send money", true),
+            ("Send money to Ann", true),
+            ("Transfer", true),
+            ("Transfer funds", true),
+            ("Make a transfer", true),
+            ("Confirm payment", true),
+            ("Geld senden", true),
+            ("Überweisen", true),
+            ("Withdraw", true),
+            ("Transfer ownership", true),
+            ("Pay now", true),
+            ("Place order", true),
+            ("Close", false),
+            ("Close menu", false),
+            ("Close dialog", false),
+            ("Close account menu", false),
+            ("Close the account settings", false),
+            ("Close group", false),
+            ("Leave a comment", false),
+            ("Send", false),
+            ("Send message", false),
+            ("Transfer files", false),
+            ("Transfer speed", false),
+            ("Payment methods", false),
+            ("How to send money abroad", false),
+            ("Money", false),
+            ("Account", false),
+            ("Order now", false),
         ];
         for (text, expected) in cases {
             assert_eq!(reads_destructive(text, &[]), expected, "{text}");
@@ -354,10 +585,39 @@ mod tests {
             ("/blogoutput", false),
             ("/logoutuser", true),
             ("/sign/outside", false),
+            ("/account/close", true),
+            ("/closeAccount", true),
+            ("/close-account?id=7", true),
+            ("/teams/leave", false),
+            ("/team/leave", true),
+            ("/menu/close", false),
+            ("/close", false),
+            ("/transfer", false),
+            ("/send-money", false),
+            ("/account/closed", false),
         ];
         for (path, expected) in cases {
             let url = Url::parse("https://shop.example").unwrap().join(path).unwrap();
             assert_eq!(looks_destructive(&url), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_moves_money_may_be_looked_at_and_not_sent() {
+        for (path, expected) in [
+            ("/transfer", true),
+            ("/api/payout", true),
+            ("/send-money", true),
+            ("/money/send", true),
+            ("/account/close", true),
+            ("/users/7/delete", true),
+            ("/comments", false),
+            ("/transfer-speed", false),
+            ("/settings/save", false),
+            ("/search?q=transfer", false),
+        ] {
+            let url = Url::parse("https://shop.example").unwrap().join(path).unwrap();
+            assert_eq!(looks_grave(&url), expected, "{path}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use phantom_checks::evidence::ResourceKind;
 use url::Url;
 
-use super::destructive::looks_destructive;
+use super::destructive::{looks_destructive, looks_grave};
 use super::graphql::{is_mutation, is_query, only_queries};
 use crate::site::{AllowedRequest, BadPattern, Explore, ExploreMode, GraphqlKind, PagePatterns, ScopeRules};
 
@@ -140,7 +140,7 @@ impl Guard {
         let owned = || self.scope.as_ref().is_some_and(|scope| scope.owns(&url));
         if self.mode != ExploreMode::Full || !owned() {
             Err(Stopped::Method)
-        } else if looks_destructive(&url) {
+        } else if looks_grave(&url) {
             Err(Stopped::Destructive)
         } else {
             Ok(())

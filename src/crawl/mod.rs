@@ -23,7 +23,7 @@ mod url;
 
 pub use alike::{Alike, Room, UsedUp};
 pub use budget::{Limit, ROBOTS, is_cut_off_reason, is_left_out_reason, is_limit_reason, limit_reached};
-pub use destructive::{looks_destructive, reads_destructive};
+pub use destructive::{looks_destructive, looks_grave, reads_destructive};
 pub use explore::{Candidate, Experience, Explorer, Next, Outcome, hash_of};
 pub use frontier::{
     Completion, Lease, LeaseRequest, NewPage, PageKey, PageOutcome, PageRow, PageState, SeenHost, Turn,

@@ -13,7 +13,7 @@ use super::inspect::Inspected;
 use super::run::Run;
 use super::worker::Worker;
 use crate::browser::{Captured, Replay};
-use crate::crawl::{Asked, AskedBody, PageKey, looks_destructive, reads_destructive};
+use crate::crawl::{Asked, AskedBody, PageKey, looks_grave, reads_destructive};
 use crate::store::{Store, StoreError};
 use crate::triage::Finding;
 
@@ -120,7 +120,7 @@ impl Worker {
     ) -> Result<crate::browser::Replayed, String> {
         let page = Url::parse(page).map_err(|error| error.to_string())?;
         if is_destructive(form) {
-            return Err("it reads as if it ended or removed something".to_owned());
+            return Err("it reads as if it ended or removed something, or moved money".to_owned());
         }
         let asked = Asked {
             method: "POST",
@@ -157,11 +157,17 @@ impl Worker {
     }
 }
 
-/// Whether a form, or what sends it, says that it ends, removes or leaves something.
+/// Whether a form, or what sends it, says that it ends, removes or leaves something, or moves money.
 fn is_destructive(form: &Form) -> bool {
     let says = |text: &str| reads_destructive(text, &[]);
-    let by_address = |url: &str| Url::parse(url).is_ok_and(|url| looks_destructive(&url));
+    let by_address = |url: &str| Url::parse(url).is_ok_and(|url| looks_grave(&url));
+    // What it is called stands in the attributes of its tag.
+    let mut names = form
+        .snippet
+        .split(['"', '<', '>', '=', ' '])
+        .filter(|name| !name.contains('/'));
     by_address(&form.action)
+        || names.any(says)
         || form.fields.iter().any(|field| says(&field.name))
         || form
             .submitters
@@ -199,5 +205,42 @@ fn not_asked(question: &Question, why: &str) -> Answer {
     Answer::NotAsked {
         question: question.clone(),
         why: why.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use phantom_checks::evidence::Submitter;
+
+    use super::*;
+
+    #[test]
+    fn what_ends_something_or_moves_money_is_known_by_all_that_names_it() {
+        let form = |snippet: &str, action: &str, button: &str| Form {
+            snippet: snippet.to_owned(),
+            action: format!("https://shop.test{action}"),
+            submitters: vec![Submitter {
+                text: button.to_owned(),
+                ..Submitter::default()
+            }],
+            ..Form::default()
+        };
+        for (snippet, action, button, expected) in [
+            ("<form id=\"settings\" class=\"wide form\">", "/save", "Save", false),
+            ("<form class=\"modal-close menu\">", "/close", "Close", false),
+            ("<form id=\"close-account\">", "/go", "Continue", true),
+            ("<form name=\"deactivate\" method=\"post\">", "/go", "Continue", true),
+            ("<form>", "/go", "Close my account", true),
+            ("<form>", "/go", "Send money", true),
+            ("<form>", "/go", "Transfer", true),
+            ("<form>", "/money/send", "Go", true),
+            ("<form>", "/transfer", "Go", true),
+        ] {
+            assert_eq!(
+                is_destructive(&form(snippet, action, button)),
+                expected,
+                "{snippet} {action} {button}"
+            );
+        }
     }
 }
