@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Docs;
 use crate::evidence::{Cookie, Evidence};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::vulnerable_library::Catalog;
 
@@ -29,6 +30,11 @@ pub trait Check: Send + Sync {
     /// again, with [`Subject::elsewhere`], at pages that were seen before.
     fn needs_session(&self) -> bool {
         false
+    }
+
+    /// How a person sees on a page what was found there; `None` if what was seen says it as well as can be.
+    fn look(&self, _seen: &Seen<'_>) -> Option<Look> {
+        None
     }
 
     /// Looks at one page.

@@ -26,6 +26,7 @@ pub mod framing_allowed;
 pub mod hosts;
 pub mod insecure_cookie;
 pub mod insecure_form;
+pub mod look;
 pub mod missing_csrf_token;
 pub mod missing_nosniff;
 pub mod mixed_content;
@@ -52,6 +53,7 @@ pub mod weak_hsts;
 
 pub use check::{Bodies, Check, EndOfLife, Meta, Outcome, Probe, SiteFacts, Subject};
 pub use docs::Docs;
+pub use look::{Look, Seen};
 pub use observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 pub use session_cookie::is_session;
 

@@ -40,6 +40,7 @@ use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::Request;
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Passwords that the browser sends with every request, readable by all.
@@ -57,6 +58,14 @@ static META: Meta = Meta {
 impl Check for BasicAuthOverHttp {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Ask for the address without a password: the answer wants one by WWW-Authenticate: Basic, and no https protects it.",
+            seen.address(&["address"]),
+            "www-authenticate",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

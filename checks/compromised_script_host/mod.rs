@@ -36,6 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::check::{Check, Meta, Outcome, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 use crate::script_without_integrity::loaded_from_elsewhere;
 
@@ -97,6 +98,13 @@ fn entry_of(host: &str) -> Option<(&'static str, &'static Entry)> {
 impl Check for CompromisedScriptHost {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Look at the source of the page, or at the network panel of the developer tools (F12): it loads {}.",
+            seen.fact("script")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -40,6 +40,7 @@ use url::Url;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{CspBlocked, CspIssue, Issue};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::stable::{asset, template};
 
@@ -58,6 +59,15 @@ static META: Meta = Meta {
 impl Check for CspViolation {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Open the console of the developer tools (F12) and load the page again: the browser says that {} was against \
+             the directive {} of the page's policy.",
+            seen.fact("stopped"),
+            seen.part("directive")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

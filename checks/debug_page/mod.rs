@@ -47,6 +47,7 @@ use serde::Deserialize;
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Probe, Subject};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 
 /// What only developers should see.
@@ -98,6 +99,17 @@ const KINDS: &[(&str, &str, Severity)] = &[
 impl Check for DebugPage {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::answer(
+            format!(
+                "Open the address without being logged in, and look for {}: \u{201c}{}\u{201d}.",
+                seen.fact("what"),
+                seen.fact("it says")
+            ),
+            seen.address(&["document"]),
+        ))
     }
 
     fn probe(&self) -> Option<Probe> {

@@ -34,6 +34,7 @@ use url::Url;
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::LinkSource;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Lists of files that servers make.
@@ -51,6 +52,16 @@ static META: Meta = Meta {
 impl Check for DirectoryListing {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::answer(
+            format!(
+                "The page is the server's own list of files: \u{201c}{}\u{201d}.",
+                seen.fact("title")
+            ),
+            seen.address(&["folder"]),
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

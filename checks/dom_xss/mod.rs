@@ -49,6 +49,7 @@ use url::Url;
 
 use crate::check::{Check, Meta, Outcome, Probe, Subject};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::stable::{asset, shown, template};
 
@@ -128,6 +129,19 @@ enum Source {
 impl Check for DomXss {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let part = seen.fact("part of the address");
+        Some(Look::at(match seen.fact("to see it") {
+            "" => format!(
+                "Put a word of your own into the {part} of the address and load the page: it comes to {}.",
+                seen.fact("goes to")
+            ),
+            address => {
+                format!("Open {address}: the underlined text is markup that came from the {part} of the address.")
+            }
+        }))
     }
 
     fn probe(&self) -> Option<Probe> {

@@ -40,6 +40,7 @@ use url::Url;
 
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::Severity;
 use crate::observation::{Cause, Confidence, Fact, Observation};
 use crate::secrets;
@@ -60,6 +61,17 @@ static META: Meta = Meta {
 impl Check for ExposedSecret {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let place = match seen.fact("script") {
+            "inline" => "the scripts in the source of the page".to_owned(),
+            script => script.to_owned(),
+        };
+        Some(Look::at(format!(
+            "Look through {place} for {}. The key itself is kept nowhere here.",
+            seen.fact("kind")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

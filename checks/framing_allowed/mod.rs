@@ -40,6 +40,7 @@ use crate::answers::{self, Answered};
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{FormMethod, SameSite};
 use crate::fields;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 use crate::policy;
 use crate::session_cookie::{self, Recognised};
@@ -59,6 +60,16 @@ static META: Meta = Meta {
 impl Check for FramingAllowed {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Look at the headers of the page: neither X-Frame-Options nor frame-ancestors of Content-Security-Policy \
+             keeps other sites from showing it in a frame. A page of another origin with <iframe src=…> of this address \
+             shows it.",
+            seen.page,
+            "",
+        ))
     }
 
     fn needs_session(&self) -> bool {

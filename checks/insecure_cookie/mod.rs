@@ -53,6 +53,7 @@ use url::Url;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{Cookie, SameSite};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::session_cookie::{self, Recognised};
 
@@ -71,6 +72,18 @@ static META: Meta = Meta {
 impl Check for InsecureCookie {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let (cookie, lacks) = (seen.address(&["cookie", "cookies"]), seen.fact("lacks"));
+        Some(Look::header(
+            format!(
+                "Look at the cookies of the page (developer tools, F12, Application or Storage), or at what sets them: \
+                 {cookie} lacks {lacks}. A cookie that is set only after a login shows there alone."
+            ),
+            seen.page,
+            "set-cookie:",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

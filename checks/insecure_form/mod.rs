@@ -63,6 +63,7 @@ use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{Form, FormMethod};
 use crate::fields::{self, Sensitive};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::session_cookie;
 use crate::stable::template;
@@ -123,6 +124,23 @@ struct Found {
 impl Check for InsecureForm {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let asks = match seen.fact("asks for") {
+            "" => String::new(),
+            names => format!(", which asks for {names}"),
+        };
+        let leads = match seen.fact("redirect") {
+            "" => String::new(),
+            redirect => format!(" The answer to it leads on by {redirect}."),
+        };
+        Some(Look::at(format!(
+            "Look at the form with the action {} ({}){asks}: what is filled in there is sent by {}.{leads}",
+            seen.fact("action"),
+            seen.fact("selector"),
+            seen.fact("method")
+        )))
     }
 
     fn needs_session(&self) -> bool {

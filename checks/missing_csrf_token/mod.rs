@@ -86,6 +86,7 @@
 
 mod endpoint;
 mod replay;
+mod seen;
 mod token;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,7 @@ use crate::check::{Check, CsrfDefence, Meta, Outcome, Subject};
 use crate::evidence::{Answer, Cookie, Form, FormMethod, FreshPlace, FreshValue, SameSite};
 use crate::fields::{self, Sensitive};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::session_cookie::{self, Recognised};
 use crate::stable::{same_site, template};
@@ -130,6 +132,10 @@ struct Verdict {
 impl Check for MissingCsrfToken {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(seen::look(seen)))
     }
 
     fn needs_session(&self) -> bool {

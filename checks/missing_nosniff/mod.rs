@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::ResourceKind;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Answers whose type browsers may guess.
@@ -51,6 +52,15 @@ static META: Meta = Meta {
 impl Check for MissingNosniff {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Look at the headers of the answer: there is no X-Content-Type-Options: nosniff. The command prints nothing \
+             where it is missing.",
+            seen.address(&["answer"]),
+            "x-content-type-options",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

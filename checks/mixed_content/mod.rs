@@ -49,6 +49,7 @@ mod sightings;
 use std::collections::BTreeMap;
 
 use crate::check::{Check, Meta, Outcome, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use sightings::{Fate, Sighting};
 
@@ -70,6 +71,14 @@ const MOST_LISTED: usize = 5;
 impl Check for MixedContent {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Open the console and the network panel of the developer tools (F12) and load the page again: the browser warns \
+             of mixed content, {}.",
+            seen.fact("resource")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

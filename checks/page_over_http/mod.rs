@@ -37,6 +37,7 @@ use url::Url;
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Pages without encryption.
@@ -54,6 +55,14 @@ static META: Meta = Meta {
 impl Check for PageOverHttp {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Ask for the address over http: the answer is the page, not a redirect to https.",
+            seen.address(&["page"]),
+            "",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -46,6 +46,7 @@ use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{Answer, Header, SameSite};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
 use crate::session_cookie;
 use crate::stable::template;
@@ -68,6 +69,16 @@ const MOST_ASKED: usize = 3;
 impl Check for PermissiveCors {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header_with(
+            "Ask as a page of another origin would: the answer names that origin, or null, in \
+             Access-Control-Allow-Origin and allows credentials.",
+            seen.address(&["url"]),
+            "Origin: https://another-site.example",
+            "access-control-",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

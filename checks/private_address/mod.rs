@@ -41,6 +41,7 @@ use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::fields;
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Addresses that only a private network knows.
@@ -58,6 +59,13 @@ static META: Meta = Meta {
 impl Check for PrivateAddress {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Look for {} in the source of the page and in the network panel of the developer tools (F12).",
+            seen.part("address")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

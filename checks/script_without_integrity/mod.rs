@@ -42,6 +42,7 @@ use url::Url;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::Script;
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::stable::{asset, shown};
 
@@ -60,6 +61,13 @@ static META: Meta = Meta {
 impl Check for ScriptWithoutIntegrity {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Look at the source of the page: the script element with src {} has no integrity attribute.",
+            seen.fact("script")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -39,6 +39,7 @@ use regex::Regex;
 
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Versions that headers tell.
@@ -64,6 +65,17 @@ const HEADERS: [&str; 5] = [
 impl Check for ServerVersion {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            format!(
+                "Look at the headers of the answer: {} names a version.",
+                seen.part("header")
+            ),
+            seen.page,
+            seen.part("header"),
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -40,6 +40,7 @@ use url::Url;
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Session ids in URLs.
@@ -62,6 +63,14 @@ const IN_PATH: &str = "path";
 impl Check for SessionIdInUrl {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Look at the address of the page and at those that it asks for (network panel of the developer tools, F12): the \
+             parameter {} holds a session's id.",
+            seen.part("parameter")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -38,6 +38,7 @@ use url::Url;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::Answer;
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Question, Severity};
 use crate::stable::{asset, shown};
 
@@ -61,6 +62,13 @@ const TAIL: usize = 2_000;
 impl Check for SourceMap {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::answer(
+            "Ask for the map without being logged in: it holds the names, and often the texts, of the sources.",
+            seen.address(&["map"]),
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

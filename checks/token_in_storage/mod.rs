@@ -42,6 +42,7 @@ use url::Url;
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::{StorageArea, StorageEntry};
 use crate::hosts;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 
 /// Tokens that every script can read.
@@ -65,6 +66,15 @@ const LEAST: u32 = 40;
 impl Check for TokenInStorage {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::at(format!(
+            "Look at the local storage of {} (developer tools, F12, Application or Storage): the value of {} is an access \
+             token.",
+            seen.fact("origin"),
+            seen.fact("key")
+        )))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

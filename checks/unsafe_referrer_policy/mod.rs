@@ -34,6 +34,7 @@
 
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Pages that tell everybody their whole URL.
@@ -62,6 +63,17 @@ const KNOWN: &[&str] = &[
 impl Check for UnsafeReferrerPolicy {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            format!(
+                "Look at the headers of the page and at its meta elements named referrer: the policy is {}.",
+                seen.fact("policy")
+            ),
+            seen.page,
+            "referrer-policy",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

@@ -63,6 +63,7 @@ use std::sync::{Arc, LazyLock};
 use url::Url;
 
 use crate::check::{Check, EndOfLife, Meta, Outcome, Probe, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Observation, Severity};
 use crate::stable::shown;
 use advisories::{Advisories, Advisory};
@@ -94,6 +95,20 @@ pub fn embedded() -> Option<Arc<Catalog>> {
 impl Check for VulnerableLibrary {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let place = match seen.fact("script") {
+            "" => "the scripts of the page".to_owned(),
+            script => script.to_owned(),
+        };
+        Some(Look::at(format!(
+            "Look at {place}, or ask in the console of the developer tools (F12) for the version of {}: it is {}, as known by \
+             {}.",
+            seen.part("library"),
+            seen.fact("version"),
+            seen.fact("known by")
+        )))
     }
 
     fn probe(&self) -> Option<Probe> {

@@ -39,6 +39,7 @@
 
 use crate::answers;
 use crate::check::{Check, Meta, Outcome, Subject};
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 use crate::policy;
 
@@ -57,6 +58,15 @@ static META: Meta = Meta {
 impl Check for WeakCsp {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Look at the headers of the page: what the policy allows, or that there is none, is among what was seen. The \
+             command prints nothing where there is none.",
+            seen.page,
+            "content-security-policy",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

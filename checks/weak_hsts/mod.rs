@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::answers::{self, Strict};
 use crate::check::{Check, Meta, Outcome, Subject};
 use crate::evidence::ResourceKind;
+use crate::look::{Look, Seen};
 use crate::observation::{Cause, Confidence, Fact, Severity};
 
 /// Hosts that browsers may still visit over http.
@@ -84,6 +85,15 @@ const ALWAYS_STRICT: &[&str] = &[
 impl Check for WeakHsts {
     fn meta(&self) -> &'static Meta {
         &META
+    }
+
+    fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        Some(Look::header(
+            "Look at the headers of the answer over https: Strict-Transport-Security is missing, or too weak. The command \
+             prints nothing where it is missing.",
+            seen.address(&["answer"]),
+            "strict-transport-security",
+        ))
     }
 
     fn run(&self, subject: &Subject<'_>) -> Outcome {

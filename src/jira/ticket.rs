@@ -1,12 +1,12 @@
 //! What a ticket says: a finding, its pages and its check's documentation → summary and document. Pure.
 
-use phantom_checks::{Docs, Fact};
+use phantom_checks::Docs;
 
 use super::document::{Block, Document, Inline};
 use super::markdown;
 use super::text::{cut, line, units};
 use crate::site::Site;
-use crate::triage::{Finding, FindingPage};
+use crate::triage::{Finding, FindingPage, Instruction, Trail, is_step, reproduce};
 
 /// The longest summary that Jira takes, in UTF-16 units.
 pub const MAX_SUMMARY: usize = 255;
@@ -99,45 +99,36 @@ fn place(url: &str) -> Option<String> {
 
 /// How a person gets to see it: the pages that led there, and what to look for.
 fn steps(material: &Material<'_>) -> Block {
-    let mut items: Vec<Vec<Inline>> = material
-        .way
-        .iter()
-        .enumerate()
-        .map(|(index, url)| {
-            let verb = if index == 0 { "Open " } else { "Follow the link to " };
-            vec![Inline::text(verb), Inline::link(cut(&line(url), 300), url)]
-        })
-        .collect();
-    if items.is_empty()
-        && let Some(page) = material.pages.first()
-    {
-        items.push(vec![
-            Inline::text("Open "),
-            Inline::link(cut(&line(&page.url), 300), &page.url),
-        ]);
-    }
-    items.extend(material.finding.facts.iter().filter(|fact| is_step(fact)).map(|fact| {
-        vec![
-            Inline::text("On the page: "),
-            Inline::text(cut(&line(&fact.value), 300)),
-        ]
-    }));
-    items.push(vec![Inline::text(
-        "Look at what the browser loads, sets and shows there: it is what stands under Evidence.",
-    )]);
-    let name = material
-        .issue_key
-        .map_or_else(|| material.finding.fingerprint.short().to_owned(), ToOwned::to_owned);
-    items.push(vec![
-        Inline::text("Check this finding alone again: "),
-        Inline::Code(format!("phantom verify {name}")),
-    ]);
-    Block::Bullets(items)
-}
-
-/// Something that is done on the page belongs to the steps, not to what was seen.
-fn is_step(fact: &Fact) -> bool {
-    fact.label == Fact::STEP
+    let finding = material.finding;
+    let first = material.pages.first();
+    let name = material.issue_key.unwrap_or_else(|| finding.fingerprint.short());
+    let steps = reproduce(&Trail {
+        check: &finding.check,
+        cause: &finding.cause,
+        // What was seen on the page that is opened, as far as it is known.
+        facts: first.map_or(&finding.facts, |page| {
+            if page.facts.is_empty() {
+                &finding.facts
+            } else {
+                &page.facts
+            }
+        }),
+        page: first.map(|page| page.url.as_str()),
+        way: material.way,
+        name,
+    });
+    let item = |step: &Instruction| {
+        let mut run = Vec::new();
+        if step.url.is_none() && step.command.is_none() {
+            run.push(Inline::text(line(&step.text)));
+        } else {
+            run.push(Inline::text(line(&step.text) + " "));
+        }
+        run.extend(step.url.as_ref().map(|url| Inline::link(cut(&line(url), 300), url)));
+        run.extend(step.command.as_ref().map(|command| Inline::Code(line(command))));
+        run
+    };
+    Block::Bullets(steps.iter().map(item).collect())
 }
 
 fn documented(docs: Option<&Docs>, heading: &str) -> Vec<Block> {
@@ -214,7 +205,7 @@ fn when(time: jiff::Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use phantom_checks::Severity;
+    use phantom_checks::{Fact, Severity};
 
     use super::*;
     use crate::jira::render_adf_within;
@@ -296,14 +287,18 @@ mod tests {
     #[test]
     fn what_was_done_on_the_page_is_a_step() {
         let mut finding = finding(1);
-        finding
-            .facts
-            .push(Fact::new(Fact::STEP, "click \u{201c}Account\u{201d} (#menu)"));
-        let blocks = compose(&material(&finding, &some_pages(1, 1), None)).description.blocks;
+        let step = Fact::new(Fact::STEP, "click \u{201c}Account\u{201d} (#menu)");
+        finding.facts.push(step.clone());
+        let mut pages = some_pages(1, 1);
+        pages[0].facts.push(step);
+        let blocks = compose(&material(&finding, &pages, None)).description.blocks;
         let Some(Block::Bullets(steps)) = blocks.iter().find(|block| matches!(block, Block::Bullets(_))) else {
             panic!("there are steps: {blocks:?}");
         };
         assert!(format!("{:?}", steps[1]).contains("Account"), "{steps:?}");
+        let last: Vec<&str> = steps.last().unwrap().iter().map(Inline::as_text).collect();
+        let verify = format!("phantom verify {}", finding.fingerprint.short());
+        assert_eq!(last, ["Have this finding alone looked at again: ", verify.as_str()]);
         let seen = blocks.iter().filter(|block| matches!(block, Block::Code(_)));
         assert!(seen.clone().count() == 1 && !format!("{:?}", seen.collect::<Vec<_>>()).contains("Account"));
     }

@@ -24,7 +24,9 @@ use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
 use crate::site::{ExploreMode, ScopeRules, Site, SiteBook};
 use crate::store::Store;
 use crate::tickets::TicketLink;
-use crate::triage::{Finding, FindingPage, FindingState, PageLook, Picture, Suppression};
+use crate::triage::{
+    Finding, FindingPage, FindingState, Instruction, PageLook, Picture, Suppression, Trail, reproduce,
+};
 
 /// Why a check that tries things on pages was not run.
 const UNEXPLORED: &str = "pages were only looked at; `--explore safe` uses them, too";
@@ -70,19 +72,20 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         };
         let picture = picture.filter(|picture| picture.png.len() <= room);
         room -= picture.as_ref().map_or(0, |picture| picture.png.len());
+        let way = match pages.first() {
+            Some(page) => store.way_to(scan, &page.url).await?,
+            None => Vec::new(),
+        };
         findings.push(Sighting {
             finding,
             pages,
             pages_total,
+            way,
             picture,
             ticket,
         });
     }
-    let mut unseen = Vec::new();
-    for finding in store.unseen_findings(scan).await? {
-        let ticket = store.ticket(&finding.fingerprint).await?;
-        unseen.push((finding, ticket));
-    }
+    let unseen = missed(store, scan).await?;
     let (gaps, endpoints) = told(store, scan).await?;
     let gathered = Gathered {
         counts: store.counts(scan).await?,
@@ -100,6 +103,25 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         unseen,
     };
     Ok(assemble(gathered, context))
+}
+
+/// The open findings that the scan did not see.
+async fn missed(store: &dyn Store, scan: &ScanId) -> Result<Vec<Missed>, ReportError> {
+    let mut missed = Vec::new();
+    let mut modes: BTreeMap<ScanId, ExploreMode> = BTreeMap::new();
+    for finding in store.unseen_findings(scan).await? {
+        if !modes.contains_key(&finding.last_scan) {
+            let record = store.scan(&finding.last_scan).await?;
+            let mode = record.map_or(ExploreMode::Observe, |record| record.site.explore.mode);
+            modes.insert(finding.last_scan.clone(), mode);
+        }
+        missed.push(Missed {
+            ticket: store.ticket(&finding.fingerprint).await?,
+            mode: modes.get(&finding.last_scan).copied().unwrap_or_default(),
+            finding,
+        });
+    }
+    Ok(missed)
 }
 
 /// The pages of a scan that were asked for, whatever they answered.
@@ -187,7 +209,7 @@ struct Gathered {
     record: ScanRecord,
     counts: ScanCounts,
     findings: Vec<Sighting>,
-    unseen: Vec<(Finding, Option<TicketLink>)>,
+    unseen: Vec<Missed>,
     suppressions: Vec<Suppression>,
     gone: Vec<(Finding, Option<TicketLink>)>,
     failed: Vec<PageRow>,
@@ -199,11 +221,20 @@ struct Gathered {
     endpoints: Vec<EndpointPart>,
 }
 
+/// A finding that the scan did not see, its ticket, and what the last scan that saw it did on pages.
+struct Missed {
+    finding: Finding,
+    ticket: Option<TicketLink>,
+    mode: ExploreMode,
+}
+
 /// A finding, where the scan saw it, and its ticket.
 pub(super) struct Sighting {
     pub finding: Finding,
     pub pages: Vec<FindingPage>,
     pub pages_total: u64,
+    /// The pages that led to the first of them.
+    pub way: Vec<String>,
     pub picture: Option<Picture>,
     pub ticket: Option<TicketLink>,
 }
@@ -256,21 +287,16 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     });
     findings.sort_by(worst_first);
     let looked_at = LookedAt::of(&gathered.record, &gathered.done, &gathered.skipped);
-    let mut unlooked = Vec::new();
-    let mut not_observed = Vec::new();
-    for (finding, ticket) in gathered.unseen {
-        if !finding.third_party && !looked_at.whole(&finding) {
-            unlooked.push(not_observed.len());
-        }
-        not_observed.push(unseen_part(finding, ticket, context));
-    }
-    let unlooked: Vec<&Unseen> = unlooked.iter().filter_map(|at| not_observed.get(*at)).collect();
+    let mode = gathered.record.site.explore.mode;
+    let silent = Silent::of(gathered.unseen, &looked_at, mode, context);
     let verdict = Verdict::of(&Basis {
         state: gathered.record.state,
         pages,
         cut_off: gathered.skipped.iter().any(|row| is_cut_off_reason(reason(row))),
         findings: &findings,
-        not_looked_at: &unlooked,
+        not_looked_at: &silent.unlooked(),
+        not_looked_for: &silent.beyond(),
+        mode,
         suppressed: suppressed.len() as u64,
         fail_on: context.fail_on,
     });
@@ -296,7 +322,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             .into_iter()
             .map(|(finding, ticket)| unseen_part(finding, ticket, context))
             .collect(),
-        not_observed,
+        not_observed: silent.all,
         not_checked: not_checked.finish(),
         blocked_share: pages.blocked_share(),
         unclaimed_hosts: unclaimed(gathered.hosts, context.sites),
@@ -310,6 +336,45 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
             .collect(),
         checks: checks_run(&gathered.record.site),
         scan: scan_part(gathered.record, pages),
+    }
+}
+
+/// Open findings that the scan did not see, and why that says nothing, where it does not.
+struct Silent {
+    all: Vec<Unseen>,
+    /// Places of those whose pages were not looked at.
+    unlooked: Vec<usize>,
+    /// Places of those that were seen by doing more on pages, and in which mode.
+    beyond: Vec<(usize, ExploreMode)>,
+}
+
+impl Silent {
+    fn of(unseen: Vec<Missed>, looked_at: &LookedAt<'_>, mode: ExploreMode, context: &Context<'_>) -> Self {
+        let (mut all, mut unlooked, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
+        for Missed {
+            finding,
+            ticket,
+            mode: saw,
+        } in unseen
+        {
+            if !finding.third_party && !looked_at.whole(&finding) {
+                unlooked.push(all.len());
+            } else if !finding.third_party && saw > mode {
+                beyond.push((all.len(), saw));
+            }
+            all.push(unseen_part(finding, ticket, context));
+        }
+        Self { all, unlooked, beyond }
+    }
+
+    fn unlooked(&self) -> Vec<&Unseen> {
+        self.unlooked.iter().filter_map(|at| self.all.get(*at)).collect()
+    }
+
+    fn beyond(&self) -> Vec<(&Unseen, ExploreMode)> {
+        let each = self.beyond.iter();
+        each.filter_map(|(at, mode)| Some((self.all.get(*at)?, *mode)))
+            .collect()
     }
 }
 
@@ -429,9 +494,11 @@ fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
         finding,
         pages,
         pages_total,
+        way,
         picture,
         ticket,
     } = sighting;
+    let steps = steps(&finding, &pages, &way, ticket.as_ref());
     let meta = phantom_checks::by_id(&finding.check).map(phantom_checks::Check::meta);
     let docs = meta.map(phantom_checks::Meta::docs);
     let text = |heading| docs.as_ref().map_or("", |docs| docs.section(heading)).to_owned();
@@ -452,6 +519,7 @@ fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
         facts: finding.facts,
         pages,
         pages_total,
+        steps,
         picture: picture.map(|picture| PicturePart {
             name: picture.name(),
             taken: picture.taken,
@@ -462,6 +530,20 @@ fn finding_part(sighting: Sighting, context: &Context<'_>) -> FindingPart {
         first_seen: finding.first_seen,
         last_seen: finding.last_seen,
     }
+}
+
+/// How a person gets to see a finding on the first of its pages.
+fn steps(finding: &Finding, pages: &[FindingPage], way: &[String], ticket: Option<&TicketLink>) -> Vec<Instruction> {
+    let first = pages.first();
+    let seen_there = first.map(|page| &page.facts).filter(|facts| !facts.is_empty());
+    reproduce(&Trail {
+        check: &finding.check,
+        cause: &finding.cause,
+        facts: seen_there.unwrap_or(&finding.facts),
+        page: first.map(|page| page.url.as_str()),
+        way,
+        name: ticket.map_or(finding.fingerprint.short(), |ticket| &ticket.issue_key),
+    })
 }
 
 fn unseen_part(finding: Finding, ticket: Option<TicketLink>, context: &Context<'_>) -> Unseen {

@@ -51,6 +51,7 @@ fn sighting(severity: Severity, title: &str) -> Sighting {
         finding,
         pages: Vec::new(),
         pages_total: 1,
+        way: Vec::new(),
         picture: None,
         ticket: None,
     }
@@ -230,7 +231,7 @@ fn what_a_limit_hides_is_said() {
         let mut gathered = gathered(ScanState::Complete, counts(2, 0, 3, 0), Vec::new());
         let mut finding = sighting(severity, "a").finding;
         finding.past.saw(witness, &ScanId("before".to_owned()));
-        gathered.unseen = vec![(finding, Some(link("SEC-1")))];
+        gathered.unseen = vec![missed(finding, ExploreMode::Observe)];
         gathered.done = vec![row("https://shop.test/", PageState::Done, None)];
         for row in &mut gathered.skipped {
             row.reason = Some(reason.to_owned());
@@ -244,6 +245,60 @@ fn what_a_limit_hides_is_said() {
         assert!(verdict.sentence.ends_with(said), "{}", verdict.sentence);
         assert_eq!(verdict.is_good(), said.is_empty(), "{reason} {witness}");
         assert_eq!(verdict.sentence.contains("not looked at again"), !said.is_empty());
+    }
+}
+
+fn missed(finding: Finding, mode: ExploreMode) -> Missed {
+    Missed {
+        finding,
+        ticket: Some(link("SEC-1")),
+        mode,
+    }
+}
+
+#[test]
+fn what_a_mode_cannot_see_is_said() {
+    use ExploreMode::{Full, Observe, Safe};
+    let (all, beyond) = (
+        "Nothing at or above high",
+        "Nothing at or above high that mode observe can see",
+    );
+    let said = |needed: &str, ran: &str| {
+        format!(
+            " 1 open finding at or above high was not looked for (it needs mode {needed}, this scan ran in mode {ran}): \
+             SEC-1."
+        )
+    };
+    for (saw, ran, severity, headline, said) in [
+        (Safe, Observe, Severity::High, beyond, said("safe", "observe")),
+        (Full, Observe, Severity::Critical, beyond, said("full", "observe")),
+        (
+            Full,
+            Safe,
+            Severity::High,
+            "Nothing at or above high that mode safe can see",
+            said("full", "safe"),
+        ),
+        (Safe, Observe, Severity::Medium, all, String::new()),
+        (Safe, Safe, Severity::High, all, String::new()),
+        (Observe, Safe, Severity::High, all, String::new()),
+    ] {
+        let mut gathered = gathered(ScanState::Complete, counts(1, 0, 0, 0), Vec::new());
+        gathered.record.site.explore.mode = ran;
+        let mut finding = sighting(severity, "a").finding;
+        finding.past.saw("https://shop.test/", &ScanId("before".to_owned()));
+        gathered.unseen = vec![missed(finding, saw)];
+        gathered.done = vec![row("https://shop.test/", PageState::Done, None)];
+        let verdict = assemble(gathered, &context()).verdict;
+        // What was found decides the exit code, whatever was not looked for.
+        assert_eq!(
+            (verdict.exit_code, verdict.headline.as_str()),
+            (0, headline),
+            "{saw:?} {ran:?}"
+        );
+        assert_eq!(verdict.sentence.contains("not looked for"), !said.is_empty());
+        assert!(verdict.sentence.ends_with(&said), "{}", verdict.sentence);
+        assert_eq!(verdict.is_good(), said.is_empty());
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::verdict::Verdict;
 use crate::scan::{ScanId, ScanState, Trigger};
 use crate::site::SiteId;
-use crate::triage::{FindingPage, FindingState, Fingerprint};
+use crate::triage::{FindingPage, FindingState, Fingerprint, Instruction};
 
 /// The name of the shape below. Fields may be added under one name; when one changes its meaning or goes, the number
 /// is counted up.
@@ -192,6 +192,9 @@ pub struct FindingPart {
     pub pages: Vec<FindingPage>,
     /// On how many pages it was seen.
     pub pages_total: u64,
+    /// How a person gets to see it on the first of them. Untrusted.
+    #[serde(default)]
+    pub steps: Vec<Instruction>,
     /// What it looks like.
     #[serde(default)]
     pub picture: Option<PicturePart>,

@@ -7,6 +7,7 @@ use super::model::{FindingPart, PageCounts, Unseen};
 use super::safe::fit;
 use super::words::plural;
 use crate::scan::ScanState;
+use crate::site::ExploreMode;
 use crate::triage::FindingState;
 
 /// Findings that are named; the rest is counted.
@@ -24,6 +25,9 @@ pub struct Verdict {
     /// How many more are open that it did not look at again.
     #[serde(default)]
     pub not_looked_at: u64,
+    /// How many more are open whose pages it looked at, but that were seen by doing more on them than it does.
+    #[serde(default)]
+    pub not_looked_for: u64,
     /// 0 nothing at or above `fail_on`, 1 findings at or above it, 3 the scan is incomplete, 130 interrupted.
     pub exit_code: u8,
     /// The result in a few words.
@@ -41,6 +45,10 @@ pub(super) struct Basis<'a> {
     pub findings: &'a [FindingPart],
     /// Findings that are open and whose pages were not looked at, of whatever severity.
     pub not_looked_at: &'a [&'a Unseen],
+    /// Findings that are open and that were seen in a mode that does more on pages, of whatever severity, and that mode.
+    pub not_looked_for: &'a [(&'a Unseen, ExploreMode)],
+    /// What the scan did on pages.
+    pub mode: ExploreMode,
     /// They are not among the others and do not count.
     pub suppressed: u64,
     pub fail_on: Severity,
@@ -60,6 +68,8 @@ impl Verdict {
             .iter()
             .filter(|one| one.severity >= fail_on)
             .collect();
+        let mut beyond = basis.not_looked_for.to_vec();
+        beyond.retain(|(one, _)| one.severity >= fail_on);
         let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
         let found = format!("{} at or above {fail_on}", plural(hits, "finding"));
         let (exit_code, headline) = match (state, hits) {
@@ -72,6 +82,10 @@ impl Verdict {
                 let headline = format!("Nothing at or above {fail_on} on the {pages} that were looked at");
                 (0, headline)
             }
+            (_, 0) if !beyond.is_empty() => {
+                let mode = basis.mode.as_str();
+                (0, format!("Nothing at or above {fail_on} that mode {mode} can see"))
+            }
             (_, 0) => (0, format!("Nothing at or above {fail_on}")),
             _ => (1, found),
         };
@@ -79,9 +93,10 @@ impl Verdict {
             fail_on,
             findings: hits,
             not_looked_at: open.len() as u64,
+            not_looked_for: beyond.len() as u64,
             exit_code,
             headline,
-            sentence: sentence(basis, exit_code) + &still_open(&open, fail_on),
+            sentence: sentence(basis, exit_code) + &still_open(&open, fail_on) + &out_of_sight(&beyond, basis),
         }
     }
 
@@ -90,9 +105,9 @@ impl Verdict {
         counts(finding, self.fail_on)
     }
 
-    /// Nothing was found, and nothing is known that was not looked at again.
+    /// Nothing was found, and nothing is known that was not looked at again, or not looked for.
     pub fn is_good(&self) -> bool {
-        self.exit_code == 0 && self.not_looked_at == 0
+        self.exit_code == 0 && self.not_looked_at == 0 && self.not_looked_for == 0
     }
 }
 
@@ -117,6 +132,27 @@ fn still_open(open: &[&&Unseen], fail_on: Severity) -> String {
     let findings = plural(open.len() as u64, "open finding");
     format!(
         " {findings} at or above {fail_on} {were} not looked at again: {}.",
+        named(&names)
+    )
+}
+
+/// Findings that a scan like this one does not come to see. Its silence about them says nothing.
+fn out_of_sight(beyond: &[(&Unseen, ExploreMode)], basis: &Basis<'_>) -> String {
+    let Some(needed) = beyond.iter().map(|(_, mode)| *mode).max() else {
+        return String::new();
+    };
+    let (were, they) = if beyond.len() == 1 {
+        ("was", "it needs")
+    } else {
+        ("were", "they need")
+    };
+    let names: Vec<String> = beyond.iter().map(|(one, _)| one.name().to_owned()).collect();
+    format!(
+        " {} at or above {} {were} not looked for ({they} mode {}, this scan ran in mode {}): {}.",
+        plural(beyond.len() as u64, "open finding"),
+        basis.fail_on,
+        needed.as_str(),
+        basis.mode.as_str(),
         named(&names)
     )
 }

@@ -56,6 +56,17 @@ pub enum ExploreMode {
     Full,
 }
 
+impl ExploreMode {
+    /// The word for it in a site's file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Safe => "safe",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// A request that is sent though the mode would stop it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowedRequest {

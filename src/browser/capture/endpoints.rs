@@ -247,7 +247,10 @@ mod tests {
         }
         let kept_as_text = seen("text/plain", r#"[{"payload": "{\"_csrf\": 1}"}]"#);
         assert_eq!(kept_as_text.fields, ["page", "payload", "_csrf"]);
-        let in_a_field = seen("application/x-www-form-urlencoded", "nick=ann&payload=%7B%22proof%22%3A1%7D");
+        let in_a_field = seen(
+            "application/x-www-form-urlencoded",
+            "nick=ann&payload=%7B%22proof%22%3A1%7D",
+        );
         assert_eq!(in_a_field.fields, ["page", "nick", "payload", "proof"]);
     }
 

@@ -19,6 +19,7 @@ use url::Url;
 use super::model::NotCheckedKind;
 use super::safe::{one_line, visible};
 use super::{Format, Report, ReportError, plural, span};
+use crate::triage::is_step;
 
 /// The format.
 pub const FORMAT: Format = Format { name: "html", render };
@@ -112,11 +113,11 @@ struct Labelled {
     values: Vec<String>,
 }
 
-/// Puts neighbours with one label together.
+/// Puts neighbours with one label together. What is done on the page is among the steps.
 fn by_label(facts: Value) -> Result<Value, Error> {
     let facts = Vec::<Fact>::deserialize(facts)?;
     let mut groups: Vec<Labelled> = Vec::new();
-    for fact in facts {
+    for fact in facts.into_iter().filter(|fact| !is_step(fact)) {
         match groups.last_mut().filter(|last| last.label == fact.label) {
             Some(last) => last.values.push(fact.value),
             None => groups.push(Labelled {
@@ -238,6 +239,9 @@ mod tests {
         for finding in &report.findings {
             assert!(text.contains(&finding.fingerprint.0));
         }
+        let steps: usize = report.findings.iter().map(|finding| finding.steps.len()).sum();
+        assert!(steps > 2);
+        assert_eq!(all(&html, "article ol > li").len(), steps);
         for link in all(&html, "a[href^='#']") {
             let id = link.value().attr("href").unwrap();
             assert_eq!(all(&html, id).len(), 1, "{id} leads nowhere");
@@ -327,6 +331,11 @@ mod tests {
             finding.facts[0].value.clone_from(&text);
             finding.pages[0].url = format!("{scheme}{text}");
             finding.ticket.as_mut().unwrap().url = Some(format!("{scheme}{text}"));
+            finding.steps.push(crate::triage::Instruction {
+                text: text.clone(),
+                url: Some(format!("{scheme}{text}")),
+                command: Some(text.clone()),
+            });
             report.failed_pages[0].reason.clone_from(&text);
             report.unclaimed_hosts[0].host.clone_from(&text);
             report.not_checked[0].reason = text;
