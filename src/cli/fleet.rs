@@ -257,14 +257,11 @@ fn say(event: &GangEvent, tally: &Tally, quiet: bool) {
                 tally.incomplete.fetch_add(1, Ordering::Relaxed);
                 tally.worst(Exit::Incomplete);
             }
-            let words = match state {
-                ScanState::Complete => "complete",
-                ScanState::Incomplete => "incomplete",
-                ScanState::Interrupted => "waits",
-                ScanState::Running => "runs",
-            };
             let pages = plural(ended.counts.done, "page");
-            format!("{}: {words}, {pages}, scan {}", ended.record.site.id, ended.record.id)
+            format!(
+                "{}: {}, {pages}, scan {}",
+                ended.record.site.id, ended.standing, ended.record.id
+            )
         }
         GangEvent::Failed(site, error) => {
             tally.incomplete.fetch_add(1, Ordering::Relaxed);

@@ -380,24 +380,21 @@ impl Job<'_> {
     }
 
     fn resume_command(&self, scan: &ScanId) -> String {
-        let mut command = vec![format!("phantom scan --resume {scan}")];
-        command.extend(self.args.setup.store.as_ref().map(|store| format!("--store {store}")));
-        command.extend(
-            self.args
-                .setup
-                .config
-                .as_ref()
-                .map(|config| format!("--config {}", config.display())),
-        );
+        let mut words = Vec::new();
         // What the first run was asked for is wanted of the next one, too.
         if let Some(mode) = self.args.tickets.and_then(|mode| mode.to_possible_value()) {
-            command.push(format!("--tickets {}", mode.get_name()));
+            words.extend(["--tickets".to_owned(), mode.get_name().to_owned()]);
         }
         if self.args.fail_on != Severity::High {
-            command.push(format!("--fail-on {}", self.args.fail_on));
+            words.extend(["--fail-on".to_owned(), self.args.fail_on.to_string()]);
         }
-        command.extend(self.args.reports.iter().map(|report| format!("--report {report}")));
-        command.join(" ")
+        let reports = self.args.reports.iter();
+        words.extend(reports.flat_map(|report| ["--report".to_owned(), report.to_string()]));
+        let all: Vec<&str> = ["phantom", "scan", "--resume", &scan.0]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        self.args.setup.command(&all)
     }
 }
 

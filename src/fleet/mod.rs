@@ -266,7 +266,7 @@ impl Gang {
             let came = Box::pin(turn::take(&scanner, job)).await;
             if let Ok(Came::Ended(ended)) = &came {
                 status
-                    .scan_ended(&site, &ended.record.id, ended.record.state.as_str())
+                    .scan_ended(&site, &ended.record.id, ended.standing.as_str())
                     .await;
             }
             // What waits to go on has not seen all of its findings' pages yet.

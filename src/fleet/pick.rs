@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::{Gang, GangError, Memory, Plan};
-use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
+use crate::scan::{ScanId, ScanLine, ScanState, Trigger, WhichScans, Wish};
 use crate::site::{DEFAULT_POOL, Due, Past, Schedule, Site, SiteId};
 
 type Result<T> = std::result::Result<T, GangError>;
@@ -123,7 +123,7 @@ impl Gang {
 
     /// The scans that run and are for our pool, in their order.
     async fn lines(&self) -> Result<Vec<ScanLine>> {
-        let mut lines = self.store.scan_lines(true, MOST_SCANS).await?;
+        let mut lines = self.store.scan_lines(WhichScans::Running, MOST_SCANS).await?;
         lines.retain(|line| line.pool == self.pool);
         lines.sort_by_key(ScanLine::rank);
         Ok(lines)

@@ -14,7 +14,8 @@ use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
 use super::worker::Worker;
 use super::{
-    Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Trigger, advisories, close, owner,
+    Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, advisories, close,
+    owner,
 };
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
@@ -145,6 +146,8 @@ pub enum ScanError {
 pub struct Ended {
     /// The scan, with its state and remarks.
     pub record: ScanRecord,
+    /// Where it stands, in one word.
+    pub standing: Standing,
     /// Its pages.
     pub counts: ScanCounts,
     /// The version of the browser that was used.
@@ -495,8 +498,10 @@ impl Scanner {
             self.forget_old_evidence(ended).await?;
         }
         (self.listener)(ScanEvent::Counts(counts));
-        (self.listener)(ScanEvent::Finished { state });
+        let standing = Standing::of(state, run.wish.get().copied(), record.trigger, false);
+        (self.listener)(ScanEvent::Finished { state: standing });
         Ok(Ended {
+            standing,
             record,
             counts,
             browser: run.pool.version().to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ScanCounts, ScanId, ScanRecord, ScanState, Trigger, owner};
+use super::{ScanCounts, ScanId, ScanRecord, ScanState, Standing, Trigger, owner};
 use crate::crawl::{LeaseRequest, pace};
 use crate::site::SiteId;
 
@@ -28,6 +28,17 @@ pub enum Wish {
     Stop,
     /// That it waits until somebody says that it may go on.
     Pause,
+}
+
+/// Which scans are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichScans {
+    /// Those that run, whether a process has them or not; oldest first.
+    Running,
+    /// Those too that wait for their hours or for a person's word; newest first.
+    Open,
+    /// All; newest first.
+    All,
 }
 
 /// The process that has a scan.
@@ -110,6 +121,11 @@ impl ScanLine {
             && self
                 .owner_until
                 .is_some_and(|until| until <= now || self.owner.as_deref().is_none_or(owner::is_dead))
+    }
+
+    /// Where it stands, in one word.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        Standing::of(self.state, self.wish, self.trigger, self.is_orphan(now))
     }
 
     /// What comes first, what later: what a person waits for, then the night's scans, oldest first.
