@@ -12,6 +12,7 @@ mod health;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
+mod night;
 mod output;
 pub mod paint;
 pub mod progress;

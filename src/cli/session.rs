@@ -92,7 +92,16 @@ pub fn who() -> String {
         .iter()
         .find_map(|name| std::env::var(name).ok());
     let account = account.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    format!("{account}@{}", rustix::system::uname().nodename().to_string_lossy())
+    format!("{account}@{}", host())
+}
+
+/// The process that begins what schedules say, as the audit log names it.
+pub fn by_schedule() -> String {
+    format!("schedule@{}, process {}", host(), std::process::id())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Adds to the audit log what somebody does.

@@ -371,6 +371,14 @@ impl Run {
         }
     }
 
+    /// Says what people should know of the browsers; what was said is not said again.
+    pub fn remark_browsers(&self) {
+        self.pool
+            .warnings()
+            .into_iter()
+            .for_each(|warning| self.remark(warning));
+    }
+
     pub fn remarks(&self) -> Vec<String> {
         lock(&self.remarks).iter().cloned().collect()
     }

@@ -144,7 +144,7 @@ impl ScanLine {
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
-    /// Who: a person's account and machine, or `schedule`.
+    /// Who: a person's account and machine, or `schedule` with machine and process.
     pub who: String,
     /// What, such as `scan-started`.
     pub what: String,

@@ -150,14 +150,15 @@ pub trait Store: TicketStore {
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
-    /// Records a new nightly scan with the process that has it, unless one of its site has begun at or after `since`. False
-    /// if it has.
+    /// Records a new nightly scan with the process that has it, and that it was begun in the audit log, unless one of its
+    /// site has begun at or after `since`. False if it has.
     async fn create_nightly(
         &self,
         scan: &ScanRecord,
         pages: &[NewPage],
         since: Timestamp,
         owner: &ScanOwner,
+        told: &AuditEntry,
     ) -> Result<bool>;
     /// The newest nightly scan of a site.
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>>;

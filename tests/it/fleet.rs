@@ -102,11 +102,19 @@ async fn a_night_is_scanned_once_and_can_wait() {
         paused.stdout.contains("nothing is due; "),
         "nothing while it is to wait: {paused:#?}"
     );
+    let waits = format!("garden waits, because its scan is paused; to let it go on: phantom resume {id}");
+    assert!(paused.stdout.contains(&waits), "{paused:#?}");
     assert_eq!(scans(&garden, &["--open"]).await[0]["state"], "paused");
     assert_eq!(garden.bench.run(&["resume", id]).await.code, Some(0));
     let ran = garden.bench.run(&["nightly", "--tabs", "2"]).await;
     assert_eq!(ran.code, Some(1), "it has found something bad: {ran:#?}");
-    assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
+    let total = "1 scan: 1 with findings at or above high; ";
+    assert!(
+        ran.stdout.lines().last().unwrap().starts_with(total),
+        "a table and a line: {ran:#?}"
+    );
+    let row = ran.stdout.lines().find(|line| line.starts_with("garden  findings "));
+    assert!(row.is_some_and(|row| row.contains(" filed")), "{ran:#?}");
     assert!(
         ran.stdout.contains("1 finding at or above high: SEC-"),
         "it says why: {ran:#?}"
@@ -121,6 +129,13 @@ async fn a_night_is_scanned_once_and_can_wait() {
     assert!(
         log.stdout.contains("scan-paused") && log.stdout.contains("scan-resumed"),
         "{log:#?}"
+    );
+    let begun = log.stdout.lines().filter(|line| line.contains("scan-started"));
+    let begun: Vec<_> = begun.collect();
+    assert_eq!(begun.len(), 1, "{log:#?}");
+    assert!(
+        begun[0].contains("schedule@") && begun[0].contains(id) && begun[0].contains("(garden, due "),
+        "{begun:?}"
     );
 }
 
@@ -154,13 +169,13 @@ async fn a_scan_is_watched_paused_and_stopped_from_elsewhere() {
     let waiting = scans(&garden, &["--open"]).await;
     assert_eq!(waiting[0]["state"], "waiting", "{waiting:#?}");
 
-    let before = garden.visits();
+    let done = |scans: &[Value]| scans[0]["pages_done"].as_u64().unwrap();
     let scan = garden
         .bench
         .command(&["scan", "--resume", id, "--events"])
         .spawn()
         .unwrap();
-    until("it goes on", async || garden.visits() >= before + 3).await;
+    until("it goes on", async || done(&scans(&garden, &[]).await) > done(&waiting)).await;
     let ran = garden.bench.run(&["stop", "--all"]).await;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let ran = end_of(scan).await;
@@ -199,7 +214,7 @@ async fn a_scan_is_watched_paused_and_stopped_from_elsewhere() {
         whats,
         [
             "scan-stopped",
-            "scan-started",
+            "scan-resumed",
             "scan-resumed",
             "scan-paused",
             "scan-started"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
 use crate::crawl::Turn;
 use crate::scan::{
-    AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanState, Standing, Trigger, WhichScans, Wish,
+    AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, WhichScans, Wish,
 };
 use crate::site::SiteId;
 use crate::triage::Coverage;
@@ -133,9 +133,17 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
         name: "elsewhere:1:1".to_owned(),
         until: Some(at(9000)),
     };
+    let told = |scan: &ScanRecord| AuditEntry {
+        at: scan.started,
+        who: "schedule@elsewhere".to_owned(),
+        what: "scan-started".to_owned(),
+        subject: scan.id.0.clone(),
+        why: None,
+    };
+    let (one_told, other_told) = (told(&first), told(&second));
     let (begun, too) = tokio::join!(
-        one.create_nightly(&first, &pages, at(50), &owner),
-        two.create_nightly(&second, &pages, at(50), &owner)
+        one.create_nightly(&first, &pages, at(50), &owner, &one_told),
+        two.create_nightly(&second, &pages, at(50), &owner, &other_told)
     );
     assert_ne!(begun.unwrap(), too.unwrap(), "one of them");
     let last = one.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
@@ -146,19 +154,22 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
         "never nobody's"
     );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner, &told(&of("c", 300)))
             .await
             .unwrap(),
         "the next night"
     );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner, &told(&of("c", 300)))
             .await
             .unwrap(),
         "asked again, because the answer was lost"
     );
     let last = two.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(last.id.0, "c");
+    let log = two.audit_log(9).await.unwrap();
+    assert_eq!(log.len(), 2, "each night is told once: {log:#?}");
+    assert_eq!(log[0].subject, "c");
     assert!(two.last_nightly(&SiteId("other".to_owned())).await.unwrap().is_none());
 }
 

@@ -263,6 +263,7 @@ pub(super) async fn create_nightly(
     pages: &[NewPage],
     since: Timestamp,
     owner: &ScanOwner,
+    told: &AuditEntry,
 ) -> Result<bool> {
     let mut writers = store.writer().await?;
     let until = owner.until.map(|until| store.there(until));
@@ -285,6 +286,7 @@ pub(super) async fn create_nightly(
         .bind(until)
         .execute(&mut *tx)
         .await?;
+    insert_audit(&mut tx, told).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -300,15 +302,20 @@ pub(super) async fn last_nightly(store: &Backend, site: &SiteId) -> Result<Optio
 pub(super) async fn audit(store: &Backend, entry: &AuditEntry) -> Result<()> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
+    insert_audit(&mut tx, entry).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn insert_audit(connection: &mut Connection, entry: &AuditEntry) -> Result<()> {
     sqlx::query("INSERT INTO audit (at, who, what, subject, why) VALUES ($1, $2, $3, $4, $5)")
         .bind(entry.at.as_millisecond())
         .bind(inward(&entry.who))
         .bind(inward(&entry.what))
         .bind(inward(&entry.subject))
         .bind(entry.why.as_deref().map(inward))
-        .execute(&mut *tx)
+        .execute(connection)
         .await?;
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 pub(super) async fn audit_log(store: &Backend, limit: u32) -> Result<Vec<AuditEntry>> {

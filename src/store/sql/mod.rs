@@ -103,8 +103,9 @@ impl Store for Backend {
         pages: &[NewPage],
         since: Timestamp,
         owner: &ScanOwner,
+        told: &AuditEntry,
     ) -> Result<bool> {
-        again!(fleet::create_nightly(self, scan, pages, since, owner))
+        again!(fleet::create_nightly(self, scan, pages, since, owner, told))
     }
 
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>> {
