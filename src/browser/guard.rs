@@ -126,8 +126,8 @@ pub(super) fn stop(session: &Session, paused: String, navigation: bool) {
 }
 
 /// Listens to a frame or a worker, and lets it run once its requests wait for us. If the browser does not say so, it
-/// never runs.
-pub(super) async fn set_up(child: Session, kind: Child, rules: Rules) {
+/// never runs. False if it did not get that far; it may have ended meanwhile.
+pub(super) async fn set_up(child: Session, kind: Child, rules: Rules) -> bool {
     if kind != Child::Lasting {
         child.tell(&network::EnableParams::default());
     }
@@ -148,8 +148,14 @@ pub(super) async fn set_up(child: Session, kind: Child, rules: Rules) {
     child.tell(&auto_attach());
     match child.call::<Nothing>(rules.client.pause(pause()), CALL).await {
         // Dedicated workers have no requests of their own: theirs wait at their page.
-        Ok(_) | Err(CdpError::Refused { .. }) => child.tell(&runtime::RunIfWaitingForDebuggerParams::default()),
-        Err(error) => tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped"),
+        Ok(_) | Err(CdpError::Refused { .. }) => {
+            child.tell(&runtime::RunIfWaitingForDebuggerParams::default());
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a frame or worker could not be guarded and stays stopped");
+            false
+        }
     }
 }
 
@@ -198,9 +204,18 @@ fn take(event: &Event, session: &Session, context: &str, rules: &Rules, lasting:
             }
             let mut kept = lasting.kept();
             if kept.workers.len() < MOST_WORKERS {
-                kept.workers.insert(attached.session_id, attached.target_info.url);
+                kept.workers
+                    .insert(attached.session_id.clone(), attached.target_info.url);
             }
-            tokio::spawn(set_up(child, Child::Lasting, rules.clone()));
+            drop(kept);
+            let (rules, lasting) = (rules.clone(), lasting.clone());
+            tokio::spawn(async move {
+                if !set_up(child, Child::Lasting, rules).await {
+                    let mut kept = lasting.kept();
+                    let is_there = kept.workers.contains_key(&attached.session_id);
+                    kept.calls.unheard += u64::from(is_there);
+                }
+            });
         }
         "Target.detachedFromTarget" => {
             if let Some(detached) = event.read::<DetachedFromTarget>() {

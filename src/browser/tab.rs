@@ -532,7 +532,7 @@ async fn pump(mut events: Events, session: Session, connection: Connection, shar
             }
         }
         for (reaction, headers) in reactions {
-            react(reaction, headers, &session, &connection, &rules);
+            react(reaction, headers, &session, &connection, &shared, &rules);
         }
         shared.changed.notify_waiters();
     }
@@ -544,12 +544,18 @@ fn react(
     headers: Option<Vec<fetch::HeaderEntry>>,
     session: &Session,
     connection: &Connection,
+    shared: &Arc<Shared>,
     rules: &Rules,
 ) {
     match reaction {
         Reaction::SetUpChild { session: child, worker } => {
             let kind = if worker { Child::Worker } else { Child::Frame };
-            tokio::spawn(guard::set_up(session.child(&child), kind, rules.clone()));
+            let (at, rules, shared) = (session.child(&child), rules.clone(), Arc::clone(shared));
+            tokio::spawn(async move {
+                if !guard::set_up(at, kind, rules).await {
+                    shared.recorder().unheard(&child);
+                }
+            });
         }
         Reaction::ClosePopup { target } => connection.browser().tell(&target::CloseTargetParams::new(target)),
         Reaction::AnswerDialog { accept } => session.tell(&page::HandleJavaScriptDialogParams::new(accept)),

@@ -43,6 +43,7 @@ pub use ask::{AskError, Asked, Learnt};
 pub use event::ScanEvent;
 pub use help::Helped;
 pub use login::LoginSecretError;
+pub use proof::ReplayTurn;
 pub use record::{ScanClose, ScanCounts, ScanId, ScanRecord, ScanState, Trigger};
 pub use replay::{ReplayError, Replayed, ReplayedCheck, ReplayedFinding, replay};
 pub use retire::retire;

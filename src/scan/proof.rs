@@ -1,10 +1,9 @@
 //! Forms are sent from another origin where the site's file asks for a proof: few of them, one kind once in a scan.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use phantom_checks::Question;
-use phantom_checks::evidence::{Answer, Form};
+use phantom_checks::evidence::{Answer, Form, ResourceKind};
 use phantom_checks::missing_csrf_token::UNVERIFIED_TOKEN;
 use url::Url;
 
@@ -18,38 +17,22 @@ use crate::store::{Store, StoreError};
 use crate::triage::Finding;
 
 /// Kinds of forms that are sent in one scan. Each is sent four times at most.
-const MOST: usize = 10;
+const MOST: u32 = 10;
 
 /// Why a form was not sent that might have been at another time. Silence about it proves nothing.
 const NOT_NOW: &str = "the scan or its browser was about to end";
 
-/// What came of those that were sent in a scan, by the form and its token; `None` while it is being tried.
-#[derive(Default)]
-pub(super) struct Replays(Mutex<BTreeMap<FormKind, Option<Answer>>>);
-
-/// A form's action and the name of its token: forms that are alike.
-type FormKind = (String, Option<String>);
-
-impl Replays {
-    /// The right to send a form; else the answer in its place.
-    fn claim(&self, question: &Question, form: &str, token: Option<&str>) -> Option<Answer> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (form.to_owned(), token.map(str::to_owned));
-        match seen.get(&key) {
-            Some(Some(answer)) => Some(answer.clone()),
-            Some(None) => Some(not_asked(question, "another page of the scan tries it")),
-            None if seen.len() >= MOST => Some(not_asked(question, "enough forms were sent in this scan")),
-            None => {
-                seen.insert(key, None);
-                None
-            }
-        }
-    }
-
-    fn keep(&self, form: &str, token: Option<&str>, answer: &Answer) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert((form.to_owned(), token.map(str::to_owned)), Some(answer.clone()));
-    }
+/// Whether a scan may send a form.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReplayTurn {
+    /// Yes. It counts as sent.
+    Go,
+    /// It was sent: this came of it.
+    Known(Answer),
+    /// It is being sent, or was when the process that did it ended.
+    Tried,
+    /// So many were sent that this one is not.
+    Enough,
 }
 
 impl Worker {
@@ -87,15 +70,23 @@ impl Worker {
             return not_asked(question, "it is no question about a form");
         };
         let token = token.as_deref();
-        if let Some(known) = run.replays.claim(question, form, token) {
-            return known;
-        }
-        let shown = forms.iter().find(|form| form.selector == *selector);
-        let replayed = match shown {
-            Some(shown) => self.send(run, (url, selector), token, shown).await,
-            None => Err("the form is not known".to_owned()),
+        let Some(shown) = forms.iter().find(|form| form.selector == *selector) else {
+            return not_asked(question, "the form is not known");
         };
-        let answer = match replayed {
+        if let Some(why) = kept_from(run, shown) {
+            return not_asked(question, why);
+        }
+        match run.store.claim_replay(&run.scan, form, token, MOST).await {
+            Ok(ReplayTurn::Go) => {}
+            Ok(ReplayTurn::Known(answer)) => return answer,
+            Ok(ReplayTurn::Tried) => return not_asked(question, "another page of the scan has begun to try it"),
+            Ok(ReplayTurn::Enough) => return not_asked(question, "enough forms were sent in this scan"),
+            Err(error) => {
+                tracing::warn!(%error, %form, "a form was not sent from another origin: that could not be noted before");
+                return not_asked(question, NOT_NOW);
+            }
+        }
+        let answer = match self.send(run, (url, selector), token).await {
             Ok(replayed) => Answer::Replayed {
                 form: form.clone(),
                 token: token.map(str::to_owned),
@@ -107,7 +98,9 @@ impl Worker {
             Err(why) => not_asked(question, &why),
         };
         tracing::info!(%form, ?answer, "a form was to be sent from another origin");
-        run.replays.keep(form, token, &answer);
+        if let Err(error) = run.store.keep_replay(&run.scan, form, token, &answer).await {
+            tracing::warn!(%error, %form, "what came of a form is not known to other pages");
+        }
         answer
     }
 
@@ -116,21 +109,8 @@ impl Worker {
         run: &Arc<Run>,
         (page, selector): (&str, &str),
         token: Option<&str>,
-        form: &Form,
     ) -> Result<crate::browser::Replayed, String> {
         let page = Url::parse(page).map_err(|error| error.to_string())?;
-        if is_destructive(form) {
-            return Err("it reads as if it ended or removed something".to_owned());
-        }
-        let asked = Asked {
-            method: "POST",
-            url: &form.action,
-            kind: phantom_checks::evidence::ResourceKind::Document,
-            body: AskedBody::Known(""),
-        };
-        if run.guard.judge(&asked).is_err() {
-            return Err("the site's file keeps it from being sent".to_owned());
-        }
         let replay = Replay {
             selector: selector.to_owned(),
             token: token.map(str::to_owned),
@@ -155,6 +135,21 @@ impl Worker {
             }
         }
     }
+}
+
+/// Why a form is never sent, if it is not.
+fn kept_from(run: &Run, form: &Form) -> Option<&'static str> {
+    if is_destructive(form) {
+        return Some("it reads as if it ended or removed something");
+    }
+    let asked = Asked {
+        method: "POST",
+        url: &form.action,
+        kind: ResourceKind::Document,
+        body: AskedBody::Known(""),
+    };
+    let refused = run.guard.judge(&asked).is_err();
+    refused.then_some("the site's file keeps it from being sent")
 }
 
 /// Whether a form, or what sends it, says that it ends, removes or leaves something.

@@ -19,7 +19,6 @@ use super::judge::SecondTries;
 use super::login::{Keeper, Secrets};
 use super::organisation::Organisation;
 use super::pictures::Pictures;
-use super::proof::Replays;
 use super::reached::Looks;
 use super::sessions::CookieKey;
 use super::shared::lease_request;
@@ -82,8 +81,6 @@ pub(super) struct Run {
     pub egress: Egress,
     pub fetcher: Fetcher,
     pub inspector: Inspector,
-    /// Forms that were sent from another origin.
-    pub replays: Replays,
     /// How pages are taken as seen that have not changed, if they may be.
     pub(super) incremental: Option<Incremental>,
     pub script: CaptureScript,
@@ -184,7 +181,6 @@ impl Run {
             incremental: Incremental::of(&site, parts.record.trigger, &inspector, &script),
             script,
             inspector,
-            replays: Replays::default(),
             scripts: Arc::default(),
             redactor,
             headers,

@@ -25,12 +25,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use phantom_checks::evidence::{Cookie, Evidence};
+use phantom_checks::evidence::{Answer, Cookie, Evidence};
 
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
-    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, ScanState,
-    StoredAdvisories, WhichScans, Wish,
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ReplayTurn, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
+    ScanState, StoredAdvisories, WhichScans, Wish,
 };
 use crate::site::SiteId;
 
@@ -201,6 +201,11 @@ pub trait Store: TicketStore {
     async fn keep_sessions(&self, scan: &ScanId, cookies: &[Cookie]) -> Result<()>;
     /// The session cookies of a scan, by name.
     async fn sessions(&self, scan: &ScanId) -> Result<Vec<Cookie>>;
+    /// The right to send a form from another origin in a scan. Those with one action and one name of their token are one,
+    /// which is sent once, and `most` are sent in all, however many processes work on the scan.
+    async fn claim_replay(&self, scan: &ScanId, form: &str, token: Option<&str>, most: u32) -> Result<ReplayTurn>;
+    /// What came of a form that was claimed.
+    async fn keep_replay(&self, scan: &ScanId, form: &str, token: Option<&str>, answer: &Answer) -> Result<()>;
 
     // Frontier
 

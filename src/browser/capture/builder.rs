@@ -395,6 +395,13 @@ impl<'a> Builder<'a> {
             let gap = format!("{} requests of scripts beyond the bounds were not kept", calls.dropped);
             self.evidence.gaps.push(gap);
         }
+        if calls.unheard > 0 {
+            let gap = format!(
+                "{} frames or workers were not let run: the browser did not make their requests wait in time",
+                calls.unheard
+            );
+            self.evidence.gaps.push(gap);
+        }
         let calls = calls.all.into_iter();
         calls
             .enumerate()

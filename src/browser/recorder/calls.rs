@@ -55,6 +55,8 @@ pub(in crate::browser) struct Calls {
     pub all: Vec<Call>,
     /// Those beyond the bound.
     pub dropped: u64,
+    /// Frames and workers that were never let run, as what they ask for could not be made to wait in time.
+    pub unheard: u64,
 }
 
 /// A paused request as the guard is asked about it.
@@ -205,12 +207,14 @@ impl Calls {
         Self {
             all: taken,
             dropped: std::mem::take(&mut self.dropped),
+            unheard: std::mem::take(&mut self.unheard),
         }
     }
 
     /// Adds what was seen elsewhere, unless it is known.
     pub fn join(&mut self, others: Self) {
         self.dropped += others.dropped;
+        self.unheard += others.unheard;
         for call in others.all {
             match self.known(&call.method, &call.url, call.kind, call.why) {
                 Some(known) => known.held = known.held.max(call.held),

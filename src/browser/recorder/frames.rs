@@ -132,6 +132,13 @@ impl Recorder {
         }
     }
 
+    /// A frame or a worker was not let run. It is nobody's loss if it has ended since.
+    pub fn unheard(&mut self, session: &str) {
+        let is_there =
+            self.workers.contains_key(session) || self.frames.values().any(|frame| &*frame.session == session);
+        self.calls.unheard += u64::from(is_there);
+    }
+
     pub(super) fn detached(&mut self, detached: &DetachedFromTarget) {
         self.workers.remove(&detached.session_id);
         self.frames.retain(|_, frame| *frame.session != *detached.session_id);

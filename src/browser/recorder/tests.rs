@@ -357,6 +357,7 @@ fn frames_come_move_and_go() {
     params["frameId"] = Value::Null;
     recorder.take(&event("child", method, &params), Instant::now());
     assert_eq!(recorder.requests[1].frame.as_deref(), Some("B"));
+    recorder.unheard("child");
     feed(
         &mut recorder,
         &[
@@ -364,6 +365,8 @@ fn frames_come_move_and_go() {
             ("Target.detachedFromTarget", json!({"sessionId": "child"})),
         ],
     );
+    recorder.unheard("child");
+    assert_eq!(recorder.calls.unheard, 1, "what has ended since is nobody's loss");
     assert_eq!(recorder.frames["F"].context, None);
     assert!(!recorder.frames.contains_key("B"));
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use jiff::Timestamp;
 use phantom_checks::evidence::{Evidence, Page, ProbeAnswer};
 use phantom_checks::stable::template;
 use phantom_checks::{Check, Observation};
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::Worker;
 use crate::browser::{Captured, PageRequest, Visit, mark};
-use crate::crawl::Lease;
+use crate::crawl::{Lease, wait_after};
 use crate::scan::inspect::Inspected;
 use crate::scan::turns::host_of;
 
@@ -20,8 +20,6 @@ use crate::scan::turns::host_of;
 const MOST_OF_TEMPLATE: u32 = 3;
 /// Pages of one scan.
 const MOST: usize = 200;
-/// A host that refuses a page once more is left alone for so long.
-const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// The pages of a scan that were marked so far.
 #[derive(Default)]
@@ -125,9 +123,13 @@ impl Worker {
         };
         self.slot.leave(&request, &mut marked).await;
         let page = &marked.evidence.page;
-        if let (Some(429 | 503), false) = (page.status, page.status == plain.evidence.page.status) {
+        let host = host_of(&lease.url);
+        let (status, asks) = (page.status.unwrap_or(200), page.header("retry-after"));
+        if let Some(wait) = wait_after(status, asks, self.run.turns.refusals(host), Timestamp::now())
+            && page.status != plain.evidence.page.status
+        {
             // Who has had enough is left alone, by all.
-            let _ = self.run.turns.refused(host_of(&lease.url), LEFT_ALONE).await;
+            let _ = self.run.turns.refused(host, wait).await;
         }
         if !is_same(page, &plain.evidence.page) {
             return None;

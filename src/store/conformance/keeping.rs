@@ -1,11 +1,11 @@
 //! Scans, pages and evidence are kept as they were given.
 
 use phantom_checks::Severity;
-use phantom_checks::evidence::{Cookie, SameSite, ValueShape};
+use phantom_checks::evidence::{Answer, Cookie, SameSite, ValueShape};
 
 use super::{Handle, Rendered, at, counted, lease_one, observed, page, scan_of, start};
 use crate::crawl::{NewPage, PageKey, PageMark, PageOutcome, PageState};
-use crate::scan::{ScanId, ScanState, StoredAdvisories};
+use crate::scan::{ReplayTurn, ScanId, ScanState, StoredAdvisories};
 use crate::site::SiteId;
 use crate::triage::{Fingerprint, Picture};
 
@@ -313,6 +313,47 @@ pub(crate) async fn past_looks_are_found(one: Handle, two: Handle) {
             .unwrap()
             .is_none()
     );
+}
+
+pub(crate) async fn forms_are_sent_once_and_few_are(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/a"]).await;
+    let claim =
+        async |store: &Handle, scan: &ScanId, form, token| store.claim_replay(scan, form, token, 3).await.unwrap();
+    let answer = Answer::Replayed {
+        form: "/comment".to_owned(),
+        token: None,
+        honest: true,
+        from_anybody: false,
+        without_token: true,
+        wrong_token: false,
+    };
+    assert_eq!(claim(&one, &scan, "/comment", None).await, ReplayTurn::Go);
+    assert_eq!(claim(&two, &scan, "/comment", None).await, ReplayTurn::Tried);
+    one.keep_replay(&scan, "/comment", None, &answer).await.unwrap();
+    assert_eq!(
+        claim(&two, &scan, "/comment", None).await,
+        ReplayTurn::Known(answer.clone())
+    );
+    assert_eq!(claim(&two, &scan, "/comment", Some("odd\0")).await, ReplayTurn::Go);
+    assert_eq!(claim(&one, &scan, "/comment", Some("odd\0")).await, ReplayTurn::Tried);
+    let both = tokio::join!(claim(&one, &scan, "/raced", None), claim(&two, &scan, "/raced", None));
+    let mut turns = [both.0, both.1];
+    turns.sort_by_key(|turn| *turn == ReplayTurn::Tried);
+    assert_eq!(turns, [ReplayTurn::Go, ReplayTurn::Tried]);
+    assert_eq!(claim(&one, &scan, "/more", None).await, ReplayTurn::Enough);
+    assert_eq!(
+        claim(&two, &scan, "/comment", None).await,
+        ReplayTurn::Known(answer),
+        "what is known stays so"
+    );
+    let other = start(&two, "t", &["https://shop.test/a"]).await;
+    assert_eq!(
+        claim(&one, &other, "/comment", None).await,
+        ReplayTurn::Go,
+        "each scan counts its own"
+    );
+    let unknown = one.claim_replay(&ScanId("none".to_owned()), "/comment", None, 3).await;
+    assert!(unknown.is_err(), "{unknown:?}");
 }
 
 pub(crate) async fn sessions_count_for_pages_before(one: Handle, two: Handle) {

@@ -35,7 +35,7 @@ macro_rules! suite {
         $crate::store::conformance::suite!($fresh;
             keeping: scans_are_kept, unfinished_scans_are_found, scans_have_one_owner, pages_are_listed, evidence_and_bodies_are_kept, past_looks_are_found,
                 old_evidence_is_pruned, pictures_are_kept_with_the_evidence, advisories_are_kept, hostile_text_is_kept, seen_hosts_are_kept,
-                sessions_count_for_pages_before;
+                sessions_count_for_pages_before, forms_are_sent_once_and_few_are;
             frontier: pages_are_known_once, shallow_pages_go_first, pages_wait_for_their_host, concurrency_holds_over_all,
                 budgets_hold_over_all,
                 expired_leases_go_to_others, late_results_count_until_retaken, leases_are_renewed_and_given_back,

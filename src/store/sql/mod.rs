@@ -13,6 +13,7 @@ pub(super) mod fleet;
 pub(super) mod frontier;
 pub(super) mod logins;
 pub(super) mod pictures;
+pub(super) mod replays;
 pub(super) mod scans;
 pub(super) mod sessions;
 pub(super) mod suppressions;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use phantom_checks::Observation;
-use phantom_checks::evidence::{Cookie, Evidence};
+use phantom_checks::evidence::{Answer, Cookie, Evidence};
 
 use super::super::{FindingStore, News, Result, Store, StoreError, TicketStore, codec, no_such_scan, versions};
 use super::{
@@ -35,8 +36,8 @@ use super::{
 };
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
-    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, StoredAdvisories, WhichScans, Wish,
+    AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ReplayTurn, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner,
+    ScanRecord, ScanState, StoredAdvisories, WhichScans, Wish,
 };
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -176,6 +177,14 @@ impl Store for Backend {
 
     async fn sessions(&self, scan: &ScanId) -> Result<Vec<Cookie>> {
         again!(sessions::all(self, scan))
+    }
+
+    async fn claim_replay(&self, scan: &ScanId, form: &str, token: Option<&str>, most: u32) -> Result<ReplayTurn> {
+        again!(replays::claim(self, scan, (form, token), most))
+    }
+
+    async fn keep_replay(&self, scan: &ScanId, form: &str, token: Option<&str>, answer: &Answer) -> Result<()> {
+        again!(replays::keep(self, scan, (form, token), answer))
     }
 
     async fn add_pages(&self, scan: &ScanId, pages: &[NewPage]) -> Result<u64> {

@@ -4,7 +4,8 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::SqliteStore;
 use super::shared::{
-    complete, evidence, findings, fleet, frontier, logins, scans, sessions, suppressions, tickets, triage, turns,
+    complete, evidence, findings, fleet, frontier, logins, replays, scans, sessions, suppressions, tickets, triage,
+    turns,
 };
 
 /// Statements that must search the tables that grow by an index.
@@ -62,6 +63,8 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     scans::COUNTS,
     scans::PAGES,
     scans::HOSTS,
+    replays::KNOWN,
+    replays::COUNT,
     sessions::OF_SCAN,
     sessions::DONE,
     scans::UNFINISHED,

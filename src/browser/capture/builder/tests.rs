@@ -196,7 +196,8 @@ fn script_elements_are_joined_with_their_requests() {
 
 #[test]
 fn frames_are_what_they_are_and_silence_is_a_gap() {
-    let recorded = recorded(Vec::new());
+    let mut recorded = recorded(Vec::new());
+    recorded.calls.unheard = 2;
     let request = request();
     let mut builder = Builder::new(&request, &recorded);
     let answered = parsed(&answer(&json!({})).to_string());
@@ -225,6 +226,7 @@ fn frames_are_what_they_are_and_silence_is_a_gap() {
         [
             "frame https://shop.test/ could not be looked into: it did not answer in time",
             "frame https://shop.test/ could not be looked into: its scripts falsified the capture",
+            "2 frames or workers were not let run: the browser did not make their requests wait in time",
         ]
     );
 }
