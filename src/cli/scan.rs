@@ -323,7 +323,11 @@ impl Job<'_> {
             stop: self.stop.clone(),
             now: Arc::new(Timestamp::now),
         };
-        if let Start::Resume(scan) = &start {
+        if let Start::Resume(scan) = &start
+            && let Some(line) = self.store.scan_line(scan).await.or_incomplete()?
+            // Others are refused.
+            && line.standing(Timestamp::now()).is_resumable()
+        {
             session::audit(&*self.store, "scan-resumed", &scan.0, None).await?;
         }
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);

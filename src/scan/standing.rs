@@ -57,6 +57,14 @@ impl Standing {
         )
     }
 
+    /// No process has it, and something may be left of it.
+    pub fn is_resumable(self) -> bool {
+        matches!(
+            self,
+            Self::Waiting | Self::Paused | Self::Stopped | Self::Interrupted | Self::Incomplete
+        )
+    }
+
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
