@@ -19,6 +19,7 @@ use chromiumoxide::cdp::js_protocol::runtime;
 use chromiumoxide::types::Method;
 use futures::future::BoxFuture;
 use phantom_checks::Probe;
+use phantom_checks::evidence::ResourceKind;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -367,9 +368,7 @@ impl Tab {
             }
             None => (capture.answers().await?, Finds::default()),
         };
-        if request.held_word.is_none() {
-            self.join_workers();
-        }
+        self.join_workers(request);
         let mut captured = capture.finish(first, finds).await?;
         captured.evidence.page.cut_short = cut_short;
         captured.evidence.page.waited_for = waited_for;
@@ -383,10 +382,18 @@ impl Tab {
         self.shared.recorder().begin(may_visit, guard, now);
     }
 
-    /// Workers that outlive their pages are seen apart from them: theirs is what they do. Not that of a page loaded once
-    /// more with a mark: nobody asks what else it did, and what it took no other page would have.
-    fn join_workers(&self) {
+    /// Workers that outlive their pages are seen apart from them: theirs is what they do. Not where the evidence is not
+    /// kept, of errors and of what is loaded once more with a mark: no other page would have what these took.
+    fn join_workers(&self, request: &PageRequest) {
         let mut recorder = self.shared.recorder();
+        let mut requests = recorder.requests.iter();
+        let document = requests.find(|request| request.kind == ResourceKind::Document);
+        let is_error = document
+            .and_then(|document| document.status)
+            .is_some_and(|status| status >= 400);
+        if is_error || request.held_word.is_some() {
+            return;
+        }
         let origins: Vec<String> = recorder.frames.values().map(|frame| frame.origin.clone()).collect();
         recorder.calls.join(self.lasting.take(&origins));
     }
