@@ -99,6 +99,7 @@ async fn night(store: &Arc<dyn Store>, microsite: &Microsite, site: &str, day: i
         }),
         tabs: default_tabs(),
         listener: Arc::new(|_| {}),
+        by: "test".to_owned(),
         stop: CancellationToken::new(),
         now: Arc::new(now),
     };

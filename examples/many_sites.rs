@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use phantom_gang::crawl::PageState;
 use phantom_gang::demo::{Ask, Microsite, Reply};
-use phantom_gang::scan::ScanState;
+use phantom_gang::scan::{ScanState, WhichScans};
 use phantom_gang::store;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -153,7 +153,7 @@ async fn show(sites: u32, tabs: u32, alone: u32) -> Result<()> {
     let took = began.elapsed();
     let place = folder.path().join("scans.db").display().to_string();
     let store = store::open(Some(&place)).await?;
-    let lines = store.scan_lines(false, 1000).await?;
+    let lines = store.scan_lines(WhichScans::All, 1000).await?;
     let states: BTreeMap<String, ScanState> = lines.iter().map(|line| (line.site.0.clone(), line.state)).collect();
     let complete = states.values().filter(|state| **state == ScanState::Complete).count();
     let pages: u64 = lines.iter().map(|line| line.counts.done).sum();

@@ -258,6 +258,7 @@ impl Trial {
                 let told = Arc::clone(&told);
                 Arc::new(move |event| told.lock().unwrap_or_else(PoisonError::into_inner).push(event))
             },
+            by: "trial".to_owned(),
             stop: CancellationToken::new(),
             now: Arc::new(Timestamp::now),
         };

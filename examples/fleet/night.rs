@@ -14,7 +14,7 @@ use phantom_gang::config::BrowserConfig;
 use phantom_gang::crawl::PageState;
 use phantom_gang::demo::{Ask, Microsite, Reply};
 use phantom_gang::sandbox::{Sandbox, SandboxOptions};
-use phantom_gang::scan::ScanState;
+use phantom_gang::scan::{ScanState, WhichScans};
 use phantom_gang::store::{self, Store};
 
 use crate::Result;
@@ -321,7 +321,7 @@ impl Gang {
                 let later = self.take(step, database)?;
                 due.extend(later.map(|(after, step)| (began.elapsed() + after, step)));
             }
-            let lines = store.scan_lines(false, 1000).await?;
+            let lines = store.scan_lines(WhichScans::All, 1000).await?;
             let open = lines.iter().any(|line| line.state == ScanState::Running);
             if lines.len() >= SITES as usize && !open && store.intent_count(None).await? == 0 {
                 return Ok(began.elapsed());
@@ -407,7 +407,7 @@ enum Step {
 async fn harvest(store: &dyn Store) -> Result<Harvest> {
     let mut pages = BTreeMap::new();
     let mut findings = BTreeSet::new();
-    let lines = store.scan_lines(false, 1000).await?;
+    let lines = store.scan_lines(WhichScans::All, 1000).await?;
     if lines.len() != SITES as usize {
         return Err(format!("{} scans of {SITES} sites", lines.len()).into());
     }

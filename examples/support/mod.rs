@@ -133,6 +133,7 @@ impl Stage {
             config: Arc::clone(&self.config),
             tabs: default_tabs(),
             listener: Arc::new(|_| {}),
+            by: "test".to_owned(),
             stop: CancellationToken::new(),
             now: Arc::new(move || clock.time()),
         };

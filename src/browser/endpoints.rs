@@ -29,6 +29,8 @@ struct Standing {
     /// It is left alone until then.
     until: Option<Instant>,
     why: Option<String>,
+    /// Why it could not be used the first time.
+    first: Option<String>,
 }
 
 /// A connection's place at a browser, given back when it is dropped.
@@ -69,6 +71,7 @@ impl Seat {
         let why = why.to_string();
         // Some of it are the browser's own words, escaped for whoever reads logs on a terminal.
         tracing::warn!(browser = %self.endpoint(), ?why, "a remote browser cannot be used");
+        standing.first.get_or_insert_with(|| why.clone());
         standing.why = Some(why);
     }
 }
@@ -118,6 +121,14 @@ impl Endpoints {
             let soonest = soonest.filter(|soonest| *soonest <= until)?;
             tokio::time::sleep_until(soonest.into()).await;
         }
+    }
+
+    /// Those that could not be used at some time, and why at first.
+    pub fn failures(&self) -> Vec<String> {
+        let standings = self.standings();
+        let each = self.places.iter().zip(standings.iter());
+        each.filter_map(|(place, standing)| Some(format!("{place} {}", standing.first.as_ref()?)))
+            .collect()
     }
 
     /// Why there is none.
@@ -195,6 +206,10 @@ mod tests {
         assert!(endpoints.seat(Instant::now() + Duration::from_secs(30)).await.is_none());
         let error = endpoints.error().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+        let failures = endpoints.failures();
+        assert_eq!(failures.len(), 2, "{failures:?}");
+        let first = "wss://browsers.test did not answer within 8s";
+        assert!(failures[1].starts_with(first), "the first reason stays: {failures:?}");
         for says in [
             "http://127.0.0.1:1 does not say how it was started",
             "wss://browsers.test wants to be called",

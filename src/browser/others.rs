@@ -89,6 +89,12 @@ impl Others {
         if !self.sandboxed() {
             warnings.push("a remote browser runs without Chromium's sandbox".to_owned());
         }
+        let failures = self.endpoints.failures();
+        warnings.extend(
+            failures
+                .into_iter()
+                .map(|what| format!("a remote browser cannot be used: {what}")),
+        );
         warnings
     }
 }

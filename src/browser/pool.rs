@@ -282,19 +282,24 @@ impl Pool {
 
     async fn running(&self, cell: &Cell, patience: Duration) -> Result<Arc<Running>, BrowserError> {
         let mut current = cell.current.lock().await;
-        if let Some(running) = current.as_ref() {
+        let died = if let Some(running) = current.as_ref() {
             if running.alive() {
                 return Ok(Arc::clone(running));
             }
-            self.stats.restarts.fetch_add(1, Ordering::Relaxed);
             running.end().await;
             *current = None;
-        }
+            true
+        } else {
+            false
+        };
         let (state, _) = self.session();
         let running = match &self.source {
             Source::Ours(launch) => self.start_one(launch, &state).await?,
             Source::Others(others) => others.join(self.egress, &self.rules, &state, patience).await?,
         };
+        if died {
+            self.stats.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         let running = Arc::new(running);
         *current = Some(Arc::clone(&running));
         Ok(running)

@@ -41,7 +41,7 @@ pub async fn run(args: BrowserArgs) -> Ended {
         let words = Listening::command(&config, &user_agent, args.listen, &profile)
             .await
             .or_usage()?;
-        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let quoted: Vec<_> = words.iter().map(|word| output::quoted(word)).collect();
         return output::print([quoted.join(" \\\n  ")]);
     }
     let browser = Listening::start(&config, &user_agent, args.listen).await.or_usage()?;
@@ -61,15 +61,5 @@ pub async fn run(args: BrowserArgs) -> Ended {
             browser.end().await;
             Err(anyhow::anyhow!("the browser ended: {words}")).or_incomplete()
         }
-    }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=./,:+@%".contains(&byte);
-    if word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

@@ -13,7 +13,7 @@ use phantom_checks::{Check, all, by_id, docs};
 use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
-use super::output::{Shape, print, table};
+use super::output::{Shape, print, quoted, table};
 use super::paint;
 use super::session::{Setup, read_config};
 use crate::config::{BrowserConfig, Config};
@@ -334,7 +334,7 @@ fn new_declared(id: &str, folder: &Path) -> Ended {
         format!("{} begins the check `{id}`. What is left to do:", home.display()),
         format!("  1. its documentation, its CWE and its rules in {}", file.display()),
         format!("  2. {LEAST_CASES} cases or more that it flags, and as many that it passes"),
-        format!("  3. phantom checks test {}", home.display()),
+        format!("  3. phantom checks test {}", quoted(&home.to_string_lossy())),
         format!(
             "  4. in phantom.toml: [checks] folders = [{:?}]",
             folder.display().to_string()

@@ -404,6 +404,7 @@ async fn withdraw(site: SiteId, dry_run: bool, setup: &Setup) -> Ended {
         (open, "would be withdrawn")
     } else {
         let gone = retire(&*store, &site, Timestamp::now()).await.or_incomplete()?;
+        session::audit(&*store, "findings-withdrawn", &site.0, None).await?;
         (gone, "withdrawn")
     };
     let mut lines: Vec<String> = gone

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -14,15 +13,16 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::exit::{self, Ended, Exit, Failure, OrExit};
+use super::night::Night;
 use super::roll::Roll;
-use super::session::{SITES, Setup};
+use super::session::{self, SITES, Setup};
 use super::{Voice, health, interrupt, tickets};
 use crate::browser::default_tabs;
 use crate::config::TicketMode;
 use crate::fleet::{Gang, GangError, GangEvent, Outlook, Plan, Status};
 use crate::report::safe::one_line;
 use crate::report::{self, Context, named, plural};
-use crate::scan::{ScanError, ScanId, ScanState};
+use crate::scan::{ScanError, ScanState};
 use crate::site::DEFAULT_POOL;
 use crate::store::Store;
 
@@ -56,14 +56,11 @@ pub struct NightlyArgs {
     fail_on: Severity,
 }
 
-/// How many scans ended how.
-#[derive(Default)]
+/// What scans came to.
 struct Tally {
-    complete: AtomicU64,
-    incomplete: AtomicU64,
     worst: Mutex<Option<Exit>>,
-    /// What came to its end, if that is judged.
-    ended: Option<Mutex<Vec<ScanId>>>,
+    /// Each of them, if they are judged.
+    night: Option<Night>,
 }
 
 impl Tally {
@@ -98,8 +95,8 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
         .map_or_else(|| config.browser.tabs.unwrap_or_else(default_tabs), usize::from);
     let jira = config.jira.clone().filter(|_| mode == TicketMode::Live);
     let tally = Arc::new(Tally {
-        ended: fail_on.map(|_| Mutex::default()),
-        ..Tally::default()
+        worst: Mutex::default(),
+        night: fail_on.map(|_| Night::new()),
     });
     let told = Arc::clone(&tally);
     let quiet = voice.quiet;
@@ -116,6 +113,7 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
         tabs,
         jira,
         listener: Arc::new(move |event| say(&event, &told, quiet)),
+        by: session::by_schedule(),
         stop: stop.clone(),
         now: Arc::new(Timestamp::now),
     };
@@ -125,9 +123,6 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     let followed = (plan.schedule && !plan.once).then(|| AbortOnDropHandle::new(tokio::spawn(roll.follow(status))));
     Box::pin(gang.run(plan)).await.or_incomplete()?;
     drop(followed);
-    if plan.once && !quiet {
-        line(&ends(&gang, &tally).await.or_incomplete()?);
-    }
     if plan.once && wrong > 0 {
         let files = plural(wrong as u64, "file");
         exit::say(&format!(
@@ -138,8 +133,14 @@ async fn run(args: GangArgs, plan: Plan, fail_on: Option<Severity>, voice: Voice
     if stop.is_cancelled() && plan.once {
         return Ok(Exit::Interrupted);
     }
-    if let Some(fail_on) = fail_on {
+    if let (Some(fail_on), Some(night)) = (fail_on, &tally.night) {
         judge(&*store, &tally, fail_on).await?;
+        for text in night.lines(fail_on, quiet) {
+            painted(&text);
+        }
+        if !quiet {
+            ends(&gang, night, &args.setup).await.or_incomplete()?;
+        }
     }
     let worst = *tally.worst.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(worst.filter(|_| plan.once).unwrap_or(Exit::Clean))
@@ -163,17 +164,19 @@ async fn begins(gang: &Gang, plan: Plan, told_at: Option<SocketAddr>) -> Result<
     ))
 }
 
-/// What a process that ends says at its end.
-async fn ends(gang: &Gang, tally: &Tally) -> Result<String, GangError> {
-    let complete = tally.complete.load(Ordering::Relaxed);
-    let incomplete = tally.incomplete.load(Ordering::Relaxed);
-    if complete + incomplete > 0 {
-        return Ok(format!("{} complete, {incomplete} not", plural(complete, "scan")));
+/// What a process that ends says of the sites that it has not scanned.
+async fn ends(gang: &Gang, night: &Night, setup: &Setup) -> Result<(), GangError> {
+    let outlook = gang.outlook().await?;
+    for (site, scan) in &outlook.paused {
+        let resume = setup.command(&["phantom", "resume", &scan.0]);
+        line(&format!(
+            "{site} waits, because its scan is paused; to let it go on: {resume}"
+        ));
     }
-    Ok(format!(
-        "nothing is due; {}",
-        comes(&gang.outlook().await?, (gang.now)())
-    ))
+    if night.is_empty() {
+        line(&format!("nothing is due; {}", comes(&outlook, (gang.now)())));
+    }
+    Ok(())
 }
 
 /// What comes next, in words.
@@ -206,10 +209,9 @@ async fn tell(status: &Arc<Status>, at: Option<SocketAddr>) -> Result<Option<Soc
 
 /// What each scan comes to, as its report would say; why the night is no good is said.
 async fn judge(store: &dyn Store, tally: &Tally, fail_on: Severity) -> Result<(), Failure> {
-    let Some(ended) = &tally.ended else { return Ok(()) };
-    let ended = std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
+    let Some(night) = &tally.night else { return Ok(()) };
     let mut hits = Vec::new();
-    for scan in ended {
+    for scan in night.ended() {
         let context = Context {
             sites: None,
             fail_on,
@@ -217,6 +219,7 @@ async fn judge(store: &dyn Store, tally: &Tally, fail_on: Severity) -> Result<()
             now: Timestamp::now(),
         };
         let report = report::build(store, &scan, &context).await.or_incomplete()?;
+        night.judge(&report);
         let (site, verdict) = (&report.scan.site, &report.verdict);
         tally.worst(Exit::of_verdict(verdict.exit_code));
         if verdict.exit_code > 1 {
@@ -240,40 +243,38 @@ fn line(text: &str) {
     let _ = Term::stdout().write_line(&one_line(text));
 }
 
+/// A line whose colours are ours, and whose texts were made safe.
+fn painted(text: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = Term::stdout().write_line(text);
+}
+
 fn say(event: &GangEvent, tally: &Tally, quiet: bool) {
+    if let Some(night) = &tally.night {
+        night.hear(event);
+    }
     let text = match event {
         GangEvent::Began(site) => format!("{site}: begins"),
         GangEvent::Helps(scan, site) => format!("{site}: helps with scan {scan}"),
         GangEvent::Helped(helped) => format!("helped with {} of scan {}", plural(helped.pages, "page"), helped.scan),
         GangEvent::Ended(ended) => {
-            let state = ended.record.state;
-            if let Some(all) = tally.ended.as_ref().filter(|_| state != ScanState::Interrupted) {
-                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(ended.record.id.clone());
-            }
-            if state == ScanState::Complete {
-                tally.complete.fetch_add(1, Ordering::Relaxed);
-            } else {
-                tally.incomplete.fetch_add(1, Ordering::Relaxed);
+            if ended.record.state != ScanState::Complete {
                 tally.worst(Exit::Incomplete);
             }
-            let words = match state {
-                ScanState::Complete => "complete",
-                ScanState::Incomplete => "incomplete",
-                ScanState::Interrupted => "waits",
-                ScanState::Running => "runs",
-            };
             let pages = plural(ended.counts.done, "page");
-            format!("{}: {words}, {pages}, scan {}", ended.record.site.id, ended.record.id)
+            format!(
+                "{}: {}, {pages}, scan {}",
+                ended.record.site.id, ended.standing, ended.record.id
+            )
         }
         GangEvent::Failed(site, error) => {
-            tally.incomplete.fetch_add(1, Ordering::Relaxed);
             tally.worst(match error {
                 ScanError::Store(_) | ScanError::BrokeOff { .. } | ScanError::Lost(_) => Exit::Incomplete,
                 _ => Exit::Usage,
             });
             format!("{site}: {error}")
         }
+        GangEvent::Filed(..) => return,
         GangEvent::Tickets(site, trouble) => format!("{site}: tickets: {trouble}"),
     };
     let trouble = matches!(event, GangEvent::Failed(..) | GangEvent::Tickets(..));
@@ -293,6 +294,7 @@ mod tests {
         let outlook = |scheduled, at: Option<&str>| Outlook {
             scheduled,
             next: at.map(|at| (SiteId("bank-test".to_owned()), at.parse().unwrap())),
+            paused: Vec::new(),
         };
         for (outlook, expected) in [
             (

@@ -29,6 +29,9 @@ pub struct HealthArgs {
     /// Where it was started with `--status`; without it, `PHANTOM_STATUS`, else 127.0.0.1:9464.
     #[arg(value_name = "ADDRESS", value_parser = address)]
     at: Option<SocketAddr>,
+    /// The same, as the process itself was told.
+    #[arg(long, value_name = "ADDRESS", value_parser = address, hide = true, conflicts_with = "at")]
+    status: Option<SocketAddr>,
 }
 
 /// An address, or a port on loopback.
@@ -51,7 +54,7 @@ pub fn of_environment() -> anyhow::Result<Option<SocketAddr>> {
 
 /// Ends with 0 if it is well.
 pub async fn run(args: HealthArgs) -> Ended {
-    let at = match args.at {
+    let at = match args.at.or(args.status) {
         Some(at) => Some(at),
         None => of_environment().or_usage()?,
     };
@@ -67,9 +70,12 @@ pub async fn run(args: HealthArgs) -> Ended {
 }
 
 async fn ask(at: SocketAddr) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(at)
-        .await
-        .with_context(|| format!("nothing answers at {at}; was it started with --status?"))?;
+    let stream = TcpStream::connect(at).await.with_context(|| {
+        format!(
+            "nothing answers at {at}: a phantom serve, work or nightly tells there how it is only if it was started \
+                 with --status {at}; if it was given another address, name that: phantom health ADDRESS"
+        )
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let question = Request::get("/health").header("host", at.to_string());

@@ -1,6 +1,10 @@
 //! Logs, for whoever looks inside.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 /// How logs are written: `json` for one object a line, with the ids of scan and page.
 const VARIABLE: &str = "PHANTOM_LOG";
@@ -8,8 +12,8 @@ const VARIABLE: &str = "PHANTOM_LOG";
 /// A library that reports each certificate that it does not trust. Whoever asked for it says so, with what to do.
 const TOLD: &str = "rustls_platform_verifier";
 
-/// A library whose traces have secrets in them.
-const SECRET: &str = "tungstenite=info";
+/// Libraries whose traces have secrets in them: whole requests, with what lets in at a remote browser.
+const SECRET: [&str; 2] = ["tungstenite", "async_tungstenite"];
 
 /// Writes logs to the standard error stream: by `RUST_LOG`, else by how much is wanted. As JSON they are for a collector,
 /// which wants to know what happens.
@@ -23,18 +27,40 @@ pub fn init(verbose: u8, quiet: bool) {
         _ => "info,phantom_gang=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{TOLD}=off")));
-    // Whatever is asked for: it logs whole requests, with what lets in at a remote browser.
-    let filter = match SECRET.parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let logs = fmt::layer()
         .with_ansi(console::colors_enabled_stderr())
         .with_writer(std::io::stderr);
-    if json {
-        logs.json().flatten_event(true).init();
+    let logs = if json {
+        logs.json().flatten_event(true).boxed()
     } else {
-        logs.init();
+        logs.boxed()
+    };
+    // A filter of its own: no directive of the other one, however special, lets anything past it.
+    let harmless = filter_fn(|told| is_harmless(told.target(), *told.level())).with_max_level_hint(LevelFilter::TRACE);
+    tracing_subscriber::registry()
+        .with(logs.with_filter(filter.and(harmless)))
+        .init();
+}
+
+fn is_harmless(target: &str, level: Level) -> bool {
+    let library = target.split("::").next().unwrap_or_default();
+    level <= Level::INFO || !SECRET.contains(&library)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_secrets_in_it_is_not_logged() {
+        for (target, level, harmless) in [
+            ("tungstenite", Level::WARN, true),
+            ("tungstenite::handshake", Level::INFO, true),
+            ("tungstenite::handshake::client", Level::TRACE, false),
+            ("async_tungstenite", Level::DEBUG, false),
+            ("phantom_gang::browser::remote", Level::TRACE, true),
+        ] {
+            assert_eq!(is_harmless(target, level), harmless, "{target} {level}");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod health;
 mod interrupt;
 mod jira_sandbox;
 mod logs;
+mod night;
 mod output;
 pub mod paint;
 pub mod progress;
@@ -94,11 +95,15 @@ enum Command {
     Scans(scans::ScansArgs),
     /// Stop a scan, or all, wherever they run
     Stop(scans::StopArgs),
-    /// Let a scan wait
-    #[command(after_help = "Example:\n  phantom pause 20261125-020000-7f3a")]
+    /// Let a scan wait, wherever it runs
+    #[command(
+        after_help = "Its process saves what it has and leaves it; a phantom scan ends then. It waits for phantom resume, and its site's schedule waits with it.\n\nExample:\n  phantom pause 20261125-020000-7f3a"
+    )]
     Pause(scans::OneScan),
-    /// Let a scan that waits go on
-    #[command(after_help = "Example:\n  phantom resume 20261125-020000-7f3a")]
+    /// Let a scan go on that was paused, stopped or interrupted
+    #[command(
+        after_help = "It is then waiting for a phantom serve or work; to go on with it here, at once: phantom scan --resume.\n\nExample:\n  phantom resume 20261125-020000-7f3a"
+    )]
     Resume(scans::OneScan),
     /// Scan what the schedules of sites say is due, then end
     #[command(

@@ -1,5 +1,7 @@
 //! What commands write: lines for people, or JSON for machines. Both are safe to show on a terminal.
 
+use std::borrow::Cow;
+
 use clap::Args;
 use console::{Alignment, Style, Term, measure_text_width, pad_str};
 use serde::Serialize;
@@ -59,6 +61,17 @@ pub fn nothing(why: &str) {
     let _ = Term::stderr().write_line(why);
 }
 
+/// A word as a shell reads it, for commands that are shown to be copied.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    // Only a word with a zero byte in it cannot be said, and no argument has one.
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
+
+/// Words as a shell reads them, on one line.
+pub fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
 /// Writes JSON to the standard output stream.
 pub fn print_json<T: Serialize + ?Sized>(what: &T) -> Ended {
     Term::stdout().write_str(&safe_json(what).or_usage()?).or_usage()?;
@@ -68,6 +81,22 @@ pub fn print_json<T: Serialize + ?Sized>(what: &T) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_shown_as_a_shell_reads_them() {
+        for words in [
+            &["phantom", "scan", "--resume", "20261125-020000-7f3a"][..],
+            &["phantom", "--store", "sqlite:my scans/it's.db"],
+            &["--report", "html=a b.html", "$(rm)", "", "a\\b", "!1", "*"],
+        ] {
+            let line = command_line(words.iter().copied());
+            assert_eq!(shlex::split(&line).unwrap(), words, "{line}");
+        }
+        assert_eq!(
+            command_line(["phantom", "--store", "/a b.db"]),
+            "phantom --store '/a b.db'"
+        );
+    }
 
     #[test]
     fn columns_are_as_wide_as_what_is_in_them() {

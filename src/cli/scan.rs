@@ -1,10 +1,12 @@
 //! `phantom scan`
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
-use clap::ValueEnum as _;
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum as _};
 use console::Term;
 use jiff::Timestamp;
 use phantom_checks::Severity;
@@ -46,7 +48,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "N")]
     pub depth: Option<u32>,
     /// Only observe pages, or use them as well, without changing anything; without it, what the site's file says.
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", value_parser = ExploreParser)]
     pub explore: Option<Explore>,
     /// Use this many tabs at once; without it, by cores and memory.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -84,10 +86,12 @@ pub async fn run(args: ScanArgs, voice: Voice) -> Ended {
     let mode = tickets::mode(args.tickets, config.jira.as_ref())?;
     let sites = args.sites(&config)?;
     let store = args.setup.store(&config).await?;
-    if let Some(account) = &args.unlock_account
-        && !store.unlock_account(account).await.or_incomplete()?
-    {
-        tracing::info!(account, "the account had not failed");
+    if let Some(account) = &args.unlock_account {
+        if store.unlock_account(account).await.or_incomplete()? {
+            session::audit(&*store, "account-unlocked", account, None).await?;
+        } else {
+            tracing::info!(account, "the account had not failed");
+        }
     }
     let starts = args.starts(sites, &*store).await?;
     let many = starts.len() > 1;
@@ -142,6 +146,29 @@ pub enum Explore {
     Observe,
     /// Pages are clicked, typed into and searched as well; nothing that could change state is sent.
     Safe,
+}
+
+/// Reads a mode, and says where the one belongs that is not for the command line.
+#[derive(Clone)]
+struct ExploreParser;
+
+impl TypedValueParser for ExploreParser {
+    type Value = Explore;
+
+    fn parse_ref(&self, cmd: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Explore, clap::Error> {
+        if value.eq_ignore_ascii_case("full") {
+            let why = "--explore full is not for the command line: it sends what may change the site's state, which only \
+                       the site's file can allow. Write there, under [explore]: mode = \"full\" and allow_state_change = true\n";
+            return Err(clap::Error::raw(ErrorKind::InvalidValue, why).with_cmd(cmd));
+        }
+        EnumValueParser::<Explore>::new().parse_ref(cmd, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(
+            Explore::value_variants().iter().filter_map(Explore::to_possible_value),
+        ))
+    }
 }
 
 impl From<Explore> for ExploreMode {
@@ -292,11 +319,17 @@ impl Job<'_> {
                 .tabs
                 .map_or_else(|| self.config.browser.tabs.unwrap_or_else(default_tabs), usize::from),
             listener: Arc::clone(listener),
+            by: session::who(),
             stop: self.stop.clone(),
             now: Arc::new(Timestamp::now),
         };
-        let site = site_of(&start, &*self.store).await?.unwrap_or_default();
-        session::audit(&*self.store, "scan-started", &site, approved_by(&start)).await?;
+        if let Start::Resume(scan) = &start
+            && let Some(line) = self.store.scan_line(scan).await.or_incomplete()?
+            // Others are refused.
+            && line.standing(Timestamp::now()).is_resumable()
+        {
+            session::audit(&*self.store, "scan-resumed", &scan.0, None).await?;
+        }
         let jira = self.config.jira.as_ref().filter(|_| self.mode == TicketMode::Live);
         let scan = match Box::pin(scanner.scan(start)).await {
             Ok(ended) => ended.record.id,
@@ -380,24 +413,21 @@ impl Job<'_> {
     }
 
     fn resume_command(&self, scan: &ScanId) -> String {
-        let mut command = vec![format!("phantom scan --resume {scan}")];
-        command.extend(self.args.setup.store.as_ref().map(|store| format!("--store {store}")));
-        command.extend(
-            self.args
-                .setup
-                .config
-                .as_ref()
-                .map(|config| format!("--config {}", config.display())),
-        );
+        let mut words = Vec::new();
         // What the first run was asked for is wanted of the next one, too.
         if let Some(mode) = self.args.tickets.and_then(|mode| mode.to_possible_value()) {
-            command.push(format!("--tickets {}", mode.get_name()));
+            words.extend(["--tickets".to_owned(), mode.get_name().to_owned()]);
         }
         if self.args.fail_on != Severity::High {
-            command.push(format!("--fail-on {}", self.args.fail_on));
+            words.extend(["--fail-on".to_owned(), self.args.fail_on.to_string()]);
         }
-        command.extend(self.args.reports.iter().map(|report| format!("--report {report}")));
-        command.join(" ")
+        let reports = self.args.reports.iter();
+        words.extend(reports.flat_map(|report| ["--report".to_owned(), report.to_string()]));
+        let all: Vec<&str> = ["phantom", "scan", "--resume", &scan.0]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        self.args.setup.command(&all)
     }
 }
 
@@ -419,14 +449,6 @@ fn no_profile(site: &SiteId, name: &str, known: &[String]) -> anyhow::Error {
         anyhow::anyhow!("site {site} has no [[profile]] in its file; add `{name}` there, or leave out --profile")
     } else {
         anyhow::anyhow!("site {site} has no profile `{name}`; it has {}", known.join(", "))
-    }
-}
-
-/// Who allowed a scan, as the site's file says.
-fn approved_by(start: &Start) -> Option<String> {
-    match start {
-        Start::New { site, .. } => site.approved_by.as_ref().map(|who| format!("approved by {who}")),
-        _ => None,
     }
 }
 
@@ -473,7 +495,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    #[derive(Parser)]
+    #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
         args: ScanArgs,
@@ -490,5 +512,19 @@ mod tests {
         ] {
             assert_eq!(Line::try_parse_from(line).unwrap().args.fit().is_ok(), fits, "{line:?}");
         }
+    }
+
+    #[test]
+    fn what_only_a_sites_file_may_ask_for_is_said() {
+        let refused = Line::try_parse_from(["", "shop", "--explore", "full"])
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("allow_state_change = true"), "{refused}");
+        let unknown = Line::try_parse_from(["", "shop", "--explore", "some"])
+            .unwrap_err()
+            .to_string();
+        assert!(unknown.contains("[possible values: observe, safe]"), "{unknown}");
+        let safe = Line::try_parse_from(["", "shop", "--explore", "safe"]).unwrap();
+        assert_eq!(safe.args.explore, Some(Explore::Safe));
     }
 }

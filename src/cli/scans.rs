@@ -9,11 +9,23 @@ use super::exit::{Ended, Exit, Failure, OrExit};
 use super::output::{self, Shape};
 use super::session::{self, Setup};
 use crate::report::safe::one_line;
-use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
+use crate::scan::{ScanId, ScanLine, ScanRecord, ScanState, Standing, Trigger, WhichScans, Wish};
 use crate::store::Store;
 
 /// How often a scan that is watched is looked at.
 const GLANCE: Duration = Duration::from_secs(2);
+
+/// What the words mean.
+const STATES: &str = "States:
+  running      a process has it
+  waiting      no process has it; the next phantom serve or work that may takes it, a nightly scan in its hours
+  pausing      phantom pause: its process saves what it has
+  paused       it waits for phantom resume; the site's schedule waits with it
+  stopping     phantom stop: its process saves what it has
+  stopped      it was ended by phantom stop; the schedule begins anew, and phantom resume lets it go on
+  interrupted  its phantom scan was told to end, as by Ctrl-C; phantom scan --resume goes on
+  complete     every page was looked at, or cut off by a limit of the site's file
+  incomplete   something that should have been looked at was not";
 
 /// The arguments of `phantom scans`.
 #[derive(Debug, Args)]
@@ -25,11 +37,13 @@ pub struct ScansArgs {
 #[derive(Debug, Subcommand)]
 enum ScansCommand {
     /// List scans, newest first, whoever runs them
-    #[command(after_help = "Examples:\n  phantom scans list\n  phantom scans list --running --json")]
+    #[command(
+        after_help = format!("{STATES}\n\nExamples:\n  phantom scans list\n  phantom scans list --open --json")
+    )]
     List {
-        /// Only those that run.
-        #[arg(long)]
-        running: bool,
+        /// Only those that are not over: they run, wait, or are paused.
+        #[arg(long, alias = "running")]
+        open: bool,
         /// So many at most.
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
@@ -38,8 +52,10 @@ enum ScansCommand {
         #[command(flatten)]
         setup: Setup,
     },
-    /// Watch a scan from here, wherever it runs, until it ends
-    #[command(after_help = "Example:\n  phantom scans watch 20261125-020000-7f3a")]
+    /// Watch a scan from here, wherever it runs, until it is over
+    #[command(
+        after_help = format!("{STATES}\n\nIt ends with 0 if the scan is complete, 3 if incomplete, 130 if stopped or interrupted.\n\nExample:\n  phantom scans watch 20261125-020000-7f3a")
+    )]
     Watch {
         /// The scan.
         scan: String,
@@ -50,12 +66,16 @@ enum ScansCommand {
 
 /// The arguments of `phantom stop`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  phantom stop 20261125-020000-7f3a\n  phantom stop --all")]
+#[command(
+    after_help = "What was found is kept. Nothing goes on with a stopped scan by itself, and its site's schedule begins \
+                  anew; a person can let it go on: phantom resume. To let a scan only wait: phantom pause.\n\nExamples:\n  \
+                  phantom stop 20261125-020000-7f3a\n  phantom stop --all"
+)]
 pub struct StopArgs {
     /// The scan.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     scan: Option<String>,
-    /// All scans, wherever they run.
+    /// All scans that are not over: those that run, wherever, that wait, and that are paused.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -89,10 +109,7 @@ struct Row {
     scan: String,
     site: String,
     trigger: Trigger,
-    state: ScanState,
-    wish: Option<Wish>,
-    /// It runs, and no process has it: it waits for one.
-    waits: bool,
+    state: Standing,
     started: Timestamp,
     ended: Option<Timestamp>,
     /// The process that has it, as it signs.
@@ -105,12 +122,10 @@ struct Row {
 impl Row {
     fn new(line: ScanLine, now: Timestamp) -> Self {
         Self {
-            waits: line.is_orphan(now) && line.wish.is_none(),
+            state: line.standing(now),
             scan: line.id.0,
             site: line.site.0,
             trigger: line.trigger,
-            state: line.state,
-            wish: line.wish,
             started: line.started,
             ended: line.ended,
             owner: line.owner,
@@ -121,25 +136,15 @@ impl Row {
     }
 }
 
-fn words(state: ScanState, wish: Option<Wish>) -> &'static str {
-    match (state, wish) {
-        (ScanState::Running, Some(Wish::Stop)) => "stopping",
-        (ScanState::Running, Some(Wish::Pause)) => "pausing",
-        (ScanState::Interrupted, Some(Wish::Pause)) => "paused",
-        (state, _) => state.as_str(),
-    }
-}
-
 fn plain(text: &str) -> String {
     one_line(text).into_owned()
 }
 
 fn listed(rows: &[Row]) -> Vec<String> {
     let cells = |row: &Row| {
-        let state = if row.waits { "waits" } else { words(row.state, row.wish) };
         [
             row.scan.clone(),
-            state.to_owned(),
+            row.state.to_string(),
             row.started.strftime("%Y-%m-%d %H:%M UTC").to_string(),
             row.pages_done.to_string(),
             row.pages_left.to_string(),
@@ -154,18 +159,19 @@ fn listed(rows: &[Row]) -> Vec<String> {
 pub async fn scans(args: ScansArgs) -> Ended {
     match args.command {
         ScansCommand::List {
-            running,
+            open,
             limit,
             shape,
             setup,
         } => {
             let store = setup.store(&setup.config()?).await?;
-            let lines = store.scan_lines(running, limit).await.or_incomplete()?;
+            let which = if open { WhichScans::Open } else { WhichScans::All };
+            let lines = store.scan_lines(which, limit).await.or_incomplete()?;
             let now = Timestamp::now();
             let rows: Vec<Row> = lines.into_iter().map(|line| Row::new(line, now)).collect();
             if rows.is_empty() {
-                output::nothing(if running {
-                    "no scan runs"
+                output::nothing(if open {
+                    "no scan runs, waits or is paused"
                 } else {
                     "there is no scan in this store yet"
                 });
@@ -182,33 +188,39 @@ pub async fn scans(args: ScansArgs) -> Ended {
 async fn watch(store: &dyn Store, scan: &ScanId) -> Ended {
     let mut shown = String::new();
     loop {
-        let record = known(store, scan).await?;
-        let counts = store.counts(scan).await.or_incomplete()?;
+        let line = known(store, scan).await?;
+        let standing = line.standing(Timestamp::now());
+        let counts = line.counts;
         let text = plain(&format!(
-            "{:<11}  {:>6} done  {:>6} left  {:>4} failed  {}",
-            words(record.state, None),
+            "{standing:<11}  {:>6} done  {:>6} left  {:>4} failed  {}",
             counts.done,
             counts.waiting + counts.leased,
             counts.failed,
-            record.site.id
+            line.site
         ));
         if text != shown {
             output::print([text.clone()])?;
             shown = text;
         }
-        match record.state {
-            ScanState::Running => tokio::time::sleep(GLANCE).await,
-            ScanState::Complete => return Ok(Exit::Clean),
-            ScanState::Incomplete => return Ok(Exit::Incomplete),
-            ScanState::Interrupted => return Ok(Exit::Interrupted),
+        match standing {
+            Standing::Complete => return Ok(Exit::Clean),
+            Standing::Incomplete => return Ok(Exit::Incomplete),
+            over if over.is_over() => return Ok(Exit::Interrupted),
+            _ => tokio::time::sleep(GLANCE).await,
         }
     }
 }
 
-async fn known(store: &dyn Store, scan: &ScanId) -> Result<crate::scan::ScanRecord, Failure> {
-    let record = store.scan(scan).await.or_incomplete()?;
+async fn known(store: &dyn Store, scan: &ScanId) -> Result<ScanLine, Failure> {
+    let line = store.scan_line(scan).await.or_incomplete()?;
     let missing = || anyhow::anyhow!("there is no scan {scan} in this store; to list them: phantom scans list");
-    record.ok_or_else(missing).or_usage()
+    line.ok_or_else(missing).or_usage()
+}
+
+async fn record_of(store: &dyn Store, scan: &ScanId) -> Result<ScanRecord, Failure> {
+    let record = store.scan(scan).await.or_incomplete()?;
+    let gone = || anyhow::anyhow!("scan {scan} is gone from the store");
+    record.ok_or_else(gone).or_incomplete()
 }
 
 /// Stops one scan or all.
@@ -216,83 +228,134 @@ pub async fn stop(args: StopArgs) -> Ended {
     let store = args.setup.store(&args.setup.config()?).await?;
     let Some(scan) = args.scan else {
         let mut said = Vec::new();
-        for line in store.scan_lines(true, u32::MAX).await.or_incomplete()? {
-            said.push(ask(&*store, &line.id, Wish::Stop).await?);
+        for line in store.scan_lines(WhichScans::Open, u32::MAX).await.or_incomplete()? {
+            said.push(ask(&*store, &line, Wish::Stop, &args.setup).await?);
         }
         if said.is_empty() {
-            said.push("no scan runs".to_owned());
+            said.push("no scan runs, waits or is paused".to_owned());
         }
         return output::print(said);
     };
-    output::print([ask(&*store, &ScanId(scan), Wish::Stop).await?])
+    let line = known(&*store, &ScanId(scan)).await?;
+    output::print([ask(&*store, &line, Wish::Stop, &args.setup).await?])
 }
 
 /// Lets a scan wait.
 pub async fn pause(args: OneScan) -> Ended {
     let store = args.setup.store(&args.setup.config()?).await?;
-    output::print([ask(&*store, &ScanId(args.scan), Wish::Pause).await?])
+    let line = known(&*store, &ScanId(args.scan)).await?;
+    output::print([ask(&*store, &line, Wish::Pause, &args.setup).await?])
 }
 
-async fn ask(store: &dyn Store, scan: &ScanId, wish: Wish) -> Result<String, Failure> {
-    let record = known(store, scan).await?;
+/// Asks whoever has a scan to leave it, and says what comes of that.
+async fn ask(store: &dyn Store, line: &ScanLine, wish: Wish, setup: &Setup) -> Result<String, Failure> {
+    let (scan, now) = (&line.id, Timestamp::now());
+    let stands = line.standing(now);
+    if stands.is_over() {
+        return Err(anyhow::anyhow!("scan {scan} is {stands} already")).or_usage();
+    }
     if !store.set_wish(scan, Some(wish)).await.or_incomplete()? {
-        return Err(anyhow::anyhow!("scan {scan} does not run")).or_usage();
+        return Err(anyhow::anyhow!("scan {scan} has just come to its end")).or_usage();
     }
     let what = match wish {
         Wish::Stop => "scan-stopped",
         Wish::Pause => "scan-paused",
     };
     session::audit(store, what, &scan.0, None).await?;
-    let now = Timestamp::now();
-    let gone = match store.scan_owner(scan).await.or_incomplete()? {
-        Some(owner) => owner.is_gone(now),
-        None => true,
-    };
-    if gone {
+    let nobody = line.is_orphan(now) || line.state == ScanState::Interrupted;
+    if line.is_orphan(now) {
         // Nobody is there to hear it.
+        let record = record_of(store, scan).await?;
         store
             .set_scan_state(scan, ScanState::Interrupted, Some(now), &record.remarks)
             .await
             .or_incomplete()?;
     }
-    Ok(match wish {
-        Wish::Stop => format!(
-            "scan {scan} of {} stops within seconds; what was found is kept",
-            record.site.id
-        ),
-        Wish::Pause => format!(
-            "scan {scan} of {} waits; to go on: phantom resume {scan}",
-            record.site.id
-        ),
-    })
+    Ok(asked(line, wish, nobody, setup))
+}
+
+/// What comes of a wish, in words.
+fn asked(line: &ScanLine, wish: Wish, nobody: bool, setup: &Setup) -> String {
+    let of = format!("scan {} of {}", line.id, plain(&line.site.0));
+    let has = line.owner.as_deref().and_then(process).map_or_else(
+        || "its process".to_owned(),
+        |(pid, host)| format!("process {pid} on {}", plain(host)),
+    );
+    let resume = setup.command(&["phantom", "resume", &line.id.0]);
+    let leaves = format!("{has} saves what it has and leaves it within seconds (a phantom scan ends then)");
+    match (wish, nobody) {
+        (Wish::Pause, true) => format!("{of} is paused; to let it go on: {resume}"),
+        (Wish::Pause, false) => format!("{of} is pausing: {leaves}; to let it go on then: {resume}"),
+        (Wish::Stop, true) => format!("{of} is stopped; what was found is kept"),
+        (Wish::Stop, false) => format!("{of} is stopping: {leaves}; what was found is kept"),
+    }
+}
+
+/// Process and host of who signs so.
+fn process(owner: &str) -> Option<(&str, &str)> {
+    let mut parts = owner.rsplitn(3, ':').skip(1);
+    Some((parts.next()?, parts.next()?))
 }
 
 /// Lets a scan go on.
 pub async fn resume(args: OneScan) -> Ended {
     let store = args.setup.store(&args.setup.config()?).await?;
-    let scan = ScanId(args.scan);
-    let record = known(&*store, &scan).await?;
-    if record.state != ScanState::Interrupted || record.trigger.is_look() {
-        return Err(anyhow::anyhow!(
-            "scan {scan} does not wait; it is {}",
-            words(record.state, None)
-        ))
-        .or_usage();
+    let now = Timestamp::now();
+    let line = known(&*store, &ScanId(args.scan)).await?;
+    let (scan, stands) = (&line.id, line.standing(now));
+    let here = args.setup.command(&["phantom", "scan", "--resume", &scan.0]);
+    let refused = match stands {
+        _ if line.trigger.is_look() => {
+            Some("looked at one finding again, which is not resumed; run phantom verify once more".to_owned())
+        }
+        Standing::Running => Some("is running; a process has it".to_owned()),
+        Standing::Pausing | Standing::Stopping => {
+            Some(format!("is still {stands}; once its process has left it, resume it"))
+        }
+        Standing::Complete => Some("is complete; there is nothing left to resume".to_owned()),
+        Standing::Incomplete => Some(format!(
+            "is incomplete, and no worker goes on with it; to try what is left of it here: {here}"
+        )),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return Err(anyhow::anyhow!("scan {scan} {why}")).or_usage();
     }
-    store.set_wish(&scan, None).await.or_incomplete()?;
-    store
-        .set_scan_state(&scan, ScanState::Running, None, &record.remarks)
-        .await
-        .or_incomplete()?;
-    // Nobody's, and so for the first worker that looks.
-    store
-        .hand_over_scan(&scan, None, None, Timestamp::now())
-        .await
-        .or_incomplete()?;
-    session::audit(&*store, "scan-resumed", &scan.0, None).await?;
-    output::print([format!(
-        "scan {scan} waits for a worker (phantom work, phantom serve); to go on with it here: phantom scan --resume {scan}"
-    )])
+    let record = record_of(&*store, scan).await?;
+    let schedule = record.site.schedule.as_ref();
+    let shut = schedule.filter(|one| line.trigger == Trigger::Nightly && one.allows(now) == Ok(false));
+    let went = if shut.is_some() && line.state == ScanState::Interrupted {
+        // A worker that took it now would only leave it again.
+        store.set_wish(scan, None).await
+    } else {
+        store.let_go_on(scan, line.owner.as_deref(), now).await
+    };
+    if !went.or_incomplete()? {
+        return Err(anyhow::anyhow!("somebody else goes on with scan {scan}")).or_usage();
+    }
+    if stands != Standing::Waiting {
+        session::audit(&*store, "scan-resumed", &scan.0, None).await?;
+    }
+    output::print(goes_on(&line, shut.is_some(), &here))
+}
+
+/// What becomes of a scan that may go on, in words.
+fn goes_on(line: &ScanLine, shut: bool, here: &str) -> Vec<String> {
+    let of = format!("scan {} of {} is waiting:", line.id, plain(&line.site.0));
+    let pool = plain(&line.pool);
+    if shut {
+        return vec![format!(
+            "{of} its schedule allows nothing now; phantom serve or nightly goes on with it in its hours"
+        )];
+    }
+    let nightly = match line.trigger {
+        Trigger::Nightly => ", or phantom nightly,",
+        _ => "",
+    };
+    vec![
+        format!("{of} a phantom serve or work of pool {pool}{nightly} takes it within seconds, if one runs"),
+        format!("to go on with it here, at once: {here}"),
+    ]
 }
 
 /// Shows the audit log.
@@ -315,4 +378,52 @@ pub async fn audit(args: AuditArgs) -> Ended {
         let rows: Vec<_> = entries.iter().map(cells).collect();
         output::table(["when", "what", "who", "about"], &rows)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::ScanCounts;
+    use crate::site::SiteId;
+
+    fn line(trigger: Trigger) -> ScanLine {
+        ScanLine {
+            id: ScanId("20261125-020000-7f3a".to_owned()),
+            site: SiteId("shop".to_owned()),
+            trigger,
+            state: ScanState::Running,
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+            owner: Some("desk:42:7".to_owned()),
+            owner_until: None,
+            wish: None,
+            pool: "default".to_owned(),
+            counts: ScanCounts::default(),
+        }
+    }
+
+    #[test]
+    fn who_leaves_a_scan_and_how_it_goes_on_is_said() {
+        let setup = Setup {
+            store: Some("sqlite:my scans.db".to_owned()),
+            config: None,
+        };
+        let scan = line(Trigger::Nightly);
+        assert_eq!(
+            asked(&scan, Wish::Pause, false, &setup),
+            "scan 20261125-020000-7f3a of shop is pausing: process 42 on desk saves what it has and leaves it within \
+             seconds (a phantom scan ends then); to let it go on then: phantom resume 20261125-020000-7f3a --store \
+             'sqlite:my scans.db'"
+        );
+        assert_eq!(
+            asked(&scan, Wish::Stop, true, &setup),
+            "scan 20261125-020000-7f3a of shop is stopped; what was found is kept"
+        );
+        let said = goes_on(&scan, false, "phantom scan --resume 1").join("\n");
+        assert!(said.contains("of pool default, or phantom nightly, takes it"), "{said}");
+        assert!(said.ends_with("at once: phantom scan --resume 1"), "{said}");
+        assert!(goes_on(&scan, true, "")[0].contains("in its hours"));
+        let said = goes_on(&line(Trigger::OnDemand), false, "").join("\n");
+        assert!(!said.contains("nightly"), "no schedule takes it: {said}");
+    }
 }

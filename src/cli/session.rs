@@ -1,5 +1,6 @@
 //! What every command that works on this installation begins with: settings, store, sites.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use clap::Args;
 
 use super::exit::{Failure, OrExit};
+use super::output;
 use crate::config::Config;
 use crate::declared::declare_all;
 use crate::scan::AuditEntry;
@@ -34,6 +36,18 @@ impl Setup {
     /// Reads the settings.
     pub fn config(&self) -> Result<Config, Failure> {
         read_config(self.config.as_deref())
+    }
+
+    /// A command that is shown to be copied, with the settings and the store that this one was given.
+    pub fn command(&self, words: &[&str]) -> String {
+        let mut words: Vec<Cow<'_, str>> = words.iter().map(|word| Cow::Borrowed(*word)).collect();
+        if let Some(store) = &self.store {
+            words.extend(["--store".into(), store.into()]);
+        }
+        if let Some(config) = &self.config {
+            words.extend(["--config".into(), config.to_string_lossy()]);
+        }
+        output::command_line(words.iter().map(AsRef::as_ref))
     }
 
     /// Opens the store.
@@ -78,7 +92,16 @@ pub fn who() -> String {
         .iter()
         .find_map(|name| std::env::var(name).ok());
     let account = account.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    format!("{account}@{}", rustix::system::uname().nodename().to_string_lossy())
+    format!("{account}@{}", host())
+}
+
+/// The process that begins what schedules say, as the audit log names it.
+pub fn by_schedule() -> String {
+    format!("schedule@{}, process {}", host(), std::process::id())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Adds to the audit log what somebody does.

@@ -193,6 +193,7 @@ async fn add(args: AddArgs) -> Ended {
         config,
         tabs: 1,
         listener: Arc::new(|_| {}),
+        by: session::who(),
         stop: interrupt::token(),
         now: Arc::new(jiff::Timestamp::now),
     };

@@ -220,6 +220,12 @@ async fn retry(which: Option<&str>, recreate: bool, setup: &Setup) -> Ended {
         Term::stdout().write_line(line).or_usage()?;
         return Ok(Exit::Clean);
     }
+    let what = if recreate {
+        "ticket-recreated"
+    } else {
+        "tickets-retried"
+    };
+    session::audit(&*store, what, which.unwrap_or("all"), None).await?;
     work(setup).await
 }
 

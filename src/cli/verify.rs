@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::exit::{Ended, Exit, Failure, OrExit};
 use super::output::Shape;
-use super::session::Setup;
+use super::session::{self, Setup};
 use super::{Voice, interrupt};
 use crate::browser::default_tabs;
 use crate::config::{JiraConfig, TicketMode};
@@ -66,6 +66,7 @@ pub async fn run(args: VerifyArgs, voice: Voice) -> Ended {
         config: Arc::clone(&config),
         tabs: config.browser.tabs.unwrap_or_else(default_tabs),
         listener: Arc::new(|_| {}),
+        by: session::who(),
         now: Arc::new(jiff::Timestamp::now),
         stop: interrupt::token(),
     };

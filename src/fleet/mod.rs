@@ -64,6 +64,8 @@ pub enum GangEvent {
     Ended(Box<Ended>),
     /// A scan could not be begun, or brought to its end.
     Failed(SiteId, ScanError),
+    /// The tickets of a site were brought into line, as far as possible.
+    Filed(SiteId, Box<tickets::Report>),
     /// The tickets of a site could not all be brought into line.
     Tickets(SiteId, String),
 }
@@ -108,6 +110,8 @@ pub struct Gang {
     pub status: Arc<Status>,
     /// Who is told.
     pub listener: GangListener,
+    /// Who begins its scans, for the audit log.
+    pub by: String,
     /// Ends it: what it has goes back.
     pub stop: CancellationToken,
     /// The time.
@@ -248,6 +252,7 @@ impl Gang {
                 }
                 status.hear(scan.get(), &event);
             }),
+            by: self.by.clone(),
             stop: self.stop.child_token(),
             now: Arc::clone(&self.now),
         }
@@ -266,7 +271,7 @@ impl Gang {
             let came = Box::pin(turn::take(&scanner, job)).await;
             if let Ok(Came::Ended(ended)) = &came {
                 status
-                    .scan_ended(&site, &ended.record.id, ended.record.state.as_str())
+                    .scan_ended(&site, &ended.record.id, ended.standing.as_str())
                     .await;
             }
             // What waits to go on has not seen all of its findings' pages yet.
@@ -352,11 +357,15 @@ impl Desk {
             Err(error) => Some(error.to_string()),
             Ok(worker) => match worker.for_site(site).run(TICKETS_PATIENCE, &self.stop).await {
                 Err(error) => Some(error.to_string()),
-                Ok(report) if report.waiting > 0 => {
-                    let why = report.paused.map_or_else(String::new, |why| format!(": {why}"));
-                    Some(format!("{} not brought into line with Jira yet{why}", report.waiting))
+                Ok(report) => {
+                    let why = report
+                        .paused
+                        .as_ref()
+                        .map_or_else(String::new, |why| format!(": {why}"));
+                    let waiting = report.waiting;
+                    (self.listener)(GangEvent::Filed(site.clone(), Box::new(report)));
+                    (waiting > 0).then(|| format!("{waiting} not brought into line with Jira yet{why}"))
                 }
-                Ok(_) => None,
             },
         };
         if let Some(trouble) = trouble {

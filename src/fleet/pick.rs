@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::{Gang, GangError, Memory, Plan};
-use crate::scan::{ScanId, ScanLine, ScanState, Trigger, Wish};
+use crate::scan::{ScanId, ScanLine, ScanState, Standing, Trigger, WhichScans, Wish};
 use crate::site::{DEFAULT_POOL, Due, Past, Schedule, Site, SiteId};
 
 type Result<T> = std::result::Result<T, GangError>;
@@ -47,6 +47,8 @@ pub struct Outlook {
     pub scheduled: usize,
     /// The site that is next, and when; `None` if no time can be said.
     pub next: Option<(SiteId, Zoned)>,
+    /// The sites whose night waits for a scan that a person paused.
+    pub paused: Vec<(SiteId, ScanId)>,
 }
 
 impl Gang {
@@ -59,12 +61,17 @@ impl Gang {
         let mut outlook = Outlook {
             scheduled: 0,
             next: None,
+            paused: Vec::new(),
         };
         let sites = self.sites();
         for site in sites.iter() {
             let Some(schedule) = self.schedule(site) else { continue };
             outlook.scheduled += 1;
-            let at = match self.asked(site, schedule, now).await?.0 {
+            let (due, last) = self.asked(site, schedule, now).await?;
+            if let Some(last) = last.filter(|last| last.standing(now) == Standing::Paused) {
+                outlook.paused.push((site.id.clone(), last.id));
+            }
+            let at = match due {
                 Due::Begin(_) | Due::GoOn => Some(now),
                 Due::Wait(at) => at,
             };
@@ -123,7 +130,7 @@ impl Gang {
 
     /// The scans that run and are for our pool, in their order.
     async fn lines(&self) -> Result<Vec<ScanLine>> {
-        let mut lines = self.store.scan_lines(true, MOST_SCANS).await?;
+        let mut lines = self.store.scan_lines(WhichScans::Running, MOST_SCANS).await?;
         lines.retain(|line| line.pool == self.pool);
         lines.sort_by_key(ScanLine::rank);
         Ok(lines)

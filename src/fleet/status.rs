@@ -23,7 +23,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::scan::{ScanCounts, ScanEvent, ScanId};
+use crate::scan::{ScanCounts, ScanEvent, ScanId, WhichScans};
 use crate::site::SiteId;
 use crate::store::Store;
 
@@ -188,7 +188,7 @@ impl Status {
         if self.stop.is_cancelled() {
             return Err("it is ending".to_owned());
         }
-        match tokio::time::timeout(PATIENCE, self.store.scan_lines(true, 1)).await {
+        match tokio::time::timeout(PATIENCE, self.store.scan_lines(WhichScans::Running, 1)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("the store does not answer".to_owned()),
@@ -222,7 +222,7 @@ impl Status {
             gauge.set(value);
             all.register(name, help, gauge);
         };
-        let lines = self.store.scan_lines(true, MOST_SCANS).await?;
+        let lines = self.store.scan_lines(WhichScans::Running, MOST_SCANS).await?;
         let sum = |of: fn(&ScanCounts) -> u64| lines.iter().map(|line| of(&line.counts)).sum::<u64>() as f64;
         tell("scans_running", "Scans that run, anywhere", lines.len() as f64);
         let help = "Pages that wait, of all scans that run";

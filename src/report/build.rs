@@ -20,9 +20,9 @@ use super::suppressed::{self, Apart};
 use super::verdict::{Basis, Verdict};
 use crate::crawl::reached::Obstacle;
 use crate::crawl::{PageKey, PageRow, PageState, SeenHost, is_cut_off_reason, is_left_out_reason, page_key};
-use crate::scan::{ScanCounts, ScanId, ScanRecord, ScanState};
+use crate::scan::{ScanCounts, ScanId, ScanRecord, Standing};
 use crate::site::{ExploreMode, ScopeRules, Site, SiteBook};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tickets::TicketLink;
 use crate::triage::{
     Finding, FindingPage, FindingState, Instruction, PageLook, Picture, Suppression, Trail, reproduce,
@@ -98,6 +98,7 @@ pub async fn build(store: &dyn Store, scan: &ScanId, context: &Context<'_>) -> R
         done: store.pages(scan, PageState::Done, u32::MAX).await?,
         looks: store.page_looks(scan).await?,
         hosts: store.seen_hosts(scan).await?,
+        standing: standing(store, &record, context.now).await?,
         record,
         findings,
         unseen,
@@ -122,6 +123,15 @@ async fn missed(store: &dyn Store, scan: &ScanId) -> Result<Vec<Missed>, ReportE
         });
     }
     Ok(missed)
+}
+
+/// Where a scan stands, in one word.
+async fn standing(store: &dyn Store, record: &ScanRecord, now: Timestamp) -> Result<Standing, StoreError> {
+    let line = store.scan_line(&record.id).await?;
+    Ok(line.map_or_else(
+        || Standing::of(record.state, None, record.trigger, false),
+        |line| line.standing(now),
+    ))
 }
 
 /// The pages of a scan that were asked for, whatever they answered.
@@ -207,6 +217,7 @@ async fn told(store: &dyn Store, scan: &ScanId) -> Result<Told, ReportError> {
 /// What the store said.
 struct Gathered {
     record: ScanRecord,
+    standing: Standing,
     counts: ScanCounts,
     findings: Vec<Sighting>,
     unseen: Vec<Missed>,
@@ -265,11 +276,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     for (gap, url) in gathered.gaps {
         not_checked.add(NotCheckedKind::PartsOfPages, &gap, url);
     }
-    not_checked.add_count(
-        NotCheckedKind::WaitingPages,
-        why_left(gathered.record.state),
-        pages.left,
-    );
+    not_checked.add_count(NotCheckedKind::WaitingPages, &why_left(gathered.standing), pages.left);
     for id in &gathered.record.site.disabled_checks {
         not_checked.add(NotCheckedKind::Checks, "disabled in the site's file", id.clone());
     }
@@ -291,6 +298,7 @@ fn assemble(gathered: Gathered, context: &Context<'_>) -> Report {
     let silent = Silent::of(gathered.unseen, &looked_at, mode, context);
     let verdict = Verdict::of(&Basis {
         state: gathered.record.state,
+        standing: gathered.standing,
         pages,
         cut_off: gathered.skipped.iter().any(|row| is_cut_off_reason(reason(row))),
         findings: &findings,
@@ -429,11 +437,11 @@ fn unclaimed(hosts: Vec<SeenHost>, sites: Option<&SiteBook>) -> Vec<UnclaimedHos
         .collect()
 }
 
-fn why_left(state: ScanState) -> &'static str {
-    match state {
-        ScanState::Interrupted => "the scan was interrupted",
-        ScanState::Running => "the scan was still running",
-        ScanState::Complete | ScanState::Incomplete => "the scan ended before their turn",
+fn why_left(standing: Standing) -> String {
+    match standing {
+        Standing::Complete | Standing::Incomplete => "the scan ended before their turn".to_owned(),
+        Standing::Interrupted | Standing::Stopped | Standing::Paused => format!("the scan was {standing}"),
+        standing => format!("the scan was still {standing}"),
     }
 }
 

@@ -4,7 +4,7 @@ use phantom_checks::{Cause, Confidence};
 
 use super::*;
 use crate::crawl::PageKey;
-use crate::scan::Trigger;
+use crate::scan::{ScanState, Trigger};
 use crate::site::{Limits, Site, SiteId};
 use crate::triage::{Fingerprint, Past};
 
@@ -82,6 +82,7 @@ fn context() -> Context<'static> {
 
 fn gathered(state: ScanState, counts: ScanCounts, findings: Vec<Sighting>) -> Gathered {
     Gathered {
+        standing: Standing::of(state, None, Trigger::OnDemand, false),
         record: record(state),
         counts,
         findings,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{FindingPart, PageCounts, Unseen};
 use super::safe::fit;
 use super::words::plural;
-use crate::scan::ScanState;
+use crate::scan::{ScanState, Standing};
 use crate::site::ExploreMode;
 use crate::triage::FindingState;
 
@@ -39,6 +39,8 @@ pub struct Verdict {
 /// What a verdict goes by.
 pub(super) struct Basis<'a> {
     pub state: ScanState,
+    /// How it is called, if it did not come to its end.
+    pub standing: Standing,
     pub pages: PageCounts,
     /// A limit left pages out.
     pub cut_off: bool,
@@ -73,8 +75,8 @@ impl Verdict {
         let incomplete = state != ScanState::Complete || pages.failed > 0 || pages.left > 0;
         let found = format!("{} at or above {fail_on}", plural(hits, "finding"));
         let (exit_code, headline) = match (state, hits) {
-            (ScanState::Interrupted, 0) => (130, "Interrupted".to_owned()),
-            (ScanState::Interrupted, _) => (130, format!("Interrupted, with {found}")),
+            (ScanState::Interrupted, 0) => (130, unended(basis.standing).to_owned()),
+            (ScanState::Interrupted, _) => (130, format!("{}, with {found}", unended(basis.standing))),
             (_, 0) if incomplete => (3, "Incomplete".to_owned()),
             _ if incomplete => (3, format!("Incomplete, with {found}")),
             (_, 0) if basis.cut_off || !open.is_empty() => {
@@ -108,6 +110,16 @@ impl Verdict {
     /// Nothing was found, and nothing is known that was not looked at again, or not looked for.
     pub fn is_good(&self) -> bool {
         self.exit_code == 0 && self.not_looked_at == 0 && self.not_looked_for == 0
+    }
+}
+
+/// What a scan is called that did not come to its end.
+fn unended(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Paused => "Paused",
+        Standing::Stopped => "Stopped",
+        Standing::Waiting => "Waiting for its hours",
+        _ => "Interrupted",
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use phantom_checks::{Confidence, Severity};
 use serde::{Serialize, Serializer};
 
-use super::{ScanCounts, ScanId, ScanState, Wish};
+use super::{ScanCounts, ScanId, Standing, Wish};
 use crate::site::SiteId;
 use crate::triage::Fingerprint;
 
@@ -115,10 +115,10 @@ pub enum ScanEvent {
     TicketsLeft(u64),
     /// Tickets cannot be filed for now, or one was refused.
     TicketProblem(String),
-    /// The scan ended.
+    /// The scan ended, or waits.
     Finished {
-        /// How.
-        state: ScanState,
+        /// Where it stands.
+        state: Standing,
     },
 }
 

@@ -209,6 +209,8 @@ fn heard(run: &Run, beat: Beat) {
         && !run.stop.is_cancelled()
     {
         run.tell(ScanEvent::Wished(wish));
+        // Only the first one is heard.
+        let _ = run.wish.set(wish);
         run.stop.cancel();
     }
     if let Some(schedule) = run

@@ -53,7 +53,8 @@ impl Trigger {
 pub enum ScanState {
     /// Pages are being rendered, or the process that did so is dead.
     Running,
-    /// Stopped by a person; can be resumed.
+    /// Ended before all pages had their turn: at its terminal, by a person's word, or because its hours were over. Can be
+    /// resumed.
     Interrupted,
     /// Every page was looked at, or cut off by a limit that the site names.
     Complete,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use super::sessions::CookieKey;
 use super::shared::lease_request;
 use super::turns::Turns;
 use super::worker::Worker;
-use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner};
+use super::{Learnt, Listener, Now, ScanCounts, ScanEvent, ScanId, ScanRecord, Scanner, Wish};
 use crate::browser::{CaptureScript, Exploration, Pool, Redactor, ScriptCache, WalkStep};
 use crate::crawl::{
     Alike, Experience, Guard, Lease, LeaseRequest, Limit, LinkRules, NewPage, NotFollowed, PageKey, PageState,
@@ -99,6 +99,8 @@ pub(super) struct Run {
     /// Clean scans in a row that prove a finding fixed.
     pub clean_scans: u32,
     pub stop: CancellationToken,
+    /// What a person wanted of it that ended it here.
+    pub wish: OnceLock<Wish>,
     /// Store or browsers are lost: every worker ends.
     pub give_up: CancellationToken,
     /// Another process has taken the scan over.
@@ -193,6 +195,7 @@ impl Run {
                 None => crate::triage::CLEAN_SCANS,
             },
             stop: scanner.stop.child_token(),
+            wish: OnceLock::new(),
             give_up: CancellationToken::new(),
             lost: CancellationToken::new(),
             seeded: CancellationToken::new(),
@@ -362,6 +365,14 @@ impl Run {
                 reason: reason.to_owned(),
             });
         }
+    }
+
+    /// Says what people should know of the browsers; what was said is not said again.
+    pub fn remark_browsers(&self) {
+        self.pool
+            .warnings()
+            .into_iter()
+            .for_each(|warning| self.remark(warning));
     }
 
     pub fn remarks(&self) -> Vec<String> {

@@ -14,7 +14,8 @@ use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
 use super::worker::Worker;
 use super::{
-    Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Trigger, advisories, close, owner,
+    AuditEntry, Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, advisories,
+    close, owner,
 };
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
@@ -22,6 +23,7 @@ use crate::crawl::{Guard, LinkRules, NewPage, RobotsBook};
 use crate::egress::{Egress, EgressError, EgressRules, FetchError, MayPass};
 use crate::site::{BadPattern, ScopeRules, Site, SiteId};
 use crate::store::{Store, StoreError};
+use crate::triage::Fingerprint;
 
 /// How often a scan that came to its end goes on, because pages turn out to be left.
 const MOST_ENDS: u32 = 5;
@@ -57,6 +59,8 @@ pub enum Start {
         site: Box<Site>,
         /// The pages.
         pages: Vec<NewPage>,
+        /// The finding that is looked for.
+        finding: Fingerprint,
     },
 }
 
@@ -140,11 +144,24 @@ pub enum ScanError {
     },
 }
 
+/// A scan that is about to begin, or to go on.
+struct Begun {
+    record: ScanRecord,
+    pages: Vec<NewPage>,
+    /// The dead process that had it.
+    before: Option<String>,
+    /// It begins only if none of its site has begun since.
+    since: Option<Timestamp>,
+    told: AuditEntry,
+}
+
 /// How a scan ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// The scan, with its state and remarks.
     pub record: ScanRecord,
+    /// Where it stands, in one word.
+    pub standing: Standing,
     /// Its pages.
     pub counts: ScanCounts,
     /// The version of the browser that was used.
@@ -164,6 +181,8 @@ pub struct Scanner {
     pub tabs: usize,
     /// Who is told what happens.
     pub listener: Listener,
+    /// Who begins scans with it, for the audit log.
+    pub by: String,
     /// Ends the scan: pages in flight get a moment, then everything is saved.
     pub stop: CancellationToken,
     /// The time.
@@ -185,31 +204,18 @@ impl Scanner {
         let resumed = matches!(start, Start::Resume(_));
         let owner = owner::this_process();
         // Everything that can be wrong with the wish or the machine shows before anything is recorded.
-        let mut since = None;
-        let (record, pages, before) = match start {
-            Start::New { site, trigger } => {
-                let (record, pages) = begin(*site, trigger, (self.now)())?;
-                (record, pages, None)
-            }
-            Start::Nightly { site, planned } => {
-                since = Some(planned);
-                let (record, pages) = begin(*site, Trigger::Nightly, (self.now)())?;
-                (record, pages, None)
-            }
-            Start::Resume(id) => {
-                let before = self.free(&id).await?;
-                (self.left_over(&id).await?, Vec::new(), before)
-            }
-            Start::Verify { site, pages } => {
-                let (record, start) = begin(*site, Trigger::Verify, (self.now)())?;
-                (record, [start, pages].concat(), None)
-            }
-        };
+        let Begun {
+            record,
+            pages,
+            before,
+            since,
+            told,
+        } = self.begun(start).await?;
         let site = record.site.clone();
         let parts = self.parts(&record, false).await?;
         let witnesses = if resumed { 0 } else { parts.pinned.len() as u64 };
         if !resumed {
-            self.record(&record, &[pages, parts.pinned.clone()].concat(), since)
+            self.record(&record, &[pages, parts.pinned.clone()].concat(), since, told)
                 .await?;
         }
         self.take(&record, before.as_deref(), &owner, resumed).await?;
@@ -230,7 +236,7 @@ impl Scanner {
             },
         ));
         let beat = keep_alive(&run);
-        run.pool.warnings().into_iter().for_each(|warning| run.remark(warning));
+        run.remark_browsers();
         let known = advisories::in_use(&*self.store, (self.now)()).await?;
         if known.old {
             run.remark(format!(
@@ -276,6 +282,59 @@ impl Scanner {
         })
     }
 
+    /// What is to be done, of what is wanted.
+    async fn begun(&self, start: Start) -> Result<Begun, ScanError> {
+        let now = (self.now)();
+        let new = |(record, pages): (ScanRecord, Vec<NewPage>), why: &[String]| Begun {
+            told: self.told(&record, why),
+            record,
+            pages,
+            before: None,
+            since: None,
+        };
+        Ok(match start {
+            Start::New { site, trigger } => {
+                let approved = site.approved_by.as_ref().map(|who| format!("approved by {who}"));
+                new(begin(*site, trigger, now)?, approved.as_slice())
+            }
+            Start::Nightly { site, planned } => {
+                let due = format!("due {}", planned.strftime("%Y-%m-%d %H:%M UTC"));
+                let mut begun = new(begin(*site, Trigger::Nightly, now)?, &[due]);
+                begun.since = Some(planned);
+                begun
+            }
+            Start::Resume(id) => {
+                let before = self.free(&id).await?;
+                let record = self.left_over(&id).await?;
+                Begun {
+                    before,
+                    ..new((record, Vec::new()), &[])
+                }
+            }
+            Start::Verify { site, pages, finding } => {
+                let (record, start) = begin(*site, Trigger::Verify, now)?;
+                let finding = format!("finding {}", finding.short());
+                new((record, [start, pages].concat()), &[finding])
+            }
+        })
+    }
+
+    /// What the audit log says of a scan that begins.
+    fn told(&self, record: &ScanRecord, why: &[String]) -> AuditEntry {
+        let site = record.site.id.0.clone();
+        AuditEntry {
+            at: record.started,
+            who: self.by.clone(),
+            what: if record.trigger.is_look() {
+                "verify-started".to_owned()
+            } else {
+                "scan-started".to_owned()
+            },
+            subject: record.id.0.clone(),
+            why: Some([&[site][..], why].concat().join(", ")),
+        }
+    }
+
     /// As many tabs as the site's hosts may be asked by at once.
     pub(super) fn tabs_for(&self, site: &Site, rules: &ScopeRules) -> usize {
         let at_once = usize::try_from(site.limits.concurrency).unwrap_or(1) * rules.own_hosts().len().max(1);
@@ -313,6 +372,7 @@ impl Scanner {
         record: &ScanRecord,
         pages: &[NewPage],
         unless_since: Option<Timestamp>,
+        told: AuditEntry,
     ) -> Result<(), ScanError> {
         if !record.trigger.is_look() {
             let now = (self.now)();
@@ -323,14 +383,18 @@ impl Scanner {
             }
         }
         match unless_since {
-            None => self.store.create_scan(record, pages).await?,
+            None => {
+                // Whatever is in the store was told.
+                self.store.audit(&told).await?;
+                self.store.create_scan(record, pages).await?;
+            }
             Some(since) => {
                 // It is never nobody's: who dies now is missed as soon as any other.
                 let owner = ScanOwner {
                     name: owner::this_process(),
                     until: Some(after((self.now)(), SCAN_KEPT)),
                 };
-                if !self.store.create_nightly(record, pages, since, &owner).await? {
+                if !self.store.create_nightly(record, pages, since, &owner, &told).await? {
                     return Err(ScanError::Begun(record.site.id.clone()));
                 }
             }
@@ -482,6 +546,7 @@ impl Scanner {
         let now = (self.now)();
         let ended = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         run.remark_refusals();
+        run.remark_browsers();
         run.remark_alike();
         let state = close::close(run, &close::Worked { state, ended }).await?;
         let mut record = run.record.clone();
@@ -495,8 +560,10 @@ impl Scanner {
             self.forget_old_evidence(ended).await?;
         }
         (self.listener)(ScanEvent::Counts(counts));
-        (self.listener)(ScanEvent::Finished { state });
+        let standing = Standing::of(state, run.wish.get().copied(), record.trigger, false);
+        (self.listener)(ScanEvent::Finished { state: standing });
         Ok(Ended {
+            standing,
             record,
             counts,
             browser: run.pool.version().to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ScanCounts, ScanId, ScanRecord, ScanState, Trigger, owner};
+use super::{ScanCounts, ScanId, ScanRecord, ScanState, Standing, Trigger, owner};
 use crate::crawl::{LeaseRequest, pace};
 use crate::site::SiteId;
 
@@ -28,6 +28,17 @@ pub enum Wish {
     Stop,
     /// That it waits until somebody says that it may go on.
     Pause,
+}
+
+/// Which scans are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichScans {
+    /// Those that run, whether a process has them or not; oldest first.
+    Running,
+    /// Those too that wait for their hours or for a person's word; newest first.
+    Open,
+    /// All; newest first.
+    All,
 }
 
 /// The process that has a scan.
@@ -112,6 +123,11 @@ impl ScanLine {
                 .is_some_and(|until| until <= now || self.owner.as_deref().is_none_or(owner::is_dead))
     }
 
+    /// Where it stands, in one word.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        Standing::of(self.state, self.wish, self.trigger, self.is_orphan(now))
+    }
+
     /// What comes first, what later: what a person waits for, then the night's scans, oldest first.
     pub fn rank(&self) -> (u8, Timestamp) {
         let rank = match self.trigger {
@@ -128,7 +144,7 @@ impl ScanLine {
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
-    /// Who: a person's account and machine, or `schedule`.
+    /// Who: a person's account and machine, or `schedule` with machine and process.
     pub who: String,
     /// What, such as `scan-started`.
     pub what: String,

@@ -163,7 +163,12 @@ impl Scanner {
             ..self.clone()
         };
         let site = Box::new(site);
-        let ended = Box::pin(scanner.scan(Start::Verify { site, pages })).await?;
+        let ended = Box::pin(scanner.scan(Start::Verify {
+            site,
+            pages,
+            finding: finding.fingerprint.clone(),
+        }))
+        .await?;
         if ended.record.state == ScanState::Interrupted {
             return Err(ScanError::Stopped.into());
         }

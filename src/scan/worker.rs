@@ -338,6 +338,7 @@ impl Worker {
         let asked = Instant::now();
         let rendered = self.slot.render(&request, lease.alone).await;
         run.tell_restarts("it died or hung, and was replaced");
+        run.remark_browsers();
         if run.egress.budget_exhausted() && !matches!(rendered, Err(RenderError::NoBrowser(_))) {
             // Whatever was seen was cut off.
             return Ok(Seen::Again {

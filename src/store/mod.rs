@@ -30,7 +30,7 @@ use phantom_checks::evidence::{Answer, Cookie, Evidence};
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ReplayTurn, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord,
-    ScanState, StoredAdvisories, Wish,
+    ScanState, StoredAdvisories, WhichScans, Wish,
 };
 use crate::site::SiteId;
 
@@ -150,19 +150,22 @@ pub trait Store: TicketStore {
     async fn unfinished_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
     /// The newest scan, of one site or of any.
     async fn newest_scan(&self, site: Option<&SiteId>) -> Result<Option<ScanRecord>>;
-    /// Records a new nightly scan with the process that has it, unless one of its site has begun at or after `since`. False
-    /// if it has.
+    /// Records a new nightly scan with the process that has it, and that it was begun in the audit log, unless one of its
+    /// site has begun at or after `since`. False if it has.
     async fn create_nightly(
         &self,
         scan: &ScanRecord,
         pages: &[NewPage],
         since: Timestamp,
         owner: &ScanOwner,
+        told: &AuditEntry,
     ) -> Result<bool>;
     /// The newest nightly scan of a site.
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>>;
-    /// The scans that run, oldest first, or all, newest first; `limit` at most.
-    async fn scan_lines(&self, running: bool, limit: u32) -> Result<Vec<ScanLine>>;
+    /// Some scans, `limit` at most.
+    async fn scan_lines(&self, which: WhichScans, limit: u32) -> Result<Vec<ScanLine>>;
+    /// One scan.
+    async fn scan_line(&self, id: &ScanId) -> Result<Option<ScanLine>>;
     /// The process that has a scan; `None` if it gave the scan back, or nobody took it yet.
     async fn scan_owner(&self, id: &ScanId) -> Result<Option<ScanOwner>>;
     /// Hands a scan from one process to another, which has it until then if it does not [`Store::beat`] before. False
@@ -173,8 +176,11 @@ pub trait Store: TicketStore {
     /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan;
     /// [`StoreError::Newer`] if it has to end.
     async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat>;
-    /// Records what a person wants of a scan. False if there is no such scan, or it does not run.
+    /// Records what a person wants of a scan. False if there is no such scan, or it has come to its end.
     async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool>;
+    /// Lets a scan that nobody works on go on with the next worker that looks. False if it was not `owner` who had it
+    /// last, or it has come to its end: then nothing has changed.
+    async fn let_go_on(&self, id: &ScanId, owner: Option<&str>, now: Timestamp) -> Result<bool>;
     /// Adds to the remarks of a scan; those that it has already are said once.
     async fn add_remarks(&self, id: &ScanId, remarks: &[String]) -> Result<()>;
     /// Sets state, end and remarks of a scan.

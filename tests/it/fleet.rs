@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use phantom_gang::scan::WhichScans;
 use phantom_gang::store;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -65,7 +66,8 @@ async fn workers_help_and_take_over() {
     let second = garden.bench.command(&["work", "--tabs", "2"]).spawn().unwrap();
     let store = store::open(garden.bench.path("scans.db").to_str()).await.unwrap();
     until("the second worker ends the scan and files its tickets", async || {
-        store.scan_lines(true, 1).await.unwrap().is_empty() && store.intent_count(None).await.unwrap() == 0
+        store.scan_lines(WhichScans::Running, 1).await.unwrap().is_empty()
+            && store.intent_count(None).await.unwrap() == 0
     })
     .await;
     assert_eq!(garden.harvest().await, calm.harvest);
@@ -86,7 +88,7 @@ async fn a_night_is_scanned_once_and_can_wait() {
     let night = || garden.bench.command(&["nightly", "--tabs", "2"]).spawn().unwrap();
     let (one, other) = (night(), night());
     until("the night is under way", async || garden.visits() >= calm.visits / 3).await;
-    let running = scans(&garden, &["--running"]).await;
+    let running = scans(&garden, &["--open"]).await;
     assert_eq!(running.len(), 1, "{running:#?}");
     let id = running[0]["scan"].as_str().unwrap();
     let ran = garden.bench.run(&["pause", id]).await;
@@ -100,10 +102,19 @@ async fn a_night_is_scanned_once_and_can_wait() {
         paused.stdout.contains("nothing is due; "),
         "nothing while it is to wait: {paused:#?}"
     );
+    let waits = format!("garden waits, because its scan is paused; to let it go on: phantom resume {id}");
+    assert!(paused.stdout.contains(&waits), "{paused:#?}");
+    assert_eq!(scans(&garden, &["--open"]).await[0]["state"], "paused");
     assert_eq!(garden.bench.run(&["resume", id]).await.code, Some(0));
     let ran = garden.bench.run(&["nightly", "--tabs", "2"]).await;
     assert_eq!(ran.code, Some(1), "it has found something bad: {ran:#?}");
-    assert!(ran.stdout.contains("1 scan complete, 0 not"), "{ran:#?}");
+    let total = "1 scan: 1 with findings at or above high; ";
+    assert!(
+        ran.stdout.lines().last().unwrap().starts_with(total),
+        "a table and a line: {ran:#?}"
+    );
+    let row = ran.stdout.lines().find(|line| line.starts_with("garden  findings "));
+    assert!(row.is_some_and(|row| row.contains(" filed")), "{ran:#?}");
     assert!(
         ran.stdout.contains("1 finding at or above high: SEC-"),
         "it says why: {ran:#?}"
@@ -119,18 +130,65 @@ async fn a_night_is_scanned_once_and_can_wait() {
         log.stdout.contains("scan-paused") && log.stdout.contains("scan-resumed"),
         "{log:#?}"
     );
+    let begun = log.stdout.lines().filter(|line| line.contains("scan-started"));
+    let begun: Vec<_> = begun.collect();
+    assert_eq!(begun.len(), 1, "{log:#?}");
+    assert!(
+        begun[0].contains("schedule@") && begun[0].contains(id) && begun[0].contains("(garden, due "),
+        "{begun:?}"
+    );
 }
 
-/// `--events` is lines of JSON and nothing else; `phantom stop --all` ends what runs.
+/// A scan at a terminal is paused from elsewhere and goes on when it is said so; `--events` is lines of JSON and nothing
+/// else; `phantom stop --all` ends what is not over. Whoever asks gets the same word for where it stands.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scan_is_watched_and_stopped_from_elsewhere() {
+async fn a_scan_is_watched_paused_and_stopped_from_elsewhere() {
     let garden = slow_garden("").await;
-    let scan = garden.bench.command(&["scan", "garden", "--events"]).spawn().unwrap();
+    let scan = garden.bench.command(&["scan", "garden"]).spawn().unwrap();
     until("the scan is under way", async || garden.visits() >= 5).await;
+    let running = scans(&garden, &["--open"]).await;
+    assert_eq!(running[0]["state"], "running", "{running:#?}");
+    let id = running[0]["scan"].as_str().unwrap();
+    let resume = format!("phantom resume {id}");
+    let ran = garden.bench.run(&["pause", id]).await;
+    assert!(
+        ran.stdout.contains("is pausing") && ran.stdout.contains(&resume),
+        "{ran:#?}"
+    );
+    let ran = end_of(scan).await;
+    assert_eq!(ran.code, Some(130), "{ran:#?}");
+    assert!(ran.stdout.contains("Paused"), "{ran:#?}");
+    let paused = scans(&garden, &["--open"]).await;
+    assert_eq!(paused[0]["state"], "paused", "{paused:#?}");
+    let watching = garden.bench.command(&["scans", "watch", id]).spawn().unwrap();
+    let ran = garden.bench.run(&["resume", id]).await;
+    assert!(
+        ran.stdout.contains("is waiting: ") && ran.stdout.contains(&format!("at once: phantom scan --resume {id}")),
+        "{ran:#?}"
+    );
+    let waiting = scans(&garden, &["--open"]).await;
+    assert_eq!(waiting[0]["state"], "waiting", "{waiting:#?}");
+
+    let done = |scans: &[Value]| scans[0]["pages_done"].as_u64().unwrap();
+    let scan = garden
+        .bench
+        .command(&["scan", "--resume", id, "--events"])
+        .spawn()
+        .unwrap();
+    until("it goes on", async || done(&scans(&garden, &[]).await) > done(&waiting)).await;
     let ran = garden.bench.run(&["stop", "--all"]).await;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let ran = end_of(scan).await;
     assert_eq!(ran.code, Some(130), "{ran:#?}");
+    let stopped = scans(&garden, &[]).await;
+    assert_eq!(stopped[0]["state"], "stopped", "{stopped:#?}");
+    assert_eq!(scans(&garden, &["--open"]).await, [] as [Value; 0]);
+    let watched = end_of(watching).await;
+    assert_eq!(watched.code, Some(130), "{watched:#?}");
+    let last = watched.stdout.lines().last().unwrap();
+    assert!(last.starts_with("stopped "), "{watched:#?}");
+    let again = garden.bench.run(&["pause", id]).await;
+    assert!(again.stderr.contains("is stopped already"), "{again:#?}");
     let events: Vec<Value> = ran
         .stdout
         .lines()
@@ -138,6 +196,8 @@ async fn a_scan_is_watched_and_stopped_from_elsewhere() {
         .collect();
     let named = |name: &str| events.iter().any(|event| event["event"] == name);
     assert_eq!(events.last().unwrap()["event"], "verdict", "{events:#?}");
+    let finished = events.iter().find(|event| event["event"] == "finished").unwrap();
+    assert_eq!(finished["data"]["state"], "stopped");
     assert!(
         named("started") && named("page-started") && named("wished") && named("finished"),
         "{events:#?}"
@@ -150,7 +210,16 @@ async fn a_scan_is_watched_and_stopped_from_elsewhere() {
         .iter()
         .map(|entry| entry["what"].as_str().unwrap())
         .collect();
-    assert_eq!(whats, ["scan-stopped", "scan-started"]);
+    assert_eq!(
+        whats,
+        [
+            "scan-stopped",
+            "scan-resumed",
+            "scan-resumed",
+            "scan-paused",
+            "scan-started"
+        ]
+    );
 }
 
 /// A process that serves tells how it is, counts what it does, and logs as JSON with the ids of scan and page.
@@ -188,7 +257,7 @@ async fn a_process_that_serves_tells_how_it_is() {
         assert!(text.contains(name), "{name} in\n{text}");
     }
     assert_eq!(text_at(&format!("http://{at}/ready")).await, "ok\n");
-    let scan = scans(&garden, &["--running"]).await[0]["scan"]
+    let scan = scans(&garden, &["--open"]).await[0]["scan"]
         .as_str()
         .unwrap()
         .to_owned();

@@ -262,6 +262,15 @@ async fn a_scan_shares_out_its_tabs_by_weight_and_leaves_the_tabs_of_others_alon
     for (remote, before) in [&first, &second].into_iter().zip(&before) {
         remote.until_its_tabs_are(before).await;
     }
+    // Whatever is asked of the logs, they do not tell what lets in there.
+    use_remote(&bench, &format!("\"{}/?token=hunter2\"", first.url()));
+    let mut doctor = bench.command(&["doctor"]);
+    doctor.env("RUST_LOG", "tungstenite::handshake=trace,async_tungstenite=trace");
+    let ran = end_of(doctor.spawn().unwrap()).await;
+    assert!(
+        !ran.stderr.contains("hunter2") && !ran.stdout.contains("hunter2"),
+        "{ran:#?}"
+    );
     for entry in bench.microsite.log.entries() {
         let agent = &entry.user_agent;
         assert!(
@@ -286,6 +295,12 @@ async fn a_remote_browser_that_is_killed_loses_no_page() {
     let ran = end_of(child).await;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert_whole(&bench);
+    let report = bench.report();
+    let remarks = report["scan"]["remarks"].as_array().unwrap();
+    let of_it = remarks
+        .iter()
+        .filter(|remark| remark.as_str().unwrap().contains(&first.url()));
+    assert_eq!(of_it.count(), 1, "its death is said, once: {remarks:#?}");
     let asked = beds(&bench.microsite).len();
     assert!(
         (PAGES..=PAGES + 4).contains(&asked),
@@ -323,6 +338,7 @@ async fn without_a_fit_browser_it_is_said_of_each_what_is_wrong_and_the_scan_goe
     assert_eq!(ran.code, Some(3), "{ran:#?}");
     let said = [ran.stdout, ran.stderr].concat();
     assert!(said.contains(&format!("{} does not answer", remote.url())), "{said}");
+    assert!(!said.contains("replaced"), "there is nothing to replace it by: {said}");
     assert!(!said.contains("hunter2"), "{said}");
 
     let another = Remote::start(&spki).await;

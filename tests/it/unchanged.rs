@@ -150,6 +150,7 @@ impl Nights {
             config: Arc::new(Config::load(&self.bench.path("phantom.toml")).unwrap()),
             tabs: 1,
             listener: Arc::new(|_| {}),
+            by: "test".to_owned(),
             stop: CancellationToken::new(),
             now: Arc::new(now),
         };

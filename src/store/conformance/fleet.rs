@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Handle, Rendered, ask, at, counted, lease_one, page, scan_of, start};
 use crate::crawl::Turn;
-use crate::scan::{AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanState, Trigger, Wish};
+use crate::scan::{
+    AuditEntry, Beat, Pulse, ScanClose, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, WhichScans, Wish,
+};
 use crate::site::SiteId;
 use crate::triage::Coverage;
 
@@ -22,7 +24,7 @@ fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
 /// Who says that it lives keeps its pages and its scan; who does not loses both.
 pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
     let scan = start(&one, "s", &["https://shop.test/1", "https://shop.test/2"]).await;
-    let fresh = two.scan_lines(true, 9).await.unwrap();
+    let fresh = two.scan_lines(WhichScans::Running, 9).await.unwrap();
     assert!(!fresh[0].is_orphan(at(900_000)), "it is about to be taken");
     assert!(
         one.hand_over_scan(&scan, None, Some("elsewhere:1:1"), at(1000))
@@ -46,7 +48,7 @@ pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
     assert!(one.beat(&pulse(&scan, "elsewhere:1:1", 4000)).await.unwrap().owned);
     let others = two.lease(&ask(&scan, "you", 9, 3999)).await.unwrap();
     assert_eq!(others.len(), 1, "the other page alone");
-    let line = two.scan_lines(true, 9).await.unwrap().remove(0);
+    let line = two.scan_lines(WhichScans::Running, 9).await.unwrap().remove(0);
     assert_eq!((line.owner_until, line.counts.leased), (Some(at(4000)), 2));
     assert!(!line.is_orphan(at(3999)) && line.is_orphan(at(4000)));
     assert!(
@@ -114,8 +116,8 @@ pub(crate) async fn who_lost_a_scan_does_not_close_it(one: Handle, two: Handle) 
     let record = one.scan(&scan).await.unwrap().unwrap();
     assert_eq!((record.state, record.ended), (ScanState::Complete, Some(at(40))));
     assert_eq!(record.remarks, ["both", "helped", "mine"]);
-    assert!(one.scan_lines(true, 9).await.unwrap().is_empty());
-    assert_eq!(one.scan_lines(false, 9).await.unwrap().len(), 1);
+    assert!(one.scan_lines(WhichScans::Running, 9).await.unwrap().is_empty());
+    assert_eq!(one.scan_lines(WhichScans::All, 9).await.unwrap().len(), 1);
 }
 
 /// A night's scan of a site is begun once, however many processes find that it is due.
@@ -131,9 +133,17 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
         name: "elsewhere:1:1".to_owned(),
         until: Some(at(9000)),
     };
+    let told = |scan: &ScanRecord| AuditEntry {
+        at: scan.started,
+        who: "schedule@elsewhere".to_owned(),
+        what: "scan-started".to_owned(),
+        subject: scan.id.0.clone(),
+        why: None,
+    };
+    let (one_told, other_told) = (told(&first), told(&second));
     let (begun, too) = tokio::join!(
-        one.create_nightly(&first, &pages, at(50), &owner),
-        two.create_nightly(&second, &pages, at(50), &owner)
+        one.create_nightly(&first, &pages, at(50), &owner, &one_told),
+        two.create_nightly(&second, &pages, at(50), &owner, &other_told)
     );
     assert_ne!(begun.unwrap(), too.unwrap(), "one of them");
     let last = one.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
@@ -144,19 +154,22 @@ pub(crate) async fn a_night_begins_once(one: Handle, two: Handle) {
         "never nobody's"
     );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner, &told(&of("c", 300)))
             .await
             .unwrap(),
         "the next night"
     );
     assert!(
-        one.create_nightly(&of("c", 300), &pages, at(200), &owner)
+        one.create_nightly(&of("c", 300), &pages, at(200), &owner, &told(&of("c", 300)))
             .await
             .unwrap(),
         "asked again, because the answer was lost"
     );
     let last = two.last_nightly(&SiteId("shop".to_owned())).await.unwrap().unwrap();
     assert_eq!(last.id.0, "c");
+    let log = two.audit_log(9).await.unwrap();
+    assert_eq!(log.len(), 2, "each night is told once: {log:#?}");
+    assert_eq!(log[0].subject, "c");
     assert!(two.last_nightly(&SiteId("other".to_owned())).await.unwrap().is_none());
 }
 
@@ -171,15 +184,57 @@ pub(crate) async fn wishes_reach_a_scan(one: Handle, two: Handle) {
     );
     assert!(two.set_wish(&scan, None).await.unwrap());
     assert_eq!(one.beat(&pulse(&scan, "me", 9000)).await.unwrap().wish, None);
+    one.set_scan_state(&scan, ScanState::Interrupted, Some(at(8)), &[])
+        .await
+        .unwrap();
+    assert!(two.set_wish(&scan, Some(Wish::Stop)).await.unwrap(), "it could go on");
     one.set_scan_state(&scan, ScanState::Complete, Some(at(9)), &[])
         .await
         .unwrap();
-    assert!(!two.set_wish(&scan, Some(Wish::Stop)).await.unwrap(), "it runs no more");
+    assert!(
+        !two.set_wish(&scan, Some(Wish::Stop)).await.unwrap(),
+        "it has come to its end"
+    );
     assert!(
         !two.set_wish(&ScanId("none".to_owned()), Some(Wish::Stop))
             .await
             .unwrap()
     );
+}
+
+/// A scan that a person let wait stays open, and goes on with the next worker once the person says so.
+pub(crate) async fn paused_scans_go_on(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    one.hand_over_scan(&scan, None, Some("elsewhere:7:7"), at(9000))
+        .await
+        .unwrap();
+    let standing = async |now| two.scan_line(&scan).await.unwrap().unwrap().standing(at(now));
+    assert_eq!(standing(1).await, Standing::Running);
+    one.set_wish(&scan, Some(Wish::Pause)).await.unwrap();
+    assert_eq!(standing(1).await, Standing::Pausing);
+    assert_eq!(standing(9000).await, Standing::Paused, "its process is gone");
+    assert!(
+        !two.let_go_on(&scan, Some("another:7:7"), at(9000)).await.unwrap(),
+        "somebody else has it"
+    );
+    one.set_scan_state(&scan, ScanState::Interrupted, Some(at(8)), &[])
+        .await
+        .unwrap();
+    let open = two.scan_lines(WhichScans::Open, 9).await.unwrap();
+    assert_eq!(open.len(), 1, "it runs not and is not over");
+    assert_eq!(two.scan_lines(WhichScans::Running, 9).await.unwrap(), []);
+    for time in 0..2 {
+        let went = two.let_go_on(&scan, Some("elsewhere:7:7"), at(20)).await.unwrap();
+        assert!(went, "said {time} times before, because the answer was lost");
+        assert_eq!(standing(20).await, Standing::Waiting);
+    }
+    assert_eq!(one.scan_lines(WhichScans::Running, 9).await.unwrap().len(), 1);
+    one.set_scan_state(&scan, ScanState::Complete, Some(at(30)), &[])
+        .await
+        .unwrap();
+    assert!(!two.let_go_on(&scan, None, at(31)).await.unwrap(), "it is complete");
+    assert_eq!(two.scan_lines(WhichScans::Open, 9).await.unwrap(), []);
+    assert!(two.scan_line(&ScanId("none".to_owned())).await.unwrap().is_none());
 }
 
 /// Turns at a host are a pace apart, whoever asks.

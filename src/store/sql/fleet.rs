@@ -10,12 +10,23 @@ use super::{
     tell_of_pages, tell_of_scans, versions,
 };
 use crate::crawl::NewPage;
-use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, Wish};
+use crate::scan::{AuditEntry, Beat, Pulse, ScanCounts, ScanId, ScanLine, ScanOwner, ScanRecord, WhichScans, Wish};
 use crate::site::SiteId;
 
 pub(in super::super) const RUNNING: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
          s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
      FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.state = 'running' ORDER BY s.started LIMIT $1";
+
+pub(in super::super) const OPEN: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
+         s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
+     FROM scans s JOIN scan_counts c ON c.scan = s.seq \
+     WHERE s.state <> 'complete' AND (s.state = 'running' \
+         OR s.state = 'interrupted' AND (s.wish = 'pause' OR s.wish IS NULL AND s.trigger = 'nightly')) \
+     ORDER BY s.started DESC LIMIT $1";
+
+pub(in super::super) const ONE: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
+         s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
+     FROM scans s JOIN scan_counts c ON c.scan = s.seq WHERE s.id = $1";
 
 const NEWEST: &str = "SELECT s.id, s.site, s.trigger, s.state, s.started, s.ended, s.owner, s.owner_until, \
          s.wish, s.pool, c.waiting, c.leased, c.done, c.failed, c.skipped \
@@ -29,6 +40,10 @@ pub(in super::super) const KEEP_LEASES: &str = "UPDATE pages SET lease_until = $
 /// Said twice, because the answer was lost, it is the same as once.
 const HAND_OVER: &str = "UPDATE scans SET owner = $3, owner_until = $4 \
      WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner = $3)";
+
+/// Said twice, because the answer was lost, it is the same as once.
+const LET_GO_ON: &str = "UPDATE scans SET state = 'running', ended = NULL, wish = NULL, owner = NULL, owner_until = $3 \
+     WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner IS NULL) AND state IN ('running', 'interrupted')";
 
 const KEEP_SCAN: &str = "UPDATE scans SET owner_until = $3, worked = worked + $4 \
      WHERE id = $1 AND owner = $2 AND state = 'running'";
@@ -60,12 +75,22 @@ struct LineRow {
     skipped: i64,
 }
 
-pub(super) async fn scan_lines(store: &Backend, running: bool, limit: u32) -> Result<Vec<ScanLine>> {
-    let rows: Vec<LineRow> = sqlx::query_as(if running { RUNNING } else { NEWEST })
+pub(super) async fn scan_lines(store: &Backend, which: WhichScans, limit: u32) -> Result<Vec<ScanLine>> {
+    let query = match which {
+        WhichScans::Running => RUNNING,
+        WhichScans::Open => OPEN,
+        WhichScans::All => NEWEST,
+    };
+    let rows: Vec<LineRow> = sqlx::query_as(query)
         .bind(i64::from(limit))
         .fetch_all(&store.readers)
         .await?;
     rows.into_iter().map(|row| row.line(store)).collect()
+}
+
+pub(super) async fn scan_line(store: &Backend, id: &ScanId) -> Result<Option<ScanLine>> {
+    let row: Option<LineRow> = sqlx::query_as(ONE).bind(&id.0).fetch_optional(&store.readers).await?;
+    row.map(|row| row.line(store)).transpose()
 }
 
 impl LineRow {
@@ -179,9 +204,24 @@ pub(super) async fn beat(store: &Backend, pulse: &Pulse<'_>) -> Result<Beat> {
 pub(super) async fn set_wish(store: &Backend, id: &ScanId, wish: Option<Wish>) -> Result<bool> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
-    let done = sqlx::query("UPDATE scans SET wish = $2 WHERE id = $1 AND (state = 'running' OR $2 IS NULL)")
+    let done =
+        sqlx::query("UPDATE scans SET wish = $2 WHERE id = $1 AND (state IN ('running', 'interrupted') OR $2 IS NULL)")
+            .bind(&id.0)
+            .bind(wish.as_ref().map(word).transpose()?)
+            .execute(&mut *tx)
+            .await?;
+    tell_of_scans(&mut tx).await?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn let_go_on(store: &Backend, id: &ScanId, owner: Option<&str>, now: Timestamp) -> Result<bool> {
+    let mut writers = store.writer().await?;
+    let mut tx = writers.durable().await?;
+    let done = sqlx::query(LET_GO_ON)
         .bind(&id.0)
-        .bind(wish.as_ref().map(word).transpose()?)
+        .bind(owner)
+        .bind(store.there(now))
         .execute(&mut *tx)
         .await?;
     tell_of_scans(&mut tx).await?;
@@ -223,6 +263,7 @@ pub(super) async fn create_nightly(
     pages: &[NewPage],
     since: Timestamp,
     owner: &ScanOwner,
+    told: &AuditEntry,
 ) -> Result<bool> {
     let mut writers = store.writer().await?;
     let until = owner.until.map(|until| store.there(until));
@@ -245,6 +286,7 @@ pub(super) async fn create_nightly(
         .bind(until)
         .execute(&mut *tx)
         .await?;
+    insert_audit(&mut tx, told).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -260,15 +302,20 @@ pub(super) async fn last_nightly(store: &Backend, site: &SiteId) -> Result<Optio
 pub(super) async fn audit(store: &Backend, entry: &AuditEntry) -> Result<()> {
     let mut writers = store.writer().await?;
     let mut tx = writers.durable().await?;
+    insert_audit(&mut tx, entry).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn insert_audit(connection: &mut Connection, entry: &AuditEntry) -> Result<()> {
     sqlx::query("INSERT INTO audit (at, who, what, subject, why) VALUES ($1, $2, $3, $4, $5)")
         .bind(entry.at.as_millisecond())
         .bind(inward(&entry.who))
         .bind(inward(&entry.what))
         .bind(inward(&entry.subject))
         .bind(entry.why.as_deref().map(inward))
-        .execute(&mut *tx)
+        .execute(connection)
         .await?;
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 pub(super) async fn audit_log(store: &Backend, limit: u32) -> Result<Vec<AuditEntry>> {

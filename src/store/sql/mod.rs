@@ -37,7 +37,7 @@ use super::{
 use crate::crawl::{Completion, Lease, LeaseRequest, NewPage, PageKey, PageRow, PageState, PastLook, SeenHost, Turn};
 use crate::scan::{
     AuditEntry, Beat, LoginEnd, LoginTurn, Pulse, ReplayTurn, ScanClose, ScanCounts, ScanId, ScanLine, ScanOwner,
-    ScanRecord, ScanState, StoredAdvisories, Wish,
+    ScanRecord, ScanState, StoredAdvisories, WhichScans, Wish,
 };
 use crate::site::SiteId;
 use crate::tickets::{ActionRecord, Held, Hold, Intent, TicketLink};
@@ -104,16 +104,21 @@ impl Store for Backend {
         pages: &[NewPage],
         since: Timestamp,
         owner: &ScanOwner,
+        told: &AuditEntry,
     ) -> Result<bool> {
-        again!(fleet::create_nightly(self, scan, pages, since, owner))
+        again!(fleet::create_nightly(self, scan, pages, since, owner, told))
     }
 
     async fn last_nightly(&self, site: &SiteId) -> Result<Option<ScanLine>> {
         again!(fleet::last_nightly(self, site))
     }
 
-    async fn scan_lines(&self, running: bool, limit: u32) -> Result<Vec<ScanLine>> {
-        again!(fleet::scan_lines(self, running, limit))
+    async fn scan_lines(&self, which: WhichScans, limit: u32) -> Result<Vec<ScanLine>> {
+        again!(fleet::scan_lines(self, which, limit))
+    }
+
+    async fn scan_line(&self, id: &ScanId) -> Result<Option<ScanLine>> {
+        again!(fleet::scan_line(self, id))
     }
 
     async fn beat(&self, pulse: &Pulse<'_>) -> Result<Beat> {
@@ -122,6 +127,10 @@ impl Store for Backend {
 
     async fn set_wish(&self, id: &ScanId, wish: Option<Wish>) -> Result<bool> {
         again!(fleet::set_wish(self, id, wish))
+    }
+
+    async fn let_go_on(&self, id: &ScanId, owner: Option<&str>, now: Timestamp) -> Result<bool> {
+        again!(fleet::let_go_on(self, id, owner, now))
     }
 
     async fn add_remarks(&self, id: &ScanId, remarks: &[String]) -> Result<()> {

@@ -29,6 +29,8 @@ pub(in super::super) const STATEMENTS: &[&str] = &[
     frontier::SKIP_ALIKE,
     logins::REOPEN,
     fleet::RUNNING,
+    fleet::OPEN,
+    fleet::ONE,
     fleet::KEEP_LEASES,
     fleet::FREE_LEASES,
     fleet::NIGHTLY_SINCE,
