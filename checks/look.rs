@@ -63,7 +63,7 @@ impl Look {
     pub fn header(text: impl Into<String>, address: &str, name: &str) -> Self {
         Self {
             text: text.into(),
-            command: quoted(address).map(|url| format!("curl -sI {url}{}", only(name))),
+            command: quoted(address).map(|url| format!("curl -gs -o /dev/null -D - {url}{}", only(name))),
         }
     }
 
@@ -71,7 +71,7 @@ impl Look {
     pub fn header_with(text: impl Into<String>, address: &str, header: &'static str, name: &str) -> Self {
         Self {
             text: text.into(),
-            command: quoted(address).map(|url| format!("curl -s -o /dev/null -D - -H '{header}' {url}{}", only(name))),
+            command: quoted(address).map(|url| format!("curl -gs -o /dev/null -D - -H '{header}' {url}{}", only(name))),
         }
     }
 
@@ -79,7 +79,7 @@ impl Look {
     pub fn answer(text: impl Into<String>, address: &str) -> Self {
         Self {
             text: text.into(),
-            command: quoted(address).map(|url| format!("curl -si {url} | head -n 40")),
+            command: quoted(address).map(|url| format!("curl -gsi {url} | head -n 40")),
         }
     }
 }
@@ -115,15 +115,22 @@ mod tests {
         for (address, command) in [
             (
                 "https://a.test/x?y=1&z",
-                Some("curl -sI 'https://a.test/x?y=1&z' | grep -i '^x-a'"),
+                Some("curl -gs -o /dev/null -D - 'https://a.test/x?y=1&z' | grep -i '^x-a'"),
             ),
             (
                 "https://a.test/'$(id)`id`\"; rm -rf /\n",
-                Some("curl -sI 'https://a.test/%27$(id)%60id%60%22;%20rm%20-rf%20/' | grep -i '^x-a'"),
+                Some(
+                    "curl -gs -o /dev/null -D - 'https://a.test/%27$(id)%60id%60%22;%20rm%20-rf%20/' | grep -i '^x-a'",
+                ),
             ),
             (
                 "https://a.test/#'; id",
-                Some("curl -sI 'https://a.test/#%27;%20id' | grep -i '^x-a'"),
+                Some("curl -gs -o /dev/null -D - 'https://a.test/#%27;%20id' | grep -i '^x-a'"),
+            ),
+            // Without -g it would ask for all that these name.
+            (
+                "https://a.test/[1-9]?{a,b}",
+                Some("curl -gs -o /dev/null -D - 'https://a.test/[1-9]?{a,b}' | grep -i '^x-a'"),
             ),
             ("javascript:alert(1)", None),
             ("-o/etc/passwd", None),
@@ -138,6 +145,9 @@ mod tests {
             );
         }
         let odd = Look::header("", "https://a.test/", "set-cookie: a';id;'");
-        assert_eq!(odd.command.as_deref(), Some("curl -sI 'https://a.test/'"));
+        assert_eq!(
+            odd.command.as_deref(),
+            Some("curl -gs -o /dev/null -D - 'https://a.test/'")
+        );
     }
 }

@@ -24,9 +24,12 @@ pub struct Endpoint {
     /// The type of the body, in lower case and without parameters; empty without one.
     #[serde(default)]
     pub content_type: String,
-    /// The names of what is sent, in body and query, each once. Of JSON, those of all objects in it.
+    /// The names of what is sent, in body and query, each once. Of JSON, those of its outermost objects.
     #[serde(default)]
     pub fields: Vec<String>,
+    /// Those of objects in objects of JSON, each once, as far as they were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inner: Vec<String>,
     /// It had a body whose fields could not be read, or not all of them.
     #[serde(default)]
     pub unread: bool,
@@ -82,6 +85,9 @@ pub struct EndpointToken {
     /// It is a header.
     #[serde(default)]
     pub header: bool,
+    /// It is in an object in an object of JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inner: bool,
     /// What its value looks like.
     #[serde(default)]
     pub value: ValueShape,

@@ -136,7 +136,7 @@ impl Check for InsecureForm {
             redirect => format!(" The answer to it leads on by {redirect}."),
         };
         Some(Look::at(format!(
-            "Look at the form with the action {} ({}){asks}: what is filled in there is sent by {}.{leads}",
+            "Look at the form that is sent to {} ({}){asks}: what is filled in there goes by {}.{leads}",
             seen.fact("action"),
             seen.fact("selector"),
             seen.fact("method")

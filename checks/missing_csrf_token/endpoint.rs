@@ -4,7 +4,7 @@ use url::Url;
 
 use super::{META, Verdict, by_same_site, is_common, is_same_site, second_look, token, weakest};
 use crate::check::Subject;
-use crate::evidence::{Cookie, Endpoint, Fate, Field, ResourceKind, SameSite};
+use crate::evidence::{Cookie, Endpoint, EndpointToken, Fate, Field, ResourceKind, SameSite};
 use crate::fields::{self, Sensitive};
 use crate::hosts;
 use crate::observation::{Cause, Confidence, Fact, Observation, Question, Severity};
@@ -62,7 +62,8 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
         cookies.retain(|(_, how)| *how == Recognised::ByName);
         notes.push("the browser held the session cookie on other pages of the scan, and not yet on this one");
     }
-    notes.extend(keep_what_went_along(subject, endpoint, &mut cookies));
+    let elsewhere = document.origin() != target.origin();
+    notes.extend(keep_what_went_along(subject, endpoint, elsewhere, &mut cookies));
     let mut confirmed = false;
     if !cookies.is_empty()
         && cookies.iter().all(|(_, how)| *how == Recognised::ByShape)
@@ -72,8 +73,11 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
         confirmed = refused && cookies.len() == 1;
     }
     let verdict = judge(endpoint, &target, &cookies, (asks_first, confirmed))?;
-    if document.origin() != target.origin() && endpoint.sent_cookies.is_none() {
+    if elsewhere {
         notes.push("the call goes to another origin of the site: whether cookies go along is the script's choice");
+    }
+    if may_be_guarded(endpoint) {
+        notes.push("something deep in what is sent may be a token");
     }
     let mut held = subject.evidence.cookies.iter();
     if held.any(|cookie| is_token_cookie(&cookie.name.to_ascii_lowercase())) {
@@ -83,13 +87,18 @@ pub(super) fn look(subject: &Subject<'_>, endpoint: &Endpoint, questions: &mut V
 }
 
 /// Leaves the cookies that went along with the call. If there is none, those are left that may have come only later,
-/// with words that say so: one that was there and did not go along never does, as the script asks for none.
+/// with words that say so: one that was there and did not go along never does, as the script asks for none. To another
+/// origin, browsers name the cookies that could go along, whatever the script asks for.
 fn keep_what_went_along(
     subject: &Subject<'_>,
     endpoint: &Endpoint,
+    elsewhere: bool,
     cookies: &mut Vec<(&Cookie, Recognised)>,
 ) -> Option<&'static str> {
     let sent = endpoint.sent_cookies.as_ref()?;
+    if elsewhere && !sent.is_empty() {
+        return None;
+    }
     if cookies.iter().any(|(cookie, _)| sent.contains(&cookie.name)) {
         cookies.retain(|(cookie, _)| sent.contains(&cookie.name));
         return None;
@@ -107,13 +116,20 @@ fn keep_what_went_along(
 /// Whether the call carries what another site does not know or may not send.
 fn is_guarded(subject: &Subject<'_>, endpoint: &Endpoint, headers: &[String], target: &Url) -> bool {
     let by_header = headers.iter().any(|name| token::is_guarding_header(name));
-    let by_name = endpoint.fields.iter().any(|name| token::is_token_name(subject, name));
+    let by_name = endpoint.fields.iter().any(|name| token::is_token_name(subject, name))
+        || endpoint.inner.iter().any(|name| token::is_surely_token(subject, name));
     let by_look = endpoint
         .tokens
         .iter()
-        .any(|one| one.header || token::looks_like_token(&one.name, &one.value));
+        .any(|one| one.header || !one.inner && token::looks_like_token(&one.name, &one.value));
     let in_query = token::in_target(subject, target).iter().any(|one| one.place.is_none());
     by_header || by_name || by_look || in_query
+}
+
+/// Deep in what is sent there are tokens of many kinds, such as that of a device.
+fn may_be_guarded(endpoint: &Endpoint) -> bool {
+    let by_look = |one: &EndpointToken| one.inner && token::looks_like_token(&one.name, &one.value);
+    endpoint.tokens.iter().any(by_look) || endpoint.inner.iter().any(|name| token::is_known_name(name))
 }
 
 fn only_reads(target: &Url) -> bool {
@@ -153,7 +169,8 @@ fn judge(
     cookies: &[(&Cookie, Recognised)],
     (asks_first, confirmed): (bool, bool),
 ) -> Option<Verdict> {
-    let asked: Vec<Sensitive> = endpoint.fields.iter().filter_map(|name| asks_for(name)).collect();
+    let names = endpoint.fields.iter().chain(&endpoint.inner);
+    let asked: Vec<Sensitive> = names.filter_map(|name| asks_for(name)).collect();
     let weakest = weakest(cookies)?;
     if asks_first {
         let severity = match weakest.same_site {

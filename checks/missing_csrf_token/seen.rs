@@ -6,6 +6,8 @@ use crate::look::Seen;
 pub(super) fn look(seen: &Seen<'_>) -> String {
     let cookie = match seen.fact("session cookie") {
         "" => String::new(),
+        // What is doubtful stands in the notes.
+        _ if !seen.fact("note").is_empty() => String::new(),
         cookie => format!(" The cookie {cookie} goes along with it."),
     };
     match seen.part("kind") {
@@ -15,8 +17,8 @@ pub(super) fn look(seen: &Seen<'_>) -> String {
                 script => format!(" by {script}"),
             };
             format!(
-                "Open the network panel of the developer tools (F12) and look for the POST to {}, made{by}: neither its \
-                 headers ({}) nor its fields ({}) hold a token.{cookie}",
+                "Do so once more with the network panel of the developer tools (F12) open, and look for the POST to {}, \
+                 made{by}: neither its headers ({}) nor its fields ({}) hold a token.{cookie}",
                 seen.fact("call"),
                 or_none(seen.fact("headers")),
                 or_none(seen.fact("fields"))
@@ -24,7 +26,7 @@ pub(super) fn look(seen: &Seen<'_>) -> String {
         }
         kind => {
             let form = format!(
-                "the form with the action {} ({})",
+                "the form that is sent to {} ({})",
                 seen.fact("action"),
                 seen.fact("selector")
             );

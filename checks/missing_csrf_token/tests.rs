@@ -441,6 +441,7 @@ fn a_call_is_judged_only_if_all_of_it_was_seen() {
             call.tokens.push(EndpointToken {
                 name: "proof".into(),
                 header: false,
+                inner: false,
                 value: shape(RANDOM),
             });
         }),

@@ -144,15 +144,19 @@ fn is_token_itself(name: &str) -> bool {
 }
 
 pub(super) fn is_token_name(subject: &Subject<'_>, name: &str) -> bool {
-    let named_by_site = subject
-        .site
-        .csrf_token_fields
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(name));
+    is_surely_token(subject, name) || is_known_name(name)
+}
+
+/// Whether nothing else is called so: by what the site's file says, or by the name of what it is for.
+pub(super) fn is_surely_token(subject: &Subject<'_>, name: &str) -> bool {
+    let mut named_by_site = subject.site.csrf_token_fields.iter();
+    named_by_site.any(|known| known.eq_ignore_ascii_case(name)) || names_csrf(&plain(name))
+}
+
+/// Whether tokens are called so; other things may be.
+pub(super) fn is_known_name(name: &str) -> bool {
     let name = plain(name);
-    named_by_site
-        || names_csrf(&name)
-        || NAMES.split_ascii_whitespace().any(|known| known == name)
+    NAMES.split_ascii_whitespace().any(|known| known == name)
         // Symfony and its like nest the field: `registration[_token]`.
         || name.ends_with("token") && !name.ends_with("accesstoken")
 }

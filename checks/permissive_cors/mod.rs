@@ -72,11 +72,16 @@ impl Check for PermissiveCors {
     }
 
     fn look(&self, seen: &Seen<'_>) -> Option<Look> {
+        let origin = if seen.fact("allows").contains("null") {
+            "Origin: null"
+        } else {
+            "Origin: https://another-site.example"
+        };
         Some(Look::header_with(
-            "Ask as a page of another origin would: the answer names that origin, or null, in \
-             Access-Control-Allow-Origin and allows credentials.",
+            "Ask as a page of another origin would: the answer names that origin in Access-Control-Allow-Origin and \
+             allows credentials.",
             seen.address(&["url"]),
-            "Origin: https://another-site.example",
+            origin,
             "access-control-",
         ))
     }

@@ -143,7 +143,7 @@ mod tests {
                 "Open https://shop.test/",
                 "Follow the link to https://shop.test/account",
                 "On the page: click \u{201c}Account\u{201d} (#menu)",
-                "Look at the form with the action https://shop.test/save (#settings): none of its hidden fields (none) \
+                "Look at the form that is sent to https://shop.test/save (#settings): none of its hidden fields (none) \
                  looks like a token. The cookie PHPSESSID goes along with it.",
                 "Have this finding alone looked at again: phantom verify 0123456789ab",
             ]
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(said(&steps)[0], "Open https://shop.test/account");
         assert_eq!(
             steps[1].command.as_deref(),
-            Some("curl -sI 'https://shop.test/app.js' | grep -i '^x-content-type-options'")
+            Some("curl -gs -o /dev/null -D - 'https://shop.test/app.js' | grep -i '^x-content-type-options'")
         );
     }
 

@@ -28,18 +28,21 @@ pub(super) fn endpoint(
 ) -> Endpoint {
     let content_type = header(&call, "content-type").to_owned();
     let mut tokens = Vec::new();
-    let mut fields: Vec<String> = Vec::new();
-    let (pairs, understood) = pairs(&call, &content_type);
-    for (name, value) in pairs {
+    let (mut fields, mut inner): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let sent = Sent::of(&call, &content_type);
+    let outer = sent.outer.into_iter().map(|pair| (pair, false));
+    for ((name, value), is_inner) in outer.chain(sent.inner.into_iter().map(|pair| (pair, true))) {
         let secret = is_secret(&name, &value) || redact::looks_random(&value);
         let name = kept_name(&name);
-        if fields.len() < MOST_FIELDS && !fields.contains(&name) {
-            fields.push(name.clone());
+        let names = if is_inner { &mut inner } else { &mut fields };
+        if names.len() < MOST_FIELDS && !names.contains(&name) {
+            names.push(name.clone());
         }
         if secret && tokens.len() < MOST_FIELDS {
             tokens.push(EndpointToken {
                 name,
                 header: false,
+                inner: is_inner,
                 value: redactor.shape(&value),
             });
         }
@@ -49,6 +52,7 @@ pub(super) fn endpoint(
             tokens.push(EndpointToken {
                 name: kept_name(name),
                 header: true,
+                inner: false,
                 value: redactor.shape(value),
             });
         }
@@ -74,8 +78,9 @@ pub(super) fn endpoint(
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase(),
-        unread: call.body_lost || !understood || fields.len() == MOST_FIELDS,
+        unread: call.body_lost || !sent.whole || fields.len() == MOST_FIELDS,
         fields,
+        inner,
         headers,
         tokens,
         initiator: request.map(|request| initiator(&request.initiator)).unwrap_or_default(),
@@ -133,72 +138,89 @@ fn kept_name(name: &str) -> String {
     name.chars().take(LONGEST_NAME).collect()
 }
 
-/// The names and values that are sent, as far as the body is understood, and whether all of it is.
-fn pairs(call: &Call, content_type: &str) -> (Vec<(String, String)>, bool) {
-    let query = Url::parse(&call.url).ok();
-    let query = query
-        .iter()
-        .flat_map(Url::query_pairs)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()));
-    let mut pairs: Vec<_> = query.take(MOST_PAIRS).collect();
-    let before = pairs.len();
-    let mut understood = true;
-    if let Some(body) = as_json(&call.body) {
-        from_json(body, DEEPEST, before + MOST_PAIRS, &mut pairs);
-    } else if content_type.contains("json") {
-        understood = false;
-    } else if content_type.starts_with("application/x-www-form-urlencoded") {
-        for (name, value) in form_urlencoded::parse(call.body.as_bytes()).take(MOST_PAIRS) {
-            let value = value.into_owned();
-            pairs.push((name.into_owned(), value.clone()));
-            from_json(Value::String(value), DEEPEST, before + MOST_PAIRS, &mut pairs);
+/// The names and values that are sent, as far as the body is understood.
+#[derive(Default)]
+struct Sent {
+    outer: Vec<(String, String)>,
+    /// Those in objects in objects of JSON: some of them, if there are many.
+    inner: Vec<(String, String)>,
+    /// It was understood, and no outer one is missing.
+    whole: bool,
+}
+
+impl Sent {
+    fn of(call: &Call, content_type: &str) -> Self {
+        let mut sent = Self::default();
+        let query = Url::parse(&call.url).ok();
+        let query = query.iter().flat_map(Url::query_pairs);
+        let query = query.map(|(name, value)| (name.into_owned(), value.into_owned()));
+        sent.outer.extend(query.take(MOST_PAIRS));
+        let most = sent.outer.len() + MOST_PAIRS;
+        let mut understood = true;
+        if let Some(body) = as_json(&call.body) {
+            sent.json(body, DEEPEST, true);
+        } else if content_type.contains("json") {
+            understood = false;
+        } else if content_type.starts_with("application/x-www-form-urlencoded") {
+            for (name, value) in form_urlencoded::parse(call.body.as_bytes()).take(MOST_PAIRS) {
+                let value = value.into_owned();
+                sent.outer.push((name.into_owned(), value.clone()));
+                // One field that holds all there is, as JSON, is a way to send it.
+                sent.json(Value::String(value), DEEPEST, true);
+            }
+        } else if content_type.starts_with("multipart/form-data") {
+            let parts = call.body.split("name=\"").skip(1).take(MOST_PAIRS);
+            sent.outer.extend(parts.filter_map(|part| {
+                let (name, rest) = part.split_once('"')?;
+                let value = rest
+                    .split_once("\r\n\r\n")
+                    .map(|(_, value)| value.lines().next().unwrap_or_default());
+                Some((name.to_owned(), value.unwrap_or_default().to_owned()))
+            }));
+        } else {
+            understood = call.body.is_empty();
         }
-    } else if content_type.starts_with("multipart/form-data") {
-        pairs.extend(call.body.split("name=\"").skip(1).take(MOST_PAIRS).filter_map(|part| {
-            let (name, rest) = part.split_once('"')?;
-            let value = rest
-                .split_once("\r\n\r\n")
-                .map(|(_, value)| value.lines().next().unwrap_or_default());
-            Some((name.to_owned(), value.unwrap_or_default().to_owned()))
-        }));
-    } else {
-        understood = call.body.is_empty();
+        sent.whole = understood && sent.outer.len() < most;
+        sent.outer.truncate(most);
+        sent
     }
-    let whole = understood && pairs.len() - before < MOST_PAIRS;
-    (pairs, whole)
+
+    /// The names and values of JSON, also of that which is kept as text in it.
+    fn json(&mut self, value: Value, deep: usize, is_outer: bool) {
+        match value {
+            _ if deep == 0 => {}
+            Value::Array(items) => {
+                for item in items {
+                    self.json(item, deep - 1, is_outer);
+                }
+            }
+            Value::Object(object) => {
+                for (name, value) in object {
+                    let pairs = if is_outer { &mut self.outer } else { &mut self.inner };
+                    // What is said again and again, as in the rows of a list, is one.
+                    let text = value.as_str().unwrap_or_default();
+                    if pairs.len() < 2 * MOST_PAIRS
+                        && (!text.is_empty() || !pairs.iter().any(|(known, _)| *known == name))
+                    {
+                        pairs.push((name, text.to_owned()));
+                    }
+                    self.json(value, deep - 1, false);
+                }
+            }
+            Value::String(text) => {
+                if let Some(value) = as_json(&text) {
+                    self.json(value, deep - 1, is_outer);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// JSON that holds other values, whatever it is called: what is sent as plain text needs no leave of a server.
 fn as_json(text: &str) -> Option<Value> {
     let holds = text.trim_start().starts_with(['{', '[']);
     holds.then(|| json::read(text).ok()).flatten()
-}
-
-/// The names and values of JSON, also of that which is kept as text in it.
-fn from_json(value: Value, deep: usize, most: usize, pairs: &mut Vec<(String, String)>) {
-    match value {
-        _ if deep == 0 || pairs.len() >= most => {}
-        Value::Array(items) => {
-            for item in items {
-                from_json(item, deep - 1, most, pairs);
-            }
-        }
-        Value::Object(object) => {
-            for (name, value) in object {
-                if pairs.len() >= most {
-                    return;
-                }
-                pairs.push((name, value.as_str().unwrap_or_default().to_owned()));
-                from_json(value, deep - 1, most, pairs);
-            }
-        }
-        Value::String(text) => {
-            if let Some(value) = as_json(&text) {
-                from_json(value, deep - 1, most, pairs);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Whether a cookie is for a URL, as far as its domain, path and scheme say.
@@ -226,6 +248,20 @@ mod tests {
         endpoint(call, &[], &[], &[], &Redactor::new([7; 32]))
     }
 
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn long_lists_are_read() {
+        let row = r#"{"sku": "a", "count": 1, "size": "b", "colour": "c"}"#;
+        let body = format!(r#"{{"items": [{}], "nick": "ann"}}"#, vec![row; 300].join(","));
+        let seen = seen("application/json", &body);
+        assert!(!seen.unread, "what is left out of rows is no loss");
+        assert_eq!(seen.fields, owned(&["page", "items", "nick"]));
+        assert_eq!(seen.inner, owned(&["colour", "count", "size", "sku"]));
+    }
+
     #[test]
     fn json_is_read_whatever_it_is_called() {
         let body = r#"{"user": {"nick": "ann"}, "list": [{"proof": "m8Qw1rT5yU7iO3pA6sD4fG2hJ9kL0zXc"}], "n": 1}"#;
@@ -236,17 +272,18 @@ mod tests {
             "application/x-www-form-urlencoded",
         ] {
             let endpoint = seen(content_type, body);
-            assert_eq!(
-                endpoint.fields,
-                ["page", "list", "proof", "n", "user", "nick"],
-                "{content_type}"
-            );
-            let tokens: Vec<_> = endpoint.tokens.iter().map(|token| token.name.as_str()).collect();
-            assert_eq!(tokens, ["proof"], "{content_type}");
+            assert_eq!(endpoint.fields, ["page", "list", "n", "user"], "{content_type}");
+            assert_eq!(endpoint.inner, ["proof", "nick"], "{content_type}");
+            let tokens = endpoint.tokens.iter();
+            let tokens: Vec<_> = tokens.map(|token| (token.name.as_str(), token.inner)).collect();
+            assert_eq!(tokens, [("proof", true)], "{content_type}");
             assert!(!endpoint.unread);
         }
         let kept_as_text = seen("text/plain", r#"[{"payload": "{\"_csrf\": 1}"}]"#);
-        assert_eq!(kept_as_text.fields, ["page", "payload", "_csrf"]);
+        assert_eq!(
+            (kept_as_text.fields, kept_as_text.inner),
+            (owned(&["page", "payload"]), owned(&["_csrf"]))
+        );
         let in_a_field = seen(
             "application/x-www-form-urlencoded",
             "nick=ann&payload=%7B%22proof%22%3A1%7D",

@@ -580,7 +580,7 @@ impl Recorder {
             }
             _ => judged.is_ok(),
         };
-        if of_page && safe && go {
+        if of_page && safe && go && !self.before.whole {
             self.before.asked(&paused);
         }
         if self.navigation != Navigation::Before && !(of_page && safe) {

@@ -20,6 +20,8 @@ const ON_THE_WAY: Duration = Duration::from_millis(10);
 /// What a page sends at its end is known this much later, on a machine that is busy. A tab stays open as long after its
 /// page is gone.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Where it takes longer to leave it, twice that time, up to this.
+const LATEST_WORDS: Duration = Duration::from_secs(1);
 
 impl Tab {
     /// Leaves a page that was captured, if it was acted upon or does something at its end, which is evidence, too. Others
@@ -33,9 +35,11 @@ impl Tab {
         if !captured.acted_upon() && !has_last_words {
             return true;
         }
+        let began = Instant::now();
         let left = self.left().await;
-        // Its last words may still be on their way to us.
-        tokio::time::sleep(if waits { LAST_WORDS } else { ON_THE_WAY }).await;
+        // Its last words may still be on their way to us, for longer the busier the machine is.
+        let busy = (2 * began.elapsed()).clamp(LAST_WORDS, LATEST_WORDS);
+        tokio::time::sleep(if waits { busy } else { ON_THE_WAY }).await;
         self.caught_up().await;
         let recorder = self.shared.recorder();
         captured.add_calls(&recorder, &request.redactor);
