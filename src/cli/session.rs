@@ -38,16 +38,22 @@ impl Setup {
         read_config(self.config.as_deref())
     }
 
-    /// A command that is shown to be copied, with the settings and the store that this one was given.
+    /// A command that is shown to be copied, with the settings and the store that this one was given. A password is not
+    /// shown: what a shell takes for a remark says where it is looked for then.
     pub fn command(&self, words: &[&str]) -> String {
         let mut words: Vec<Cow<'_, str>> = words.iter().map(|word| Cow::Borrowed(*word)).collect();
-        if let Some(store) = &self.store {
+        let stripped = self.store.as_deref().and_then(store::stripped_of_password);
+        if let Some(store) = stripped.as_ref().or(self.store.as_ref()) {
             words.extend(["--store".into(), store.into()]);
         }
         if let Some(config) = &self.config {
             words.extend(["--config".into(), config.to_string_lossy()]);
         }
-        output::command_line(words.iter().map(AsRef::as_ref))
+        let mut command = output::command_line(words.iter().map(AsRef::as_ref));
+        if stripped.is_some() {
+            command.push_str(" # with the password in PGPASSWORD");
+        }
+        command
     }
 
     /// Opens the store.
@@ -125,4 +131,45 @@ pub fn sites() -> Result<SiteBook, Failure> {
 pub fn sites_in(folder: &Path) -> Result<SiteBook, Failure> {
     read_once()?;
     SiteBook::load(folder).or_usage()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_copy_has_no_password() {
+        let command = |store: &str| {
+            let setup = Setup {
+                config: Some("my phantom.toml".into()),
+                store: Some(store.to_owned()),
+            };
+            setup.command(&["phantom", "resume", "1"])
+        };
+        for store in [
+            "postgres://gang:PW@db/scans?sslmode=require",
+            "postgres://gang@db/scans?sslmode=require&password=PW",
+        ] {
+            let said = command(store);
+            assert!(!said.contains("PW@") && !said.contains("=PW"), "{said}");
+            let words = shlex::split(&said).unwrap();
+            let store = "postgres://gang@db/scans?sslmode=require";
+            let expected = [
+                "phantom",
+                "resume",
+                "1",
+                "--store",
+                store,
+                "--config",
+                "my phantom.toml",
+            ];
+            assert_eq!(words, expected, "what a shell runs");
+            assert!(said.ends_with("# with the password in PGPASSWORD"), "{said}");
+        }
+        let said = command("postgres://gang@db/scans");
+        assert_eq!(
+            said,
+            "phantom resume 1 --store postgres://gang@db/scans --config 'my phantom.toml'"
+        );
+    }
 }

@@ -62,17 +62,32 @@ const PAIRS: &[(&str, &str)] = &[
     ("log", "ud"),
 ];
 
+/// Verbs that do something only to what stands beside them.
+struct Deed {
+    verbs: &'static [&'static str],
+    /// In the singular, if a plural is the same word with an s.
+    objects: &'static [&'static str],
+    order: Order,
+}
+
+/// What stands first.
+#[derive(PartialEq)]
+enum Order {
+    Either,
+    /// The verb: who leaves a team does something, a team's leave is a calendar.
+    Verb,
+}
+
 /// Verbs that end something only with what they end beside them: an account is closed for good, a menu is not.
-const ENDS: &[(&[&str], &[&str])] = &[
-    (
-        &[
+const ENDS: &[Deed] = &[
+    Deed {
+        verbs: &[
             "auflösen",
             "cerrar",
             "chiudere",
             "chiudi",
             "close",
             "encerrar",
-            "end",
             "fechar",
             "fermer",
             "schliessen",
@@ -80,42 +95,63 @@ const ENDS: &[(&[&str], &[&str])] = &[
             "sluiten",
             "zamknij",
         ],
-        &[
-            "abo",
-            "abonnement",
-            "account",
-            "accounts",
-            "compte",
-            "conta",
-            "contract",
-            "conto",
-            "cuenta",
-            "konto",
-            "membership",
-            "rekening",
-            "subscription",
-            "vertrag",
-            "wallet",
-        ],
-    ),
-    (
-        &["leave", "quit", "verlassen"],
-        &[
-            "company",
-            "group",
-            "gruppe",
-            "organisation",
-            "organization",
-            "team",
-            "workspace",
-        ],
-    ),
+        objects: ACCOUNTS,
+        order: Order::Either,
+    },
+    Deed {
+        verbs: &["end"],
+        objects: ACCOUNTS,
+        order: Order::Verb,
+    },
+    Deed {
+        verbs: &["leave", "quit"],
+        objects: TEAMS,
+        order: Order::Verb,
+    },
+    Deed {
+        verbs: &["verlassen"],
+        objects: TEAMS,
+        order: Order::Either,
+    },
+];
+
+const ACCOUNTS: &[&str] = &[
+    "abo",
+    "abonnement",
+    "account",
+    "compte",
+    "conta",
+    "contract",
+    "conto",
+    "cuenta",
+    "konto",
+    "membership",
+    "rekening",
+    "subscription",
+    "vertrag",
+    "wallet",
+];
+
+const TEAMS: &[&str] = &[
+    "companies",
+    "company",
+    "group",
+    "gruppe",
+    "organisation",
+    "organization",
+    "team",
+    "workspace",
+];
+
+/// What makes another word of `end`: a front-end account is none that is ended.
+const BEFORE_END: &[&str] = &[
+    "back", "dead", "front", "high", "low", "month", "quarter", "rear", "week", "year",
 ];
 
 /// The same of money, and of what belongs to somebody. A page where this is done may be visited.
-const MOVES: &[(&[&str], &[&str])] = &[
-    (
-        &[
+const MOVES: &[Deed] = &[
+    Deed {
+        verbs: &[
             "authorise",
             "authorize",
             "confirm",
@@ -135,7 +171,7 @@ const MOVES: &[(&[&str], &[&str])] = &[
             "withdraw",
             "überweisen",
         ],
-        &[
+        objects: &[
             "argent",
             "balance",
             "bitcoin",
@@ -154,16 +190,73 @@ const MOVES: &[(&[&str], &[&str])] = &[
             "transfer",
             "withdrawal",
         ],
-    ),
-    (
-        &["jetzt", "pay", "zahlungspflichtig"],
-        &["bestellen", "bezahlen", "now"],
-    ),
-    (&["place"], &["order"]),
+        order: Order::Either,
+    },
+    Deed {
+        verbs: &["jetzt", "pay", "zahlungspflichtig"],
+        objects: &["bestellen", "bezahlen", "now"],
+        order: Order::Either,
+    },
+    Deed {
+        verbs: &["place"],
+        objects: &["order"],
+        order: Order::Either,
+    },
 ];
 
-/// What moves money if nothing else stands there.
-const MOVES_ALONE: &[&str] = &["payout", "transfer", "withdraw", "überweisen", "überweisung"];
+/// What moves money if nothing stands beside it but how much and when.
+const MOVES_ALONE: &[&str] = &["pay", "payout", "transfer", "withdraw", "überweisen", "überweisung"];
+
+/// The same as addresses of what is made by sending something there. As a label these lead to lists.
+const MADE_BY_SENDING: &[&str] = &["payouts", "transfers", "withdrawal", "withdrawals"];
+
+/// Words that say how much or when, beside numbers.
+const HOW_MUCH: &[&str] = &[
+    "all",
+    "alles",
+    "aud",
+    "brl",
+    "btc",
+    "cad",
+    "chf",
+    "cny",
+    "czk",
+    "dkk",
+    "dollar",
+    "dollars",
+    "eth",
+    "eur",
+    "euro",
+    "euros",
+    "everything",
+    "gbp",
+    "heute",
+    "huf",
+    "immediately",
+    "inr",
+    "jetzt",
+    "jpy",
+    "kr",
+    "max",
+    "mxn",
+    "nok",
+    "now",
+    "nzd",
+    "pln",
+    "pound",
+    "pounds",
+    "rs",
+    "sek",
+    "sofort",
+    "today",
+    "us",
+    "usd",
+    "zar",
+    "zł",
+];
+
+/// Parts of a path that say how far something is, not what is done.
+const STEPS: &[&str] = &["confirm", "do", "execute", "final", "step", "submit"];
 
 /// Words that may stand between a verb and what it is done to.
 const BETWEEN: &[&str] = &[
@@ -253,7 +346,7 @@ pub fn looks_destructive(url: &Url) -> bool {
     let route = url.fragment().unwrap_or_default();
     let mut segments = url.path().split('/').chain(route.split(['/', '?']));
     segments.any(|segment| names_deed(&decoded(segment)))
-        || does(ENDS, &last_two(url))
+        || is_path_of(ENDS, url, false)
         || url.query_pairs().any(|(name, value)| {
             names_deed(&name)
                 || (ACTIONS.contains(&name.to_lowercase().as_str()) && value.split('/').any(names_deed))
@@ -264,21 +357,101 @@ pub fn looks_destructive(url: &Url) -> bool {
 /// Whether sending something to this URL by a method that may change state looks as if it ended or removed something,
 /// or moved money. The page at the same address may be one that only offers to.
 pub fn looks_grave(url: &Url) -> bool {
-    let last = url
-        .path_segments()
-        .and_then(Iterator::last)
-        .map(decoded)
-        .unwrap_or_default();
-    looks_destructive(url) || moves(&last) || does(MOVES, &last_two(url))
+    let moved = |part: &str| {
+        let words = words(part);
+        moves(part) || matches!(words.as_slice(), [word] if MADE_BY_SENDING.contains(&word.as_str()))
+    };
+    let ends_with = |parts: &[Part]| parts.last().is_some_and(|part| moved(&part.text));
+    // What looks like an ending of a file may be the verb: `/api/money.send`.
+    let written = url.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    looks_destructive(url)
+        || moved(&decoded(written))
+        || paths(url).iter().any(|parts| ends_with(parts))
+        || is_path_of(ENDS, url, true)
+        || is_path_of(MOVES, url, true)
 }
 
-/// The words of the last two parts of a path, if each is one word: `/account/close`.
-fn last_two(url: &Url) -> Vec<String> {
+/// A part of a path that names something.
+#[derive(Clone)]
+struct Part {
+    text: String,
+    /// Whether it is of one certain thing: an id followed in the path.
+    of_one: bool,
+}
+
+/// The parts of a path without ids and the ending of a file, and the same without the steps of a process.
+fn paths(url: &Url) -> [Vec<Part>; 2] {
+    let mut parts: Vec<Part> = Vec::new();
     let path = url.path().trim_end_matches('/');
-    let parts: Vec<Vec<String>> = path.rsplit('/').take(2).map(|part| words(&decoded(part))).collect();
-    match parts.as_slice() {
-        [last, before] if last.len() == 1 && before.len() == 1 => [before.as_slice(), last].concat(),
-        _ => Vec::new(),
+    let last = path.matches('/').count();
+    for (at, part) in path.split('/').enumerate() {
+        let part = decoded(part.split(';').next().unwrap_or_default());
+        let text = if at == last { without_ending(&part) } else { &part };
+        if text.is_empty() {
+            continue;
+        }
+        match parts.last_mut() {
+            Some(before) if is_id(text) => before.of_one = true,
+            _ => parts.push(Part {
+                text: text.to_owned(),
+                of_one: false,
+            }),
+        }
+    }
+    let mut things = parts.clone();
+    things.retain(|part| !is_step(&part.text));
+    [parts, things]
+}
+
+/// A name of a file without its ending: `close.php`.
+fn without_ending(name: &str) -> &str {
+    let is_ending = |ending: &str| (1..=6).contains(&ending.len()) && ending.bytes().all(|c| c.is_ascii_alphanumeric());
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && is_ending(ending) => stem,
+        _ => name,
+    }
+}
+
+/// Whether a part of a path is an id: mostly digits, or a long number in base 16.
+fn is_id(part: &str) -> bool {
+    let digits = part.bytes().filter(u8::is_ascii_digit).count();
+    let letters = part.chars().filter(|c| c.is_alphabetic()).count();
+    let is_hex = part.len() >= 8 && part.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
+    digits > 0 && (digits >= letters || is_hex)
+}
+
+/// Whether a part of a path only says how far something is: `confirm`, `step-2`.
+fn is_step(part: &str) -> bool {
+    let is = |word: &String| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        word.is_empty() || STEPS.contains(&word)
+    };
+    words(part).iter().all(is)
+}
+
+/// Whether the last two parts of a path are a verb and its object, each in one word: `/account/close`. What is sent is
+/// judged more strictly than what is visited.
+fn is_path_of(deeds: &[Deed], url: &Url, sent: bool) -> bool {
+    paths(url).iter().any(|parts| {
+        let [.., before, last] = parts.as_slice() else {
+            return false;
+        };
+        let of_one = before.of_one;
+        match (words(&before.text).as_slice(), words(&last.text).as_slice()) {
+            ([before], [last]) => deeds.iter().any(|deed| deed.joins(before, last, sent || of_one)),
+            _ => false,
+        }
+    })
+}
+
+impl Deed {
+    /// Whether these words are its verb and an object of it. The verb may always stand first.
+    fn joins(&self, first: &str, second: &str, either: bool) -> bool {
+        let acts = |word: &str| self.verbs.contains(&word);
+        let suffers = |word: &str| {
+            self.objects.contains(&word) || word.strip_suffix('s').is_some_and(|one| self.objects.contains(&one))
+        };
+        (acts(first) && suffers(second)) || ((either || self.order == Order::Either) && suffers(first) && acts(second))
     }
 }
 
@@ -392,23 +565,37 @@ pub fn reads_destructive(text: &str, names: &[String]) -> bool {
 /// Whether a text says that money or what belongs to somebody goes to somebody else.
 fn moves(text: &str) -> bool {
     let words = words(text);
-    does(MOVES, &words) || matches!(words.as_slice(), [word] if MOVES_ALONE.contains(&word.as_str()))
+    let (alone, beside): (Vec<&str>, Vec<&str>) = words
+        .iter()
+        .map(String::as_str)
+        .partition(|word| MOVES_ALONE.contains(word));
+    (alone.len() == 1 && beside.into_iter().all(is_how_much)) || does(MOVES, &words).next().is_some()
 }
 
-/// Whether one of the verbs is done to one of its objects, in whatever order. In prose only what it begins with counts.
-fn does(deeds: &[(&[&str], &[&str])], words: &[String]) -> bool {
-    let is = |list: &[&str], at: usize| words.get(at).is_some_and(|word| list.contains(&word.as_str()));
+/// Whether a word is an amount, a currency or a time: `50`, `50k`, `eur50`, `now`.
+fn is_how_much(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
+        || HOW_MUCH.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// Where a verb and one of its objects have ended. In prose only what it begins with counts.
+fn does<'a>(deeds: &'a [Deed], words: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
     let firsts = if words.len() >= PROSE { 1 } else { words.len() };
-    (0..firsts).any(|first| {
+    (0..firsts).filter_map(move |first| {
         let between = (first + 1..words.len())
-            .take_while(|&at| at <= first + 2 && is(BETWEEN, at))
+            .take_while(|&at| at <= first + 2 && BETWEEN.contains(&word(at)))
             .count();
         let second = first + 1 + between;
-        let pair = |(verbs, objects): &(&[&str], &[&str])| {
-            (is(verbs, first) && is(objects, second)) || (is(objects, first) && is(verbs, second))
-        };
-        deeds.iter().any(pair) && !is(PARTS, second + 1)
+        let is_other = word(first) == "end" && first > 0 && BEFORE_END.contains(&word(first - 1));
+        let is_done = !is_other && deeds.iter().any(|deed| deed.joins(word(first), word(second), false));
+        is_done.then_some(second + 1)
     })
+}
+
+/// Whether something is ended, and not a part of a page closed.
+fn ends(words: &[String]) -> bool {
+    does(ENDS, words).any(|after| !words.get(after).is_some_and(|word| PARTS.contains(&word.as_str())))
 }
 
 fn says_deed(text: &str) -> bool {
@@ -440,7 +627,7 @@ fn names_deed(text: &str) -> bool {
         || words
             .windows(2)
             .any(|pair| PAIRS.iter().any(|(first, second)| pair == [*first, *second]))
-        || does(ENDS, &words)
+        || ends(&words)
         || words.iter().any(|word| is_two_words(word))
 }
 
@@ -470,154 +657,5 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_read_in_many_languages() {
-        let cases = [
-            ("Delete", true),
-            ("Konto löschen", true),
-            ("Supprimer", true),
-            ("Удалить аккаунт", true),
-            ("アカウントを削除", true),
-            ("Se déconnecter", true),
-            ("Ta bort", true),
-            ("Log out", true),
-            ("Abmelden", true),
-            ("로그아웃", true),
-            ("How to delete your cookies today", false),
-            ("Delete all of these five things", true),
-            ("More", false),
-            ("Weiter", false),
-            ("Silver", false),
-            ("Next", false),
-            ("", false),
-            ("Salire", false),
-            ("Close account", true),
-            ("Close my account", true),
-            ("Konto schließen", true),
-            ("Mein Konto auflösen", true),
-            ("Fermer mon compte", true),
-            ("End membership", true),
-            ("Leave this team", true),
-            ("Deactivate", true),
-            ("Send money", true),
-            ("Send money to Ann", true),
-            ("Transfer", true),
-            ("Transfer funds", true),
-            ("Make a transfer", true),
-            ("Confirm payment", true),
-            ("Geld senden", true),
-            ("Überweisen", true),
-            ("Withdraw", true),
-            ("Transfer ownership", true),
-            ("Pay now", true),
-            ("Place order", true),
-            ("Close", false),
-            ("Close menu", false),
-            ("Close dialog", false),
-            ("Close account menu", false),
-            ("Close the account settings", false),
-            ("Close group", false),
-            ("Leave a comment", false),
-            ("Send", false),
-            ("Send message", false),
-            ("Transfer files", false),
-            ("Transfer speed", false),
-            ("Payment methods", false),
-            ("How to send money abroad", false),
-            ("Money", false),
-            ("Account", false),
-            ("Order now", false),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(reads_destructive(text, &[]), expected, "{text}");
-        }
-        let names = ["btn btn-danger js-delete-item large round wide".to_owned()];
-        assert!(reads_destructive("", &names));
-        assert!(reads_destructive("", &["fa fa-trash".to_owned()]));
-        assert!(reads_destructive("x", &["account.deleteUser(7)".to_owned()]));
-        assert!(!reads_destructive("Go", &["btn btn-primary next".to_owned()]));
-    }
-
-    #[test]
-    fn deeds_are_told_from_pages_about_them() {
-        let cases = [
-            ("/logout", true),
-            ("/Logout.aspx", true),
-            ("/connect/endsession", true),
-            ("/abmelden", true),
-            ("/d%C3%A9connexion", true),
-            ("/cerrar-sesion", true),
-            ("/log-out?next=/", true),
-            ("/account/sign_out", true),
-            ("/users/7/delete", true),
-            ("/index.php?route=/server/processes/kill/7", true),
-            ("/films/kill-bill", false),
-            ("/deleteUser?id=7", true),
-            ("/userdelete.php", true),
-            ("/doLogout", true),
-            ("/l%6fgout", true),
-            ("/cart/remove/7", true),
-            ("/newsletter/unsubscribe/abc", true),
-            ("/orders/7/cancel", true),
-            ("/index.php?action=delete&id=7", true),
-            ("/index.php?page=logout", true),
-            ("/?r=site/logout", true),
-            ("/?_method=DELETE", true),
-            ("/index.php?title=Special:UserLogout&returnto=Main+Page", true),
-            ("/index.php?title=Spezial%3AAbmelden", true),
-            ("/index.php?title=Special:Log/delete", false),
-            ("/index.php?title=How_to_delete", false),
-            ("/index.php?title=Special:DeletedContributions", false),
-            ("/cart?remove_item=7", true),
-            ("/a?logout", true),
-            ("/a;b=1/delete;c=2", true),
-            ("/", false),
-            ("/login", false),
-            ("/blog/2024/how-to-delete-your-cookies", false),
-            ("/search?q=delete", false),
-            ("/deleted", false),
-            ("/removal", false),
-            ("/cancellation-policy", false),
-            ("/catalogue/outdoor", false),
-            ("/blogoutput", false),
-            ("/logoutuser", true),
-            ("/sign/outside", false),
-            ("/account/close", true),
-            ("/closeAccount", true),
-            ("/close-account?id=7", true),
-            ("/teams/leave", false),
-            ("/team/leave", true),
-            ("/menu/close", false),
-            ("/close", false),
-            ("/transfer", false),
-            ("/send-money", false),
-            ("/account/closed", false),
-        ];
-        for (path, expected) in cases {
-            let url = Url::parse("https://shop.example").unwrap().join(path).unwrap();
-            assert_eq!(looks_destructive(&url), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_moves_money_may_be_looked_at_and_not_sent() {
-        for (path, expected) in [
-            ("/transfer", true),
-            ("/api/payout", true),
-            ("/send-money", true),
-            ("/money/send", true),
-            ("/account/close", true),
-            ("/users/7/delete", true),
-            ("/comments", false),
-            ("/transfer-speed", false),
-            ("/settings/save", false),
-            ("/search?q=transfer", false),
-        ] {
-            let url = Url::parse("https://shop.example").unwrap().join(path).unwrap();
-            assert_eq!(looks_grave(&url), expected, "{path}");
-        }
-    }
-}
+#[path = "destructive_tests.rs"]
+mod tests;

@@ -76,9 +76,13 @@ impl Worker {
         if let Some(why) = kept_from(run, shown) {
             return not_asked(question, why);
         }
+        // What is claimed is not tried again when the scan goes on.
+        if run.stop.is_cancelled() {
+            return not_asked(question, NOT_NOW);
+        }
         match run.store.claim_replay(&run.scan, form, token, MOST).await {
             Ok(ReplayTurn::Go) => {}
-            Ok(ReplayTurn::Known(answer)) => return answer,
+            Ok(ReplayTurn::Known(answer)) => return as_answer_to(question, answer),
             Ok(ReplayTurn::Tried) => return not_asked(question, "another page of the scan has begun to try it"),
             Ok(ReplayTurn::Enough) => return not_asked(question, "enough forms were sent in this scan"),
             Err(error) => {
@@ -196,6 +200,14 @@ pub(super) async fn was_tried(
     Ok(false)
 }
 
+/// What came of a form, as the answer to another page's question about it.
+fn as_answer_to(question: &Question, known: Answer) -> Answer {
+    match known {
+        Answer::NotAsked { why, .. } => not_asked(question, &why),
+        known => known,
+    }
+}
+
 fn not_asked(question: &Question, why: &str) -> Answer {
     Answer::NotAsked {
         question: question.clone(),
@@ -208,6 +220,28 @@ mod tests {
     use phantom_checks::evidence::Submitter;
 
     use super::*;
+
+    #[test]
+    fn every_page_is_told_of_its_own_question() {
+        let question = |url: &str| Question::Replay {
+            url: url.to_owned(),
+            form: "POST /save".to_owned(),
+            selector: "form".to_owned(),
+            token: None,
+        };
+        let (first, second) = (question("https://shop.test/1"), question("https://shop.test/2"));
+        let known = not_asked(&first, NOT_NOW);
+        assert_eq!(as_answer_to(&second, known), not_asked(&second, NOT_NOW));
+        let sent = Answer::Replayed {
+            form: "POST /save".to_owned(),
+            token: None,
+            honest: true,
+            from_anybody: true,
+            without_token: false,
+            wrong_token: false,
+        };
+        assert_eq!(as_answer_to(&second, sent.clone()), sent);
+    }
 
     #[test]
     fn what_ends_something_or_moves_money_is_known_by_all_that_names_it() {

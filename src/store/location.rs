@@ -66,8 +66,8 @@ fn default_path() -> Result<PathBuf> {
 
 /// The location as it may be shown: what stands between `://` and the last `@` of the authority is left out, and so are
 /// parameters, one of which may be the password.
-pub(super) fn without_password(location: &str) -> String {
-    let location = location.split_once('?').map_or(location, |(location, _)| location);
+pub(super) fn without_password(said: &str) -> String {
+    let location = said.split_once('?').map_or(said, |(location, _)| location);
     let Some((scheme, rest)) = location.split_once("://") else {
         return location.to_owned();
     };
@@ -75,8 +75,36 @@ pub(super) fn without_password(location: &str) -> String {
     let (authority, tail) = rest.split_at(end);
     match authority.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://…@{host}{tail}"),
+        // What is not escaped in a password may end the authority before it.
+        None if said.contains('@') => format!("{scheme}://…"),
         None => location.to_owned(),
     }
+}
+
+/// The location as it may be written into a command that is copied, if it says a password: all else stays.
+pub fn stripped_of_password(location: &str) -> Option<String> {
+    match place(Some(location)) {
+        Ok(Place::File(_)) => return None,
+        Ok(Place::Server(_)) => {}
+        Err(_) => return Some(without_password(location)),
+    }
+    let Ok(mut url) = url::Url::parse(location) else {
+        return Some(without_password(location));
+    };
+    let is_password = |parameter: &str| {
+        url::form_urlencoded::parse(parameter.as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("password"))
+    };
+    let parameters: Vec<&str> = url.query().unwrap_or_default().split('&').collect();
+    let kept: Vec<&str> = parameters.iter().copied().filter(|one| !is_password(one)).collect();
+    if url.password().is_none() && kept.len() == parameters.len() {
+        return None;
+    }
+    let query = kept.join("&");
+    url.set_query((!query.is_empty()).then_some(query.as_str()));
+    if url.password().is_some() && url.set_password(None).is_err() {
+        return Some(without_password(location));
+    }
+    Some(url.into())
 }
 
 #[cfg(test)]
@@ -118,6 +146,32 @@ mod tests {
             "postgres://gang@db/scans?password=pa@ss",
         ] {
             assert_eq!(without_password(location), "postgres://…@db/scans");
+        }
+    }
+    #[test]
+    fn what_is_copied_has_no_password_and_still_finds_the_store() {
+        for (location, expected) in [
+            ("postgres://gang:pw@db/scans", Some("postgres://gang@db/scans")),
+            (
+                "postgresql://gang:p%40w@db:5433/scans",
+                Some("postgresql://gang@db:5433/scans"),
+            ),
+            ("postgres://gang@db/scans?password=pw", Some("postgres://gang@db/scans")),
+            (
+                "postgres://gang@db/scans?sslmode=require&pass%77ord=pw&sslrootcert=%2Fca.pem",
+                Some("postgres://gang@db/scans?sslmode=require&sslrootcert=%2Fca.pem"),
+            ),
+            (
+                "postgres:///scans?host=/run/pg&password=pw",
+                Some("postgres:///scans?host=/run/pg"),
+            ),
+            ("postgres://gang:p/w@db/scans", Some("postgres://…")),
+            ("mysql://gang:pw@db/scans", Some("mysql://…@db/scans")),
+            ("postgres://gang@db/scans?sslmode=verify-full", None),
+            ("sqlite:/a:b@c?password=d", None),
+            ("scans.db", None),
+        ] {
+            assert_eq!(stripped_of_password(location).as_deref(), expected, "{location}");
         }
     }
 }

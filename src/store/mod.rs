@@ -35,6 +35,7 @@ use crate::scan::{
 use crate::site::SiteId;
 
 pub use findings::FindingStore;
+pub use location::stripped_of_password;
 pub use news::News;
 pub use tickets::TicketStore;
 
