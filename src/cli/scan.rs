@@ -485,7 +485,7 @@ fn for_site(path: &std::path::Path, site: &str) -> PathBuf {
 fn exit_of(error: &ScanError) -> Exit {
     match error {
         ScanError::Store(_) | ScanError::BrokeOff { .. } => Exit::Incomplete,
-        ScanError::Stopped => Exit::Interrupted,
+        ScanError::Stopped | ScanError::Meanwhile(_) => Exit::Interrupted,
         _ => Exit::Usage,
     }
 }

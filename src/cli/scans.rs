@@ -227,17 +227,35 @@ async fn record_of(store: &dyn Store, scan: &ScanId) -> Result<ScanRecord, Failu
 pub async fn stop(args: StopArgs) -> Ended {
     let store = args.setup.store(&args.setup.config()?).await?;
     let Some(scan) = args.scan else {
-        let mut said = Vec::new();
-        for line in store.scan_lines(WhichScans::Open, u32::MAX).await.or_incomplete()? {
-            said.push(ask(&*store, &line, Wish::Stop, &args.setup).await?);
-        }
-        if said.is_empty() {
-            said.push("no scan runs, waits or is paused".to_owned());
-        }
-        return output::print(said);
+        return stop_all(&*store, &args.setup).await;
     };
     let line = known(&*store, &ScanId(scan)).await?;
     output::print([ask(&*store, &line, Wish::Stop, &args.setup).await?])
+}
+
+/// Stops all. What goes wrong with one keeps no other from being stopped.
+async fn stop_all(store: &dyn Store, setup: &Setup) -> Ended {
+    let lines = store.scan_lines(WhichScans::Open, u32::MAX).await.or_incomplete()?;
+    if lines.is_empty() {
+        return output::print(["no scan runs, waits or is paused".to_owned()]);
+    }
+    let mut failures = Vec::new();
+    for line in &lines {
+        let told = ask(store, line, Wish::Stop, setup).await;
+        if let Err(Failure { error, exit }) = told.and_then(|said| output::print([said])) {
+            let error = error.context(format!("scan {}", line.id));
+            failures.push(Failure { error, exit });
+        }
+    }
+    let Some(exit) = failures.iter().map(|failure| failure.exit).max() else {
+        return Ok(Exit::Clean);
+    };
+    if failures.len() == 1 {
+        return Err(failures.remove(0));
+    }
+    let all: Vec<_> = failures.iter().map(|one| format!("{:#}", one.error)).collect();
+    let error = anyhow::anyhow!("{}", all.join("\n"));
+    Err(Failure { error, exit })
 }
 
 /// Lets a scan wait.
@@ -251,17 +269,25 @@ pub async fn pause(args: OneScan) -> Ended {
 async fn ask(store: &dyn Store, line: &ScanLine, wish: Wish, setup: &Setup) -> Result<String, Failure> {
     let (scan, now) = (&line.id, Timestamp::now());
     let stands = line.standing(now);
-    if stands.is_over() {
+    // One whose process died may be over in name only; it is closed then.
+    let closes = wish == Wish::Stop && line.is_orphan(now);
+    if stands.is_over() && !closes {
         return Err(anyhow::anyhow!("scan {scan} is {stands} already")).or_usage();
     }
     if !store.set_wish(scan, Some(wish)).await.or_incomplete()? {
-        return Err(anyhow::anyhow!("scan {scan} has just come to its end")).or_usage();
+        let ended = format!("scan {scan} has just come to its end");
+        return match wish {
+            Wish::Stop => Ok(ended),
+            Wish::Pause => Err(anyhow::anyhow!(ended)).or_usage(),
+        };
     }
     let what = match wish {
         Wish::Stop => "scan-stopped",
         Wish::Pause => "scan-paused",
     };
     session::audit(store, what, &scan.0, None).await?;
+    // Whoever had taken it before has it now; nobody else takes it against the wish.
+    let line = &known(store, scan).await?;
     let nobody = line.is_orphan(now) || line.state == ScanState::Interrupted;
     if line.is_orphan(now) {
         // Nobody is there to hear it.

@@ -299,6 +299,7 @@ impl Gang {
                 ScanError::Begun(_)
                 | ScanError::HandedBack(_)
                 | ScanError::StillRunning { .. }
+                | ScanError::Meanwhile(_)
                 | ScanError::Store(StoreError::Newer),
             ) => return,
             Err(ScanError::Stopped) if self.stop.is_cancelled() => return,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp, Zoned};
+use jiff::{Timestamp, Zoned};
 
 use super::{Gang, GangError, Memory, Plan};
 use crate::scan::{ScanId, ScanLine, ScanState, Standing, Trigger, WhichScans, Wish};
@@ -12,8 +12,6 @@ type Result<T> = std::result::Result<T, GangError>;
 
 /// Scans that are looked at.
 const MOST_SCANS: u32 = 1_000;
-/// A process that has made a scan takes it within so long, or is dead.
-const TAKES: SignedDuration = SignedDuration::from_mins(5);
 
 /// Something to do.
 #[derive(Debug, Clone)]
@@ -201,15 +199,14 @@ impl Gang {
 fn past(last: Option<&ScanLine>, now: Timestamp) -> Past {
     let Some(last) = last else { return Past::None };
     match (last.state, last.wish) {
-        (ScanState::Running, None) if last.is_orphan(now) => Past::Unfinished,
-        (ScanState::Running, _) if last.owner_until.is_none() && now.duration_since(last.started) > TAKES => {
-            Past::Unfinished
-        }
-        (ScanState::Running, _) => Past::Running,
-        (ScanState::Interrupted, None) => Past::Unfinished,
-        (ScanState::Interrupted, Some(Wish::Pause)) => Past::Paused,
-        (ScanState::Interrupted, Some(Wish::Stop)) | (ScanState::Complete | ScanState::Incomplete, _) => {
-            Past::Ended(last.ended.unwrap_or(last.started))
+        (ScanState::Running, _) if !last.is_orphan(now) => Past::Running,
+        (ScanState::Running | ScanState::Interrupted, None) => Past::Unfinished,
+        (ScanState::Running | ScanState::Interrupted, Some(Wish::Pause)) => Past::Paused,
+        // Of one that its process did not live to end, it is known until when it lived.
+        (ScanState::Running | ScanState::Interrupted, Some(Wish::Stop))
+        | (ScanState::Complete | ScanState::Incomplete, _) => {
+            let lived = last.owner_until.map(|until| until.min(now));
+            Past::Ended(last.ended.or(lived).unwrap_or(last.started))
         }
     }
 }
@@ -244,6 +241,10 @@ mod tests {
             (Running, None, None, Some(2_000), Past::Unfinished),
             (Running, None, None, None, Past::Unfinished),
             (Running, Some(Wish::Stop), other, Some(1_001), Past::Running),
+            (Running, Some(Wish::Pause), other, Some(1_001), Past::Running),
+            (Running, Some(Wish::Stop), other, Some(999), Past::Ended(at(500))),
+            (Running, Some(Wish::Pause), other, Some(999), Past::Paused),
+            (Running, Some(Wish::Stop), None, None, Past::Ended(at(500))),
             (Interrupted, None, None, Some(1), Past::Unfinished),
             (Interrupted, Some(Wish::Pause), None, Some(1), Past::Paused),
             (Interrupted, Some(Wish::Stop), None, Some(1), Past::Ended(at(500))),
@@ -256,6 +257,11 @@ mod tests {
                 "{state:?} {wish:?} {until:?}"
             );
         }
+        let died = ScanLine {
+            ended: None,
+            ..line(Running, Some(Wish::Stop), other, Some(999))
+        };
+        assert_eq!(past(Some(&died), now), Past::Ended(at(999)), "not its first night");
         assert_eq!(past(None, now), Past::None);
     }
 }

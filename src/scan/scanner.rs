@@ -14,8 +14,8 @@ use super::run::{Parts, Run};
 use super::shared::{SCAN_KEPT, after};
 use super::worker::Worker;
 use super::{
-    AuditEntry, Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, advisories,
-    close, owner,
+    AuditEntry, Learnt, ScanCounts, ScanEvent, ScanId, ScanOwner, ScanRecord, ScanState, Standing, Trigger, Wish,
+    advisories, close, owner,
 };
 use crate::browser::{BrowserError, ClientRules, Pool, PoolOptions};
 use crate::config::{Config, Screenshots};
@@ -134,6 +134,12 @@ pub enum ScanError {
     /// Another process goes on with it, because this one was taken for dead.
     #[error("scan {0} was taken over by another process, because this one could not say for too long that it lives")]
     Lost(ScanId),
+    /// Something was wished of it, or somebody else had it, before it went on.
+    #[error(
+        "scan {0} was told to stop or to wait, or was handed on, while it was about to go on here; it was left as it is \
+         (phantom scans list says how)"
+    )]
+    Meanwhile(ScanId),
     /// Another process is at it.
     #[error("scan {scan} is still running in process {pid}; stop it first, or wait")]
     StillRunning {
@@ -150,6 +156,8 @@ struct Begun {
     pages: Vec<NewPage>,
     /// The dead process that had it.
     before: Option<String>,
+    /// What was wished of it when it was decided that it goes on.
+    wish: Option<Wish>,
     /// It begins only if none of its site has begun since.
     since: Option<Timestamp>,
     told: AuditEntry,
@@ -208,9 +216,10 @@ impl Scanner {
             record,
             pages,
             before,
+            wish,
             since,
             told,
-        } = self.begun(start).await?;
+        } = self.begun(start, hands_back).await?;
         let site = record.site.clone();
         let parts = self.parts(&record, false).await?;
         let witnesses = if resumed { 0 } else { parts.pinned.len() as u64 };
@@ -218,7 +227,11 @@ impl Scanner {
             self.record(&record, &[pages, parts.pinned.clone()].concat(), since, told)
                 .await?;
         }
-        self.take(&record, before.as_deref(), &owner, resumed).await?;
+        if resumed {
+            self.go_on(&record.id, before.as_deref(), wish, &owner).await?;
+        } else {
+            self.take(&record.id, &owner).await?;
+        }
         let tabs = parts.tabs;
         (self.listener)(ScanEvent::Started {
             scan: record.id.clone(),
@@ -283,13 +296,14 @@ impl Scanner {
     }
 
     /// What is to be done, of what is wanted.
-    async fn begun(&self, start: Start) -> Result<Begun, ScanError> {
+    async fn begun(&self, start: Start, as_worker: bool) -> Result<Begun, ScanError> {
         let now = (self.now)();
         let new = |(record, pages): (ScanRecord, Vec<NewPage>), why: &[String]| Begun {
             told: self.told(&record, why),
             record,
             pages,
             before: None,
+            wish: None,
             since: None,
         };
         Ok(match start {
@@ -304,10 +318,14 @@ impl Scanner {
                 begun
             }
             Start::Resume(id) => {
+                // A worker goes on with what nobody wished to end or to wait; who names a scan overrules that.
+                let line = self.store.scan_line(&id).await?;
+                let wish = line.and_then(|line| line.wish).filter(|_| !as_worker);
                 let before = self.free(&id).await?;
                 let record = self.left_over(&id).await?;
                 Begun {
                     before,
+                    wish,
                     ..new((record, Vec::new()), &[])
                 }
             }
@@ -402,31 +420,25 @@ impl Scanner {
         Ok(())
     }
 
-    /// Makes the scan ours.
-    async fn take(
-        &self,
-        record: &ScanRecord,
-        before: Option<&str>,
-        owner: &str,
-        resumed: bool,
-    ) -> Result<(), ScanError> {
+    /// Makes a new scan ours.
+    async fn take(&self, id: &ScanId, owner: &str) -> Result<(), ScanError> {
         let until = after((self.now)(), SCAN_KEPT);
-        if !self
-            .store
-            .hand_over_scan(&record.id, before, Some(owner), until)
-            .await?
-        {
+        if !self.store.hand_over_scan(id, None, Some(owner), until).await? {
             // Somebody was faster.
-            self.free(&record.id).await?;
-        }
-        if resumed {
-            let remarks = &record.remarks;
-            self.store
-                .set_scan_state(&record.id, ScanState::Running, None, remarks)
-                .await?;
-            self.store.set_wish(&record.id, None).await?;
+            self.free(id).await?;
         }
         Ok(())
+    }
+
+    /// Makes a scan ours that goes on, if it is still as it was found.
+    async fn go_on(&self, id: &ScanId, before: Option<&str>, wish: Option<Wish>, owner: &str) -> Result<(), ScanError> {
+        let until = after((self.now)(), SCAN_KEPT);
+        if self.store.resume_scan(id, before, wish, owner, until).await? {
+            return Ok(());
+        }
+        // Somebody was faster, or said that it is not to go on.
+        self.free(id).await?;
+        Err(ScanError::Meanwhile(id.clone()))
     }
 
     /// Makes sure that no living process has a scan. Returns the dead one that had it.

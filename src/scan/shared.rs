@@ -19,6 +19,8 @@ pub const BEAT: Duration = Duration::from_secs(2);
 pub const PAGES_KEPT: Duration = Duration::from_secs(90);
 /// … and so long, the scan.
 pub const SCAN_KEPT: Duration = Duration::from_mins(2);
+/// A process that has made a scan takes it within so long, or is dead.
+pub const TAKES: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a person wants of a running scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,12 +117,14 @@ pub struct ScanLine {
 }
 
 impl ScanLine {
-    /// It runs, and nobody has it: its process was killed, or handed it back.
+    /// It runs, and nobody has it: its process was killed, even before it took it, or handed it back.
     pub fn is_orphan(&self, now: Timestamp) -> bool {
+        let gone = || self.owner.as_deref().is_none_or(owner::is_dead);
         self.state == ScanState::Running
-            && self
-                .owner_until
-                .is_some_and(|until| until <= now || self.owner.as_deref().is_none_or(owner::is_dead))
+            && match self.owner_until {
+                Some(until) => until <= now || gone(),
+                None => now.duration_since(self.started) > TAKES && gone(),
+            }
     }
 
     /// Where it stands, in one word.
@@ -210,6 +214,8 @@ mod tests {
         ] {
             assert_eq!(line(owner, until).is_orphan(now), orphan, "{owner:?} {until:?}");
         }
+        assert!(!line(None, None).is_orphan(at(300)));
+        assert!(line(None, None).is_orphan(at(301)), "the process that made it is gone");
         let me = owner::this_process();
         assert!(!line(Some(&me), Some(200)).is_orphan(now));
         let dead = format!("{}:1", me.rsplit_once(':').unwrap().0);

@@ -173,6 +173,17 @@ pub trait Store: TicketStore {
     /// if it was not `from` who had it: then nothing has changed.
     async fn hand_over_scan(&self, id: &ScanId, from: Option<&str>, to: Option<&str>, until: Timestamp)
     -> Result<bool>;
+    /// Hands a scan from one process to another as [`Store::hand_over_scan`] does, and makes it run, with nothing wished of
+    /// it. False if it was not `from` who had it, something else than `wish` is wished of it by now, or it is complete:
+    /// then nothing has changed.
+    async fn resume_scan(
+        &self,
+        id: &ScanId,
+        from: Option<&str>,
+        wish: Option<Wish>,
+        to: &str,
+        until: Timestamp,
+    ) -> Result<bool>;
     /// Says that a process that works on a scan still lives: the leases that it holds are extended, others in its name are
     /// given back, and if the scan is its own, that is extended too. Returns what the process has to know of the scan;
     /// [`StoreError::Newer`] if it has to end.

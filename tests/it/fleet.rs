@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use phantom_gang::scan::WhichScans;
+use jiff::Timestamp;
+use phantom_gang::scan::{ScanId, ScanRecord, ScanState, Trigger, WhichScans, Wish};
+use phantom_gang::site::Site;
 use phantom_gang::store;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -220,6 +222,53 @@ async fn a_scan_is_watched_paused_and_stopped_from_elsewhere() {
             "scan-started"
         ]
     );
+}
+
+/// What processes left behind when they died, even a look, or a scan that was told to stop before, keeps `phantom stop
+/// --all` from nothing, and is closed for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_dead_left_is_stopped_with_the_rest() {
+    let garden = Garden::plant().await;
+    let store = store::open(garden.bench.path("scans.db").to_str()).await.unwrap();
+    let site = || Site::adhoc(&"http://shop.test/".parse().unwrap()).unwrap();
+    let now = Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let left = [
+        ("dead", Trigger::OnDemand, None, Some(now - hour)),
+        ("told", Trigger::Nightly, Some(Wish::Stop), Some(now - hour)),
+        ("look", Trigger::Verify, None, Some(now - hour)),
+        ("never", Trigger::OnDemand, None, None),
+        ("alive", Trigger::OnDemand, None, Some(now + hour)),
+    ];
+    for (id, trigger, wish, until) in left {
+        let id = ScanId(id.to_owned());
+        let scan = ScanRecord::begun(id.clone(), site(), trigger, now - hour);
+        store.create_scan(&scan, &[]).await.unwrap();
+        store.set_wish(&id, wish).await.unwrap();
+        if let Some(until) = until {
+            let owner = Some("elsewhere:7:7");
+            assert!(store.hand_over_scan(&id, None, owner, until).await.unwrap());
+        }
+    }
+    let once = garden.bench.run(&["pause", "told"]).await;
+    assert!(once.stderr.contains("is stopped already"), "{once:#?}");
+    let ran = garden.bench.run(&["stop", "--all"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(ran.stdout.lines().count(), left.len(), "{ran:#?}");
+    for (id, ..) in left {
+        let line = store.scan_line(&ScanId(id.to_owned())).await.unwrap().unwrap();
+        let state = if id == "alive" {
+            ScanState::Running
+        } else {
+            ScanState::Interrupted
+        };
+        assert_eq!((line.state, line.wish), (state, Some(Wish::Stop)), "{id}");
+        assert_eq!(line.ended.is_some(), id != "alive", "{id}");
+    }
+    let open = scans(&garden, &["--open"]).await;
+    assert_eq!((open.len(), &open[0]["state"]), (1, &"stopping".into()), "{open:#?}");
+    let again = garden.bench.run(&["stop", "told"]).await;
+    assert!(again.stderr.contains("is stopped already"), "{again:#?}");
 }
 
 /// A process that serves tells how it is, counts what it does, and logs as JSON with the ids of scan and page.

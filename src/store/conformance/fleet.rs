@@ -25,7 +25,8 @@ fn pulse<'a>(scan: &'a ScanId, owner: &'a str, until: i64) -> Pulse<'a> {
 pub(crate) async fn the_living_keep_what_they_have(one: Handle, two: Handle) {
     let scan = start(&one, "s", &["https://shop.test/1", "https://shop.test/2"]).await;
     let fresh = two.scan_lines(WhichScans::Running, 9).await.unwrap();
-    assert!(!fresh[0].is_orphan(at(900_000)), "it is about to be taken");
+    assert!(!fresh[0].is_orphan(at(300_000)), "it is about to be taken");
+    assert!(fresh[0].is_orphan(at(300_001)), "who made it is gone");
     assert!(
         one.hand_over_scan(&scan, None, Some("elsewhere:1:1"), at(1000))
             .await
@@ -235,6 +236,45 @@ pub(crate) async fn paused_scans_go_on(one: Handle, two: Handle) {
     assert!(!two.let_go_on(&scan, None, at(31)).await.unwrap(), "it is complete");
     assert_eq!(two.scan_lines(WhichScans::Open, 9).await.unwrap(), []);
     assert!(two.scan_line(&ScanId("none".to_owned())).await.unwrap().is_none());
+}
+
+/// A scan goes on only as it was found: what a person says until then is not lost, and it has one owner.
+pub(crate) async fn what_is_told_meanwhile_counts(one: Handle, two: Handle) {
+    let scan = start(&one, "s", &["https://shop.test/"]).await;
+    let (dead, me) = (Some("elsewhere:7:7"), "elsewhere:8:8");
+    one.hand_over_scan(&scan, None, dead, at(10)).await.unwrap();
+    for wish in [Wish::Pause, Wish::Stop] {
+        two.set_wish(&scan, Some(wish)).await.unwrap();
+        let before = one.scan_line(&scan).await.unwrap();
+        assert!(
+            !one.resume_scan(&scan, dead, None, me, at(9000)).await.unwrap(),
+            "nothing was wished when it was found"
+        );
+        assert_eq!(one.scan_line(&scan).await.unwrap(), before, "it is as it was");
+    }
+    one.set_scan_state(&scan, ScanState::Interrupted, Some(at(20)), &["said".to_owned()])
+        .await
+        .unwrap();
+    let stop = Some(Wish::Stop);
+    assert!(
+        !one.resume_scan(&scan, None, stop, me, at(9000)).await.unwrap(),
+        "another had it"
+    );
+    for time in 0..2 {
+        let went = one.resume_scan(&scan, dead, stop, me, at(9000)).await.unwrap();
+        assert!(went, "said {time} times before, because the answer was lost");
+        let line = two.scan_line(&scan).await.unwrap().unwrap();
+        assert_eq!((line.state, line.ended, line.wish), (ScanState::Running, None, None));
+        assert_eq!((line.owner.as_deref(), line.owner_until), (Some(me), Some(at(9000))));
+    }
+    assert_eq!(two.scan(&scan).await.unwrap().unwrap().remarks, ["said"]);
+    let late = two.resume_scan(&scan, dead, stop, "another:9:9", at(9000)).await;
+    assert!(!late.unwrap(), "somebody was faster");
+    one.set_scan_state(&scan, ScanState::Complete, Some(at(30)), &[])
+        .await
+        .unwrap();
+    let late = two.resume_scan(&scan, Some(me), None, "another:9:9", at(9000)).await;
+    assert!(!late.unwrap(), "it is complete");
 }
 
 /// Turns at a host are a pace apart, whoever asks.

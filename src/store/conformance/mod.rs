@@ -53,7 +53,7 @@ macro_rules! suite {
                 projects_are_held_until_released, all_generations_are_listed, the_way_to_a_page_is_known;
             logins: accounts_are_stopped_before_servers_do, one_logs_in_at_a_time, lost_pages_wait_again;
             fleet: the_living_keep_what_they_have, what_nobody_holds_goes_back, who_lost_a_scan_does_not_close_it, a_night_begins_once,
-                wishes_reach_a_scan, paused_scans_go_on, turns_are_apart, turns_of_a_wrong_clock_hold_nobody, refusals_are_counted_once, work_adds_up, the_audit_log_is_only_added_to;
+                wishes_reach_a_scan, paused_scans_go_on, what_is_told_meanwhile_counts, turns_are_apart, turns_of_a_wrong_clock_hold_nobody, refusals_are_counted_once, work_adds_up, the_audit_log_is_only_added_to;
             fates: findings_never_contradict_their_past;
             model: random_histories_lose_nothing;
         );

@@ -42,6 +42,11 @@ const HAND_OVER: &str = "UPDATE scans SET owner = $3, owner_until = $4 \
      WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner = $3)";
 
 /// Said twice, because the answer was lost, it is the same as once.
+const RESUME: &str = "UPDATE scans SET state = 'running', ended = NULL, wish = NULL, owner = $3, owner_until = $4 \
+     WHERE id = $1 AND state <> 'complete' AND (owner IS NOT DISTINCT FROM $2 AND wish IS NOT DISTINCT FROM $5 \
+         OR owner = $3 AND wish IS NULL AND state = 'running')";
+
+/// Said twice, because the answer was lost, it is the same as once.
 const LET_GO_ON: &str = "UPDATE scans SET state = 'running', ended = NULL, wish = NULL, owner = NULL, owner_until = $3 \
      WHERE id = $1 AND (owner IS NOT DISTINCT FROM $2 OR owner IS NULL) AND state IN ('running', 'interrupted')";
 
@@ -153,6 +158,30 @@ pub(super) async fn hand_over(
     if to.is_none() {
         tell_of_scans(&mut tx).await?;
     }
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn resume(
+    store: &Backend,
+    id: &ScanId,
+    from: Option<&str>,
+    wish: Option<Wish>,
+    to: &str,
+    until: Timestamp,
+) -> Result<bool> {
+    let mut writers = store.writer().await?;
+    let until = store.there(until);
+    let mut tx = writers.durable().await?;
+    let done = sqlx::query(RESUME)
+        .bind(&id.0)
+        .bind(from)
+        .bind(to)
+        .bind(until)
+        .bind(wish.as_ref().map(word).transpose()?)
+        .execute(&mut *tx)
+        .await?;
+    tell_of_scans(&mut tx).await?;
     tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }

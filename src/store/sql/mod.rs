@@ -98,6 +98,17 @@ impl Store for Backend {
         again!(fleet::hand_over(self, id, from, to, until))
     }
 
+    async fn resume_scan(
+        &self,
+        id: &ScanId,
+        from: Option<&str>,
+        wish: Option<Wish>,
+        to: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
+        again!(fleet::resume(self, id, from, wish, to, until))
+    }
+
     async fn create_nightly(
         &self,
         scan: &ScanRecord,
