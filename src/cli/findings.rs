@@ -367,10 +367,16 @@ async fn suppress(args: SuppressArgs) -> Ended {
         };
         decided.check(now).or_usage()?;
         let covered = store.suppress(&decided, now).await.or_incomplete()?;
-        let why = format!("{}, by {by}: {}", decided.decision.words(), decided.reason);
+        let why = format!(
+            "{}, by {by}, {}: {}",
+            decided.decision.words(),
+            holds(&decided),
+            decided.reason
+        );
         session::audit(&*store, "suppressed", &decided.scope.to_string(), Some(why)).await?;
         let count = plural(covered, "open finding");
-        lines.push(format!("{}: {} ({count} covered)", decided.id, decided.scope));
+        let (id, scope, until) = (&decided.id, &decided.scope, holds(&decided));
+        lines.push(format!("{id}: {scope}, {until} ({count} covered)"));
     }
     print(plain(&lines))
 }
@@ -415,6 +421,13 @@ async fn withdraw(site: SiteId, dry_run: bool, setup: &Setup) -> Ended {
     print(plain(&lines))
 }
 
+/// How long a decision holds.
+fn holds(decided: &Suppression) -> String {
+    decided
+        .until
+        .map_or_else(|| "for ever".to_owned(), |until| format!("until {}", when(until)))
+}
+
 async fn list_suppressions(store: &dyn Store, shape: Shape, now: Timestamp) -> Ended {
     let all = store.suppressions().await.or_incomplete()?;
     if shape.json {
@@ -423,9 +436,7 @@ async fn list_suppressions(store: &dyn Store, shape: Shape, now: Timestamp) -> E
     let mut lines: Vec<String> = all
         .iter()
         .map(|one| {
-            let until = one
-                .until
-                .map_or_else(|| "for ever".to_owned(), |until| format!("until {}", when(until)));
+            let until = holds(one);
             let trouble = one
                 .trouble(now)
                 .map_or_else(String::new, |trouble| format!(" – {trouble}"));

@@ -245,6 +245,9 @@ fn total(rows: &[Row], fail_on: Severity, took: Duration) -> String {
     });
     let pages = rows.iter().map(|row| row.pages).sum();
     let sum = |of: fn(&Row) -> &BySeverity| rows.iter().flat_map(|row| of(row).values()).sum::<u64>();
+    // Of the others no report is made.
+    let judged = |row: &&Row| !matches!(row.result, Some(Result::Left | Result::Failed));
+    let judged = rows.iter().filter(judged).count();
     let mut parts = vec![
         format!(
             "{}: {}",
@@ -252,12 +255,19 @@ fn total(rows: &[Row], fail_on: Severity, took: Duration) -> String {
             scans.collect::<Vec<_>>().join(", ")
         ),
         plural(pages, "page"),
-        format!(
-            "{} new of {}",
+    ];
+    if judged > 0 {
+        let of_which = if judged < rows.len() {
+            " in those that came to their end"
+        } else {
+            ""
+        };
+        parts.push(format!(
+            "{} new of {}{of_which}",
             sum(|row| &row.new),
             plural(sum(|row| &row.open), "open finding")
-        ),
-    ];
+        ));
+    }
     if rows.iter().any(|row| row.filed.is_some()) {
         let all = |of: fn(&Filed) -> u64| rows.iter().filter_map(|row| row.filed.as_ref()).map(of).sum::<u64>();
         let waiting = match all(|filed| filed.waiting) {
@@ -325,7 +335,7 @@ mod tests {
                 .collect()
         };
         let total = "4 scans: 1 incomplete, 1 unfinished, 1 with findings at or above high, 1 passed; 480 pages; 1 new of 7 \
-                     open findings; 1 ticket filed, 2 waiting; 0 s";
+                     open findings in those that came to their end; 1 ticket filed, 2 waiting; 0 s";
         let mut expected = vec![
             "site    result      pages          new     open           tickets             time",
             "bank    incomplete  120, 2 failed  -       -              -                   312 s",

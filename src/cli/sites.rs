@@ -103,7 +103,7 @@ fn list(shape: Shape) -> Ended {
     let checked = site::check(&[], Path::new(SITES)).or_usage()?;
     let rows: Vec<Row<'_>> = checked.sites.iter().map(|(file, site)| row(file, site)).collect();
     let shown = shape.show(&rows, || {
-        if rows.is_empty() {
+        if rows.is_empty() && checked.problems.is_empty() {
             return vec![format!(
                 "There is no site in {SITES}/; `phantom sites add URL` writes one."
             )];

@@ -78,7 +78,8 @@ fn row(finding: &FindingPart, because: &str, by: &str) -> Vec<String> {
         finding.first_seen.to_string(),
         finding.last_seen.to_string(),
         facts.join("; "),
-        finding.fix.clone(),
+        // Our own words, whose lines are as wide as our files.
+        finding.fix.split_whitespace().collect::<Vec<_>>().join(" "),
         because.to_owned(),
         by.to_owned(),
     ];
