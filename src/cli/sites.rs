@@ -56,8 +56,8 @@ struct CheckArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It looks at one page with a browser, at robots.txt and at the sitemaps, and records nothing but the \
-                  file. A file that is there is never written over.\n\nExamples:\n  phantom sites add \
+    after_help = "It looks at one page with a browser, at robots.txt, the sitemaps and the other files where sites say \
+                  what they have, and records nothing but the file. A file that is there is never written over.\n\nExamples:\n  phantom sites add \
                   https://promo.shop.example/\n  phantom sites add https://www.shop.example/ --id shop-main"
 )]
 struct AddArgs {
